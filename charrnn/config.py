@@ -1,0 +1,127 @@
+"""What can be set, with defaults and limits, as frozen dataclasses; and the presets.
+
+No NumPy here: the command line shows these defaults in `--help` and must start fast.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from charrnn.errors import ConfigError
+
+CELLS = ("rnn",)
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
+SCHEDULES = ("cosine", "constant", "step")
+CLIP_MODES = ("norm", "value")
+
+
+def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{what} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def _within(what: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:  # also refuses NaN
+        limits = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+        raise ConfigError(f"{what} is {value:g}; expected {limits}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a network."""
+
+    vocab: int  # V, distinct characters
+    hidden: int = 256  # H, units in each layer
+    layers: int = 1  # L, cells stacked
+    cell: str = "rnn"  # one of CELLS
+
+    def __post_init__(self) -> None:
+        _within("vocabulary size", self.vocab, 1)
+        _within("hidden", self.hidden, 1)
+        _within("layers", self.layers, 1)
+        _one_of("cell", self.cell, CELLS)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained. Exactly one of steps, epochs, minutes is the length."""
+
+    batch: int = 32  # N, parallel streams
+    window: int = 64  # T, characters of backpropagation through time
+    steps: int = 0  # updates; 0 where epochs or minutes say it
+    epochs: float = 0.0  # passes over the training text
+    minutes: float = 0.0  # wall time, turned into steps at the start
+    optimizer: str = "adam"  # one of OPTIMIZERS
+    lr: float = 2e-3  # learning rate at its highest
+    schedule: str = "cosine"  # one of SCHEDULES
+    warmup: int = 50  # steps of linear rise to lr
+    lr_floor: float = 0.02  # cosine ends at this share of lr
+    lr_decay: float = 0.5  # step schedule: factor at each drop
+    lr_drops: int = 4  # step schedule: drops, evenly spaced
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 0.0  # decoupled, of AdamW, on matrices only
+    clip: float = 1.0  # limit of the gradient; 0 is none
+    clip_mode: str = "norm"  # one of CLIP_MODES
+    eval_every: int = 0  # steps between validations; 0 chooses
+    patience: int = 0  # validations without a new best before stopping; 0 never
+    val_fraction: float = 0.1  # of the text, its end
+    seed: int = 1  # of initialisation (and whatever else is drawn)
+    threads: int = 0  # workers that share the batch; 0 chooses
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "window"):
+            _within(name, getattr(self, name), 1)
+        for name in ("steps", "epochs", "minutes", "warmup", "weight_decay", "clip"):
+            _within(name, getattr(self, name), 0)
+        for name in ("eval_every", "patience", "lr_drops", "threads", "seed"):
+            _within(name, getattr(self, name), 0)
+        for name in ("lr_floor", "lr_decay", "momentum"):
+            _within(name, getattr(self, name), 0, 1)
+        _within("lr", self.lr, 1e-12)
+        _within("val_fraction", self.val_fraction, 0.001, 0.9)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("clip_mode", self.clip_mode, CLIP_MODES)
+        if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
+            raise ConfigError("steps, epochs and minutes exclude each other; give one")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How characters are drawn."""
+
+    length: int = 500  # characters
+    temperature: float = 0.8  # divides the logits; 0 takes the likeliest
+    top_k: int = 0  # only the k likeliest; 0 is all
+    top_p: float = 1.0  # only the likeliest that together hold this share
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _within("length", self.length, 0)
+        _within("temperature", self.temperature, 0, 100)
+        _within("top_k", self.top_k, 0)
+        _within("top_p", self.top_p, 1e-9, 1)
+        _within("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe known by the time it takes on two cores."""
+
+    about: str
+    settings: dict[str, Any]
+
+
+PRESETS = {
+    "quick": Preset(
+        "half a minute", {"hidden": 128, "batch": 32, "minutes": 0.5, "lr": 5e-3}
+    ),
+    "small": Preset("three minutes", {"hidden": 256, "batch": 32, "minutes": 3.0}),
+    "medium": Preset("ten minutes", {"hidden": 512, "batch": 32, "minutes": 10.0}),
+}
+DEFAULT_PRESET = "small"
+
+
+def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are fields of the dataclass `kind`."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in settings.items() if name in names}

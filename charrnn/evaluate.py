@@ -1,0 +1,105 @@
+"""How well a network predicts a text: nats and bits per character, perplexity."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, log
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.errors import TextError
+from charrnn.functional import softmax_losses
+from charrnn.model import Model
+
+# A pass over one stream leaves the machine idle, so a text is cut into up to this many,
+# each run in on the characters before its start, whose predictions do not count. The
+# state forgets what lies further back: the mean differs from that of one stream by
+# less than 1e-4 nats.
+STREAMS = 256
+_RUN_IN = 128
+_WINDOW = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean loss and the units that people quote it in."""
+
+    nats: float  # per character
+    characters: int  # predictions in the mean
+
+    @property
+    def bits(self) -> float:
+        """Bits per character."""
+        return self.nats / log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """Characters that a uniform choice as hard would be among."""
+        return exp(min(self.nats, 700.0))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A window of a pass over a text: what was predicted, and what came."""
+
+    start: int  # the window's first step, in each stream
+    logits: Array  # (T, S, V), the model's own array, good until the next window
+    targets: Array  # (T, S)
+
+
+def predictions(
+    model: Model, ids: Array, *, streams: int = STREAMS
+) -> Iterator[Predictions]:
+    """Go over ids (n + 1,) once, as S streams of C = ceil(n / S) predictions each.
+
+    Stream s predicts ids[s·C + 1 : (s + 1)·C + 1]; what the last stream predicts beyond
+    the end means nothing. The pass starts from the zero state and carries it on.
+    """
+    n = len(ids) - 1
+    if n < 1:
+        raise TextError(
+            f"{len(ids)} characters leave nothing to predict; expected 2 or more"
+        )
+    C = stream_length(n, streams)
+    S = -(-n // C)
+    run_in = _RUN_IN if S > 1 else 0
+    padded = np.zeros(run_in + S * C + 1, ids.dtype)
+    padded[run_in : run_in + n + 1] = ids
+    # Row t holds character t of every stream, the run-in first.
+    rows = np.lib.stride_tricks.sliding_window_view(padded, run_in + C + 1)[::C].T
+    state, workspace = model.zero_state(S), model.workspace(_WINDOW, S)
+    for start in range(0, run_in, _WINDOW):
+        _, state = model.forward(rows[start : start + _WINDOW], state, workspace)
+    if run_in:  # nothing stands before the first stream
+        for part in (part for layer in state for part in layer):
+            part[0] = 0
+    rows = rows[run_in:]
+    for start in range(0, C, _WINDOW):
+        stop = min(start + _WINDOW, C)
+        logits, state = model.forward(rows[start:stop], state, workspace)
+        yield Predictions(start, logits, rows[start + 1 : stop + 1])
+
+
+def stream_length(n: int, streams: int = STREAMS) -> int:
+    """Return C, the predictions that each stream makes where n are cut into streams."""
+    return -(-n // max(1, min(streams, n // (4 * _RUN_IN))))
+
+
+def losses(model: Model, ids: Array, *, streams: int = STREAMS) -> Array:
+    """Return the loss in nats of each of ids[1:], given all before it (len(ids) - 1,).
+
+    With `streams=1` the pass is made to the letter, one character after another.
+    """
+    windows = []
+    for window in predictions(model, ids, streams=streams):
+        logits = window.logits.reshape(-1, window.logits.shape[-1])
+        found, _ = softmax_losses(logits, window.targets.reshape(-1))
+        windows.append(found.reshape(window.targets.shape).astype(np.float64))
+    by_stream: Array = np.concatenate(windows).T
+    return by_stream.reshape(-1)[: len(ids) - 1]
+
+
+def evaluate(model: Model, ids: Array, *, streams: int = STREAMS) -> Score:
+    """Return the mean of `losses`."""
+    found = losses(model, ids, streams=streams)
+    return Score(float(found.mean()), len(found))

@@ -1,0 +1,158 @@
+"""A trained model with its vocabulary: from text to text. What the library hands out."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.checkpoint import Checkpoint, load
+from charrnn.config import SampleConfig
+from charrnn.corpus import BYTES
+from charrnn.errors import ConfigError, TextError
+from charrnn.evaluate import Score, evaluate
+from charrnn.functional import softmax
+from charrnn.runs import find_checkpoint
+from charrnn.sampling import read_prime, sample
+
+ON_UNKNOWN = ("error", "skip", "map")
+
+
+class LanguageModel:
+    """Writes and reads text with a checkpoint's model.
+
+    >>> import charrnn
+    >>> charrnn.load("checkpoints/shakespeare").generate("ROMEO:", seed=1)
+    """
+
+    def __init__(self, checkpoint: Checkpoint, path: Path | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.path = path
+        self.model, self.vocab = checkpoint.model, checkpoint.vocab
+
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether characters stand for bytes, byte b as `chr(b)`."""
+        return bool(self.checkpoint.corpus.get("encoding") == BYTES)
+
+    def encode(self, text: str, on_unknown: str = "error") -> Array:
+        """Return the ids of a text; on_unknown is "error", "skip" or "map".
+
+        Characters outside the vocabulary raise TextError, are left out, or become the
+        nearest that the vocabulary has (without accents, in the other case, with plain
+        quotes and dashes) and are left out only where there is none.
+        """
+        if on_unknown not in ON_UNKNOWN:
+            raise ConfigError(
+                f"on_unknown is {on_unknown!r}; expected {', '.join(ON_UNKNOWN)}"
+            )
+        if self.reads_bytes:
+            text = text.encode().decode("latin-1")
+        unknown = self.vocab.unknown(text)
+        if unknown and on_unknown == "error":
+            raise TextError(
+                f"the model has never seen {' '.join(map(repr, unknown))}; leave them "
+                "out, or choose --on-unknown skip or map"
+            )
+        nearest = self._nearest if on_unknown == "map" else lambda c: ""
+        table = str.maketrans({c: nearest(c) for c in unknown})
+        return self.vocab.encode(text.translate(table))
+
+    def _nearest(self, character: str) -> str:
+        plain = _PLAIN.get(character) or "".join(
+            c
+            for c in unicodedata.normalize("NFKD", character)
+            if not unicodedata.combining(c)
+        )
+        for candidate in (plain, plain.swapcase()):
+            if candidate and not self.vocab.unknown(candidate):
+                return candidate
+        return ""
+
+    def start(self) -> str:
+        """Return what a text starts after where no prime is given."""
+        return "\n" if "\n" in self.vocab else self.vocab.characters[0]
+
+    def stream(
+        self,
+        prime: str = "",
+        *,
+        n: int = 1,
+        temperatures: Sequence[float] | None = None,
+        shared: bool = False,
+        on_unknown: str = "error",
+        **settings: Any,
+    ) -> Iterator[list[str]]:
+        """Yield the next character of each of n texts, after the prime.
+
+        settings are the fields of SampleConfig. temperatures, one for each text, take
+        the place of the one temperature; with `shared`, all texts draw from the same
+        random numbers.
+        """
+        config = _sample_config(settings)
+        ids = self.encode(prime or self.start(), on_unknown)
+        if not len(ids):
+            raise TextError(f"the model knows no character of the prime {prime!r}")
+        characters = self.vocab.characters
+        texts = [0] * n if shared else range(n)
+        for drawn in sample(
+            self.model, ids, config, texts=texts, temperatures=temperatures
+        ):
+            yield [characters[i] for i in drawn]
+
+    def generate(
+        self,
+        prime: str = "",
+        *,
+        stop: str = "",
+        on_unknown: str = "error",
+        **settings: Any,
+    ) -> str:
+        """Return the prime and the text that the model goes on with.
+
+        settings: length (characters), temperature, top_k, top_p, seed. The text ends
+        before the first `stop` in it.
+        """
+        text = ""
+        for (character,) in self.stream(prime, on_unknown=on_unknown, **settings):
+            text += character
+            if stop and text.endswith(stop):
+                text = text[: -len(stop)]
+                break
+        return prime + text
+
+    def next(
+        self, prefix: str, *, on_unknown: str = "error"
+    ) -> list[tuple[str, float]]:
+        """Return every character with its probability of coming next, likeliest first."""
+        ids = self.encode(prefix or self.start(), on_unknown)
+        logits, _ = read_prime(self.model, ids, 1, self.model.workspace(1, 1))
+        p = softmax(logits.astype(np.float64))[0]
+        order = np.argsort(-p, kind="stable")
+        return [(self.vocab.characters[i], float(p[i])) for i in order]
+
+    def evaluate(self, text: str) -> Score:
+        """Return how well the model predicts a text: `.nats`, `.bits`, `.perplexity`."""
+        return evaluate(self.model, self.encode(text))
+
+
+# Typographic signs that Unicode does not call variants of a plain one.
+_PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "--", "\t": " "}
+
+
+def _sample_config(settings: dict[str, Any]) -> SampleConfig:
+    try:
+        return SampleConfig(**settings)
+    except TypeError as error:
+        raise ConfigError(str(error).replace("SampleConfig.__init__() ", "")) from None
+
+
+def load_model(path: str | Path | None = None) -> LanguageModel:
+    """Return the model of a checkpoint file or a run's folder (its best).
+
+    Without a path, the newest run's under checkpoints/. Raises CheckpointError.
+    """
+    found = find_checkpoint(path)
+    return LanguageModel(load(found), found)

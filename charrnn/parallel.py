@@ -1,0 +1,136 @@
+"""The batch's columns split over threads.
+
+Columns do not depend on each other, so each worker computes the gradient of its own in
+its own workspace, and the weighted sum is the gradient of the whole. NumPy releases the
+interpreter lock inside products and ufuncs. One worker is the trivial case, and then
+BLAS may use several threads in each product instead: which way is faster depends on the
+machine and the sizes, so it is measured.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from charrnn.arrays import Array, Parameters
+from charrnn.model import Model, ModelState
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a step uses the cores. Results are bit for bit equal for an equal layout."""
+
+    workers: int = 1  # parts of the batch, a thread each
+    blas_threads: int = 1  # threads inside each matrix product
+
+
+@contextmanager
+def blas_threads(count: int) -> Iterator[None]:
+    """Limit the threads of every matrix product in the block."""
+    with threadpool_limits(count, user_api="blas"):
+        yield
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """Computes losses and gradients of a batch (T, N), split by columns."""
+
+    def __init__(self, model: Model, T: int, N: int, workers: int = 1) -> None:
+        self.model = model
+        bounds = np.linspace(0, N, min(workers, N) + 1).astype(int)
+        self._parts = [
+            slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+        self._shares = [(part.stop - part.start) / N for part in self._parts]
+        self._workspaces = [
+            model.workspace(T, part.stop - part.start) for part in self._parts
+        ]
+        self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
+
+    def loss_and_grads(
+        self, inputs: Array, targets: Array, state: ModelState
+    ) -> tuple[float, Parameters, ModelState]:
+        """Do what `Model.loss_and_grads` does, on all columns."""
+        if len(self._parts) == 1:
+            return self.model.loss_and_grads(
+                inputs, targets, state, self._workspaces[0]
+            )
+
+        def work(i: int) -> tuple[float, ModelState]:
+            columns, share = self._parts[i], self._shares[i]
+            loss, grads, after = self.model.loss_and_grads(
+                inputs[:, columns],
+                targets[:, columns],
+                _map_state(state, columns),
+                self._workspaces[i],
+            )
+            grads.flat *= share
+            return loss * share, after
+
+        losses, states = zip(
+            *self._pool.map(work, range(len(self._parts))), strict=True
+        )
+        # Summed in a fixed order, whoever finished first: the same numbers every time.
+        total = self._workspaces[0].grads
+        for workspace in self._workspaces[1:]:
+            total.flat += workspace.grads.flat
+        return sum(losses), total, _join_states(states)
+
+
+def _map_state(state: ModelState, columns: slice) -> ModelState:
+    return tuple(tuple(part[columns] for part in layer) for layer in state)
+
+
+def _join_states(states: tuple[ModelState, ...]) -> ModelState:
+    return tuple(
+        tuple(np.concatenate(parts) for parts in zip(*layers, strict=True))
+        for layers in zip(*states, strict=True)
+    )
+
+
+def measure_layouts(
+    model: Model, T: int, N: int, layouts: list[Layout], seconds: float = 0.3
+) -> tuple[Layout, float]:
+    """Return the fastest layout and its seconds a step, loss and gradients only.
+
+    The steps are made on arbitrary characters and change nothing in the model. Rounds
+    go through the layouts in turn, so that a passing disturbance strikes them all.
+    """
+    ids = np.arange((T + 1) * N, dtype=np.uint32).reshape(T + 1, N) % model.config.vocab
+    best = dict.fromkeys(layouts, float("inf"))
+    workers = {layout: Workers(model, T, N, layout.workers) for layout in layouts}
+    state = model.zero_state(N)
+    end = perf_counter() + seconds * len(layouts)
+    rounds = 0
+    while rounds < 3 or perf_counter() < end:
+        rounds += 1
+        for layout in layouts:
+            with blas_threads(layout.blas_threads):
+                for _ in range(2):  # the first finds caches as the other left them
+                    start = perf_counter()
+                    workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
+                    spent = perf_counter() - start
+            best[layout] = min(best[layout], spent)
+    fastest = min(layouts, key=best.__getitem__)
+    return fastest, best[fastest]
+
+
+def candidate_layouts(threads: int, N: int) -> list[Layout]:
+    """Return the layouts worth measuring, or the one that `threads` asks for."""
+    if threads:
+        return [Layout(min(threads, N), 1)]
+    cores = available_cores()
+    if cores == 1:
+        return [Layout()]
+    return [Layout(), Layout(1, cores), Layout(min(cores, N), 1)]

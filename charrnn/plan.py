@@ -1,0 +1,99 @@
+"""A run's plan: what the configuration comes to on this text and this machine.
+
+It is made once, before the first step, and recorded, so that a resumed run keeps the
+number of steps, and with it the schedule.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from charrnn.arrays import Array
+from charrnn.batches import Windows, fit_windows
+from charrnn.config import TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.evaluate import evaluate
+from charrnn.model import Model
+from charrnn.optimizers import make_optimizer
+from charrnn.parallel import Layout, blas_threads, candidate_layouts, measure_layouts
+
+# Validations in a run where nothing else is asked.
+_VALIDATIONS = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers that a run keeps from its first step to its last."""
+
+    steps: int
+    window: int  # T, at most the configuration's
+    batch: int  # N, at most the configuration's
+    eval_every: int  # steps between validations
+    layout: Layout
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Plan":
+        """Return the plan that `to_json` gave."""
+        return cls(**value | {"layout": Layout(**value["layout"])})
+
+    def lengthen(self, config: TrainConfig, epoch_steps: int) -> "Plan":
+        """Return the plan with another number of steps, which `config` gives."""
+        if config.minutes:
+            raise ConfigError(
+                "a resumed run keeps its steps; give --steps or --epochs, not --minutes, "
+                "to change their number"
+            )
+        return replace(self, steps=config.steps or round(config.epochs * epoch_steps))
+
+
+def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Plan:
+    """Measure this machine for a moment, and plan.
+
+    train and val are ids. The measurement changes nothing in the model. Minutes become
+    steps by the measured speed, validations included.
+    """
+    T, N = fit_windows(len(train), config.window, config.batch)
+    layouts = candidate_layouts(config.threads, N)
+    if config.minutes or len(layouts) > 1:
+        layout, step_seconds = measure_layouts(model, T, N, layouts)
+    else:
+        layout, step_seconds = layouts[0], 0.0
+    if config.minutes:
+        steps = _affordable_steps(model, val, config, layout, step_seconds)
+    else:
+        steps = config.steps or round(config.epochs * len(Windows(train, T, N)))
+    return Plan(
+        steps=max(1, steps),
+        window=T,
+        batch=N,
+        eval_every=config.eval_every or max(1, -(-steps // _VALIDATIONS)),
+        layout=layout,
+    )
+
+
+def _affordable_steps(
+    model: Model, val: Array, config: TrainConfig, layout: Layout, step_seconds: float
+) -> int:
+    with blas_threads(layout.blas_threads):
+        start = perf_counter()
+        evaluate(model, val)
+        val_seconds = perf_counter() - start
+    step_seconds += _update_seconds(model, config)
+    budget = config.minutes * 60
+    if config.eval_every:
+        return int(budget / (step_seconds + val_seconds / config.eval_every))
+    return int((budget - _VALIDATIONS * val_seconds) / step_seconds)
+
+
+def _update_seconds(model: Model, config: TrainConfig) -> float:
+    """Return what the optimizer takes, measured on copies."""
+    params, grads = model.params.like(), model.params.like()
+    optimizer = make_optimizer(params, config)
+    start = perf_counter()
+    for t in range(1, 6):
+        optimizer.update(params.flat, grads.flat, config.lr, t)
+    return (perf_counter() - start) / 5

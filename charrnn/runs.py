@@ -1,0 +1,264 @@
+"""Runs: a training bound to its text, and to the folder that it leaves behind.
+
+best.npz        the weights of the lowest validation loss
+last.npz        the newest weights and all that resuming needs
+history.jsonl   a line for each validation and each rollback, appended to
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.checkpoint import Checkpoint, load, save
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.corpus import Corpus, split
+from charrnn.errors import CheckpointError, TextError
+from charrnn.model import Model
+from charrnn.plan import Plan, make_plan
+from charrnn.training import Finished, Record, Rollback, Trainer, Validation
+from charrnn.transfer import Growth, grow
+from charrnn.vocab import Vocabulary
+
+CHECKPOINTS = Path("checkpoints")
+BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
+
+
+class Run:
+    """A text, a model, its trainer, and the folder where they are kept, if any."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        ids: Array,
+        config: TrainConfig,
+        plan: Plan | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.train_ids, self.val_ids = split(ids, config.val_fraction)
+        self.plan = plan or make_plan(
+            checkpoint.model, self.train_ids, self.val_ids, config
+        )
+        self.checkpoint, self.config, self.folder = checkpoint, config, folder
+        checkpoint.train = asdict(config) | {"plan": self.plan.to_json()}
+        checkpoint.split = {
+            "val_fraction": config.val_fraction,
+            "train": len(self.train_ids),
+            "val": len(self.val_ids),
+        }
+        self.trainer = Trainer(
+            checkpoint.model, self.train_ids, self.val_ids, config, self.plan
+        )
+
+    def records(self) -> Iterator[Record]:
+        """Train, saving as it goes, and pass on what the trainer says.
+
+        When it ends for whatever reason, the model in `best()` is the best so far.
+        """
+        for record in self.trainer.run():
+            if self.folder and isinstance(record, Validation | Rollback):
+                self._log(self.folder, record)
+            if self.folder and isinstance(record, Validation) and record.best:
+                save(self.best(), self.folder / BEST)
+            if self.folder and isinstance(record, Validation | Finished):
+                save(self._last(), self.folder / LAST)
+            yield record
+
+    def best(self) -> Checkpoint:
+        """Return the model at its lowest validation loss, as a checkpoint."""
+        model = Model(self.checkpoint.model.config)
+        model.params.flat[:] = self.trainer.best_params
+        return self._checkpoint(model)
+
+    def _last(self) -> Checkpoint:
+        checkpoint = self._checkpoint(self.checkpoint.model)
+        checkpoint.snapshot = self.trainer.snapshot()
+        return checkpoint
+
+    def _checkpoint(self, model: Model) -> Checkpoint:
+        known = self.checkpoint
+        history = [*self.trainer.progress.history]
+        return Checkpoint(
+            model, known.vocab, known.corpus, known.split, known.train, history
+        )
+
+    def _log(self, folder: Path, record: Validation | Rollback) -> None:
+        line = {"event": type(record).__name__.lower()} | asdict(record)
+        try:
+            with (folder / HISTORY).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder / HISTORY}: cannot be written: {error.strerror}; the last "
+                "checkpoints are untouched"
+            ) from error
+
+
+def start(
+    corpus: Corpus,
+    config: TrainConfig,
+    model_settings: dict[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    init_from: Checkpoint | None = None,
+) -> tuple[Run, Growth | None]:
+    """Return a new run, and what became of the vocabulary with `init_from`.
+
+    model_settings are the fields of ModelConfig besides vocab. With `init_from` the
+    shape and the starting weights are that checkpoint's.
+    """
+    vocab = corpus.vocabulary()
+    if len(vocab) < 2:
+        raise TextError(
+            f"{corpus.name}: every character is {corpus.text[0]!r}; expected at least "
+            "two different ones to learn from"
+        )
+    (init_seed,) = np.random.SeedSequence(config.seed).spawn(1)
+    rng = np.random.default_rng(init_seed)
+    growth = None
+    if init_from:
+        growth = grow(init_from.model, init_from.vocab, vocab, rng=rng)
+        model, vocab = growth.model, growth.vocab
+    else:
+        model = Model(ModelConfig(len(vocab), **(model_settings or {})))
+        model.init(rng=rng)
+    ids = _ids(corpus, vocab, config)
+    checkpoint = Checkpoint(model, vocab, corpus.describe())
+    return Run(checkpoint, ids, config, folder=folder), growth
+
+
+def resume(folder: Path, corpus: Corpus, lengthen: TrainConfig | None = None) -> Run:
+    """Return the run that a folder holds, where it stopped, bit for bit.
+
+    corpus must be the text that it was trained on. `lengthen` gives another number of
+    steps or epochs.
+    """
+    checkpoint = load_last(folder)
+    known = checkpoint.corpus.get("sha256")
+    if corpus.sha256 != known:
+        raise TextError(
+            f"{', '.join(corpus.files)}: SHA-256 {corpus.sha256[:12]}… is not that of "
+            f"the text which {folder} was trained on ({str(known)[:12]}…); give that "
+            "text, or start anew from these weights with --init-from"
+        )
+    settings = dict(checkpoint.train)
+    plan = Plan.from_json(settings.pop("plan"))
+    config = TrainConfig(**settings)
+    ids = _ids(corpus, checkpoint.vocab, config)
+    run = Run(checkpoint, ids, config, plan, folder)
+    if lengthen:
+        plan = plan.lengthen(lengthen, run.trainer.epoch_steps)
+        run = Run(checkpoint, ids, config, plan, folder)
+    assert checkpoint.snapshot  # load_last sees to it
+    run.trainer.restore(checkpoint.snapshot)
+    if (folder / BEST).exists():
+        run.trainer.best_params[:] = load(folder / BEST).model.params.flat
+    _forget_after(folder / HISTORY, run.trainer.progress.step)
+    return run
+
+
+def load_last(folder: Path) -> Checkpoint:
+    """Return what resuming a folder's run needs."""
+    if not (folder / LAST).exists():
+        raise CheckpointError(
+            f"{folder}: no run to resume here; expected a folder with {LAST}, which "
+            "`charrnn train` writes"
+        )
+    return load(folder / LAST, snapshot=True)
+
+
+def _ids(corpus: Corpus, vocab: Vocabulary, config: TrainConfig) -> Array:
+    ids = vocab.encode(corpus.text)
+    train, val = split(ids, config.val_fraction)
+    if min(len(train), len(val)) < 2:
+        raise TextError(
+            f"{corpus.name}: {len(ids)} characters leave {len(train)} to train and "
+            f"{len(val)} to validate on; expected at least 2 of each: a longer text, "
+            "or another --val-fraction"
+        )
+    return ids
+
+
+def _forget_after(history: Path, step: int) -> None:
+    """Drop what a killed run logged after its last checkpoint; it comes again."""
+    if not history.exists():
+        return
+    lines = history.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if _logged_step(line) <= step]
+    if len(kept) < len(lines):
+        temporary = history.with_suffix(".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        temporary.replace(history)
+
+
+def _logged_step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # half a line, as a killed run may leave it
+
+
+def holds_run(folder: Path) -> bool:
+    """Return whether a folder holds anything that a run writes."""
+    return any((folder / name).exists() for name in (BEST, LAST, HISTORY))
+
+
+def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
+    """Return a folder under `root` that no run has used: name, name-2, name-3 …"""
+    number = 1
+    while True:
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        if not folder.exists():
+            return folder
+        number += 1
+
+
+def make_folder(folder: Path, *, force: bool = False) -> None:
+    """Make a run's folder. Raises CheckpointError where it already holds a run.
+
+    With `force` that run's files are removed, and nothing else in the folder.
+    """
+    if holds_run(folder):
+        if not force:
+            raise CheckpointError(
+                f"{folder}: already holds a run; continue it with --resume, give "
+                "another --out, or replace it with --force"
+            )
+        for name in (BEST, LAST, HISTORY):
+            (folder / name).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot be made: {error.strerror}; give another --out"
+        ) from error
+
+
+def newest_run(root: Path = CHECKPOINTS) -> Path:
+    """Return the folder of the run that saved last. Raises CheckpointError for none."""
+    files = [file for name in (BEST, LAST) for file in root.glob(f"*/{name}")]
+    if not files:
+        raise CheckpointError(
+            f"no run in {root}/; train one with `charrnn train`, or name a checkpoint"
+        )
+    return max(files, key=lambda file: file.stat().st_mtime_ns).parent
+
+
+def find_checkpoint(path: str | Path | None = None) -> Path:
+    """Return the checkpoint file that a path means: itself, or a folder's best.
+
+    Without a path it is the newest run's.
+    """
+    path = Path(path) if path else newest_run()
+    if not path.is_dir():
+        return path
+    for name in (BEST, LAST):
+        if (path / name).exists():
+            return path / name
+    raise CheckpointError(
+        f"{path}: no checkpoint in this folder; expected {BEST} or {LAST}"
+    )

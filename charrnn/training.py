@@ -1,0 +1,268 @@
+"""Truncated backpropagation through time, as a generator of records.
+
+The trainer computes; it reads no file, writes none and prints nothing. Whoever drives
+it decides what a record looks like and what is saved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import isfinite, log
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.batches import Windows
+from charrnn.clipping import CLIPPERS
+from charrnn.config import TrainConfig
+from charrnn.errors import TrainingError
+from charrnn.evaluate import evaluate
+from charrnn.model import Model, ModelState
+from charrnn.optimizers import make_optimizer
+from charrnn.parallel import Workers, blas_threads
+from charrnn.plan import Plan
+from charrnn.schedules import learning_rate
+
+# Validations that a checkpoint remembers; history.jsonl holds them all.
+_HISTORY = 400
+
+# A diverged run goes back to the last good state at half the rate, this many times.
+_ROLLBACKS = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update of the weights."""
+
+    step: int  # updates so far
+    loss: float  # nats per character in this window
+    lr: float
+    characters: int  # in this window
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A pass over the validation text, and what the steps since the last one did."""
+
+    step: int
+    epoch: float  # passes over the training text so far
+    train_loss: float  # mean over the steps, nats per character
+    val_loss: float
+    best: bool  # whether it is the lowest so far
+    lr: float
+    grad_norm: float  # mean before clipping
+    clipped: float  # share of steps in which clipping bit
+    seconds: float  # of training so far, over all sessions
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """The loss diverged; training went back."""
+
+    step: int  # where it diverged
+    to_step: int
+    loss: float
+    lr_scale: float  # what the schedule's rate is multiplied by from now on
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last record. reason: "done", "patience" or "stopped"."""
+
+    step: int
+    reason: str
+
+
+Record: TypeAlias = Step | Validation | Rollback | Finished
+
+
+@dataclass
+class Progress:
+    """All that changes from step to step besides arrays; JSON can hold it."""
+
+    step: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    since_best: int = 0  # validations
+    lr_scale: float = 1.0
+    rollbacks: int = 0
+    seconds: float = 0.0
+    steps_seen: int = 0  # since the last validation, as are the three sums
+    loss_sum: float = 0.0
+    norm_sum: float = 0.0
+    clipped: int = 0
+    # Validations as (step, train loss, validation loss), thinned out as they grow many.
+    history: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a resumed run needs, by the names that a checkpoint gives it."""
+
+    progress: dict[str, Any]
+    params: Array  # flat
+    moments: dict[str, Array]  # flat, by name
+    state: ModelState
+
+
+class Trainer:
+    """Trains a model on ids, and validates it on others, by a plan."""
+
+    def __init__(
+        self, model: Model, train: Array, val: Array, config: TrainConfig, plan: Plan
+    ) -> None:
+        self.model, self.config, self.plan = model, config, plan
+        self.progress = Progress()
+        self.best_params = model.params.flat.copy()
+        self._windows = Windows(train, plan.window, plan.batch)
+        self._val = val
+        self._optimizer = make_optimizer(model.params, config)
+        self._clip = CLIPPERS[config.clip_mode]
+        self._state = model.zero_state(plan.batch)
+        self._stop = False
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps in one pass over the training text."""
+        return len(self._windows)
+
+    def stop(self) -> None:
+        """Ask `run` to finish the step that it is in, and end."""
+        self._stop = True
+
+    def snapshot(self) -> Snapshot:
+        """Return copies of all that changes from step to step."""
+        progress = vars(self.progress) | {"history": [*self.progress.history]}
+        moments = {name: m.copy() for name, m in self._optimizer.state.items()}
+        return Snapshot(progress, self.model.params.flat.copy(), moments, self._state)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go to where a snapshot was taken, bit for bit."""
+        self.progress = Progress(**snapshot.progress)
+        self.progress.history = [*self.progress.history]
+        self.model.params.flat[:] = snapshot.params
+        for name, moment in self._optimizer.state.items():
+            moment[:] = snapshot.moments[name]
+        self._state = snapshot.state
+
+    def run(self) -> Iterator[Record]:
+        """Train to the plan's last step, or until `stop` or patience ends it.
+
+        Raises TrainingError where the loss keeps diverging at ever lower rates.
+        """
+        plan = self.plan
+        workers = Workers(self.model, plan.window, plan.batch, plan.layout.workers)
+        good = self.snapshot()
+        # Each step looks for a loss that is not finite, so NumPy need not warn of it.
+        with (
+            blas_threads(plan.layout.blas_threads),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
+            while not self._end():
+                try:
+                    yield self._step(workers)
+                    if self._validation_due():
+                        yield self._validate()
+                        good = self.snapshot()
+                except _Diverged as diverged:
+                    yield self._roll_back(good, diverged.loss)
+        yield Finished(self.progress.step, self._end())
+
+    def _end(self) -> str:
+        """Return why training is over, or nothing while it is not."""
+        if self.progress.step >= self.plan.steps:
+            return "done"
+        if self.config.patience and self.progress.since_best >= self.config.patience:
+            return "patience"
+        return "stopped" if self._stop else ""
+
+    def _step(self, workers: Workers) -> Step:
+        start = perf_counter()
+        progress, model = self.progress, self.model
+        window = progress.step % self.epoch_steps
+        if window == 0:  # the streams start over
+            self._state = model.zero_state(self.plan.batch)
+        inputs, targets = self._windows[window]
+        # The state is carried into the next window; the gradient is not.
+        loss, grads, state = workers.loss_and_grads(inputs, targets, self._state)
+        norm = self._clip(grads.flat, self.config.clip)
+        self._check(loss if isfinite(norm) else norm)
+        lr = progress.lr_scale * learning_rate(
+            progress.step, self.plan.steps, self.config
+        )
+        progress.step += 1
+        self._optimizer.update(model.params.flat, grads.flat, lr, progress.step)
+        self._state = state
+        progress.steps_seen += 1
+        progress.loss_sum += loss
+        progress.norm_sum += norm
+        progress.clipped += 0 < self.config.clip < norm
+        progress.seconds += perf_counter() - start
+        return Step(progress.step, loss, lr, inputs.size)
+
+    def _validation_due(self) -> bool:
+        step = self.progress.step
+        return step % self.plan.eval_every == 0 or step == self.plan.steps
+
+    def _validate(self) -> Validation:
+        start = perf_counter()
+        progress = self.progress
+        val_loss = evaluate(self.model, self._val).nats
+        self._check(val_loss)
+        best = val_loss < progress.best_loss
+        if best:
+            progress.best_loss, progress.best_step = val_loss, progress.step
+            self.best_params[:] = self.model.params.flat
+        progress.since_best = 0 if best else progress.since_best + 1
+        seen = progress.steps_seen
+        train_loss = progress.loss_sum / seen
+        norm, clipped = progress.norm_sum / seen, progress.clipped / seen
+        progress.steps_seen = progress.clipped = 0
+        progress.loss_sum = progress.norm_sum = 0.0
+        _remember(progress.history, [progress.step, train_loss, val_loss])
+        progress.seconds += perf_counter() - start
+        return Validation(
+            step=progress.step,
+            epoch=progress.step / self.epoch_steps,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            best=best,
+            lr=progress.lr_scale
+            * learning_rate(progress.step - 1, self.plan.steps, self.config),
+            grad_norm=norm,
+            clipped=clipped,
+            seconds=progress.seconds,
+        )
+
+    def _check(self, loss: float) -> None:
+        """Raise _Diverged for a loss that is not finite, or far above a blind guess."""
+        if not loss < 3 * log(self.model.config.vocab) + 3:  # NaN compares false
+            raise _Diverged(loss)
+
+    def _roll_back(self, good: Snapshot, loss: float) -> Rollback:
+        step, tried = self.progress.step, self.progress.rollbacks
+        lr_scale, seconds = self.progress.lr_scale / 2, self.progress.seconds
+        self.restore(good)
+        self.progress.lr_scale = lr_scale
+        self.progress.rollbacks = tried + 1
+        self.progress.seconds = seconds
+        if tried == _ROLLBACKS:
+            raise TrainingError(
+                f"the loss diverged ({loss:.4g} at step {step + 1}) after going back "
+                f"{tried} times, the last at {lr_scale * 2:g} of the rate; try a lower "
+                f"--lr than {self.config.lr:g}, or --clip 1 where clipping is off"
+            )
+        return Rollback(step + 1, self.progress.step, loss, lr_scale)
+
+
+class _Diverged(Exception):
+    def __init__(self, loss: float) -> None:
+        self.loss = loss
+
+
+def _remember(history: list[list[float]], entry: list[float]) -> None:
+    """Append, and drop every second entry of a history that has grown long."""
+    history.append(entry)
+    if len(history) > _HISTORY:
+        del history[::2]
