@@ -50,7 +50,7 @@ class Parameters(Mapping[str, Array]):
         return other
 
     def scope(self, prefix: str) -> dict[str, Array]:
-        """Return the arrays whose names start with `prefix.`, by the rest of the name."""
+        """Return the arrays named `prefix.…`, by the rest of the name."""
         start = len(prefix) + 1
         return {
             name[start:]: view

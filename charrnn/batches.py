@@ -14,8 +14,8 @@ from charrnn.errors import TextError
 class Windows:
     """The windows of one pass over a text, by number.
 
-    `len(windows)` of them make an epoch. The last may be shorter than T, and up to N - 1
-    characters at the text's end, which do not fill a stream, are left out.
+    `len(windows)` of them make an epoch. The last may be shorter than T, and up to
+    N - 1 characters at the text's end, which do not fill a stream, are left out.
     """
 
     def __init__(self, ids: Array, T: int, N: int) -> None:
@@ -23,7 +23,7 @@ class Windows:
         L = len(ids) // N
         if L < 2:
             raise TextError(
-                f"{len(ids)} characters cannot make {N} streams; expected {2 * N} or more"
+                f"{len(ids)} characters cannot make {N} streams; expected {2 * N}"
             )
         # Time first, so that a window is a block of rows.
         self._streams = np.ascontiguousarray(ids[: L * N].reshape(N, L).T)

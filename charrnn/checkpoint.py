@@ -142,8 +142,8 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
         ) from None
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise CheckpointError(
-            f"{path}: not a readable .npz archive ({error}); expected a checkpoint that "
-            "`charrnn train` wrote"
+            f"{path}: not a readable .npz archive ({error}); expected a checkpoint "
+            "that `charrnn train` wrote"
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

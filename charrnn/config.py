@@ -3,7 +3,7 @@
 No NumPy here: the command line shows these defaults in `--help` and must start fast.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from charrnn.errors import ConfigError
@@ -12,6 +12,7 @@ CELLS = ("rnn",)
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
+LENGTHS = ("steps", "epochs", "minutes")
 
 
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -119,6 +120,23 @@ PRESETS = {
     "medium": Preset("ten minutes", {"hidden": 512, "batch": 32, "minutes": 10.0}),
 }
 DEFAULT_PRESET = "small"
+
+
+def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings: those chosen, else the preset's, else the defaults.
+
+    The preset's length gives way to another kind of length that was chosen.
+    """
+    defaults = {
+        field.name: field.default
+        for kind in (ModelConfig, TrainConfig)
+        for field in fields(kind)
+        if field.default is not MISSING
+    }
+    preset = dict(PRESETS[name or DEFAULT_PRESET].settings)
+    if any(chosen.get(length) for length in LENGTHS):
+        preset = {key: value for key, value in preset.items() if key not in LENGTHS}
+    return defaults | preset | chosen
 
 
 def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A text to learn from: read, checked, joined, and split for training and validation."""
+"""A text to learn from: read, checked, joined, and split in two."""
 
 import hashlib
 import sys
@@ -155,6 +155,6 @@ def _listed(paths: list[str], at_most: int = 5) -> str:
 
 
 def split(ids: Array, val_fraction: float) -> tuple[Array, Array]:
-    """Return the first part, to train on, and the last, to validate on: views of ids."""
+    """Return the first part, to train on, and the last, to validate on, as views."""
     cut = len(ids) - int(len(ids) * val_fraction)
     return ids[:cut], ids[cut:]

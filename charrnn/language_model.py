@@ -1,4 +1,4 @@
-"""A trained model with its vocabulary: from text to text. What the library hands out."""
+"""A trained model with its vocabulary: from text to text."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array
-from charrnn.checkpoint import Checkpoint, load
+from charrnn.checkpoint import Checkpoint
 from charrnn.config import SampleConfig
 from charrnn.corpus import BYTES
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluate import Score, evaluate
 from charrnn.functional import softmax
-from charrnn.runs import find_checkpoint
 from charrnn.sampling import read_prime, sample
 
 ON_UNKNOWN = ("error", "skip", "map")
@@ -126,7 +125,7 @@ class LanguageModel:
     def next(
         self, prefix: str, *, on_unknown: str = "error"
     ) -> list[tuple[str, float]]:
-        """Return every character with its probability of coming next, likeliest first."""
+        """Return each character and its chance of coming next, likeliest first."""
         ids = self.encode(prefix or self.start(), on_unknown)
         logits, _ = read_prime(self.model, ids, 1, self.model.workspace(1, 1))
         p = softmax(logits.astype(np.float64))[0]
@@ -134,7 +133,7 @@ class LanguageModel:
         return [(self.vocab.characters[i], float(p[i])) for i in order]
 
     def evaluate(self, text: str) -> Score:
-        """Return how well the model predicts a text: `.nats`, `.bits`, `.perplexity`."""
+        """Return how well the model predicts a text, all of it."""
         return evaluate(self.model, self.encode(text))
 
 
@@ -147,12 +146,3 @@ def _sample_config(settings: dict[str, Any]) -> SampleConfig:
         return SampleConfig(**settings)
     except TypeError as error:
         raise ConfigError(str(error).replace("SampleConfig.__init__() ", "")) from None
-
-
-def load_model(path: str | Path | None = None) -> LanguageModel:
-    """Return the model of a checkpoint file or a run's folder (its best).
-
-    Without a path, the newest run's under checkpoints/. Raises CheckpointError.
-    """
-    found = find_checkpoint(path)
-    return LanguageModel(load(found), found)

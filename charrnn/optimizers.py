@@ -1,8 +1,8 @@
 """Optimizers, each its paper in a few lines.
 
-They act on flat vectors: θ the parameters and g the gradient, both (P,). `state` holds
-the vectors that a resumed run needs; `t` counts updates from 1. Scratch vectors keep the
-update free of allocation.
+They act on flat vectors: θ the parameters and g the gradient, both (P,). `state`
+holds the vectors that a resumed run needs; `t` counts updates from 1. Scratch vectors
+keep the update free of allocation.
 """
 
 from typing import ClassVar
@@ -41,7 +41,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum: v = μ v + g, θ -= lr v (Sutskever et al. 2013)."""
+    """Momentum: v = μ v + g, θ -= lr v (Sutskever et al. 2013)."""
 
     moments = ("v",)
 
@@ -64,7 +64,7 @@ class Adagrad(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """s = ρ s + (1 - ρ) g², θ -= lr g / (√s + ε) (Tieleman & Hinton 2012, lecture 6e)."""
+    """s = ρ s + (1 - ρ) g², θ -= lr g / (√s + ε) (Tieleman & Hinton 2012)."""
 
     moments = ("s",)
     ρ = 0.95

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -49,9 +50,7 @@ class Workers:
     def __init__(self, model: Model, T: int, N: int, workers: int = 1) -> None:
         self.model = model
         bounds = np.linspace(0, N, min(workers, N) + 1).astype(int)
-        self._parts = [
-            slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        self._parts = [slice(a, b) for a, b in pairwise(bounds)]
         self._shares = [(part.stop - part.start) / N for part in self._parts]
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts

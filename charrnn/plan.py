@@ -44,8 +44,8 @@ class Plan:
         """Return the plan with another number of steps, which `config` gives."""
         if config.minutes:
             raise ConfigError(
-                "a resumed run keeps its steps; give --steps or --epochs, not --minutes, "
-                "to change their number"
+                "a resumed run keeps its steps; to change their number give --steps "
+                "or --epochs, not --minutes"
             )
         return replace(self, steps=config.steps or round(config.epochs * epoch_steps))
 

@@ -131,13 +131,17 @@ def start(
     return Run(checkpoint, ids, config, folder=folder), growth
 
 
-def resume(folder: Path, corpus: Corpus, lengthen: TrainConfig | None = None) -> Run:
+def resume(
+    folder: Path,
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    lengthen: TrainConfig | None = None,
+) -> Run:
     """Return the run that a folder holds, where it stopped, bit for bit.
 
-    corpus must be the text that it was trained on. `lengthen` gives another number of
-    steps or epochs.
+    checkpoint is what `load_last` read from the folder, and corpus the text that it was
+    trained on. `lengthen` gives another number of steps or epochs.
     """
-    checkpoint = load_last(folder)
     known = checkpoint.corpus.get("sha256")
     if corpus.sha256 != known:
         raise TextError(
@@ -208,7 +212,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
-    """Return a folder under `root` that no run has used: name, name-2, name-3 …"""
+    """Return a folder under `root` that no run has used: name, name-2 and so on."""
     number = 1
     while True:
         folder = root / (name if number == 1 else f"{name}-{number}")
@@ -217,19 +221,23 @@ def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
         number += 1
 
 
+def check_folder(folder: Path, *, force: bool = False) -> None:
+    """Raise CheckpointError where a folder already holds a run, but for `force`."""
+    if holds_run(folder) and not force:
+        raise CheckpointError(
+            f"{folder}: already holds a run; continue it with --resume, give "
+            "another --out, or replace it with --force"
+        )
+
+
 def make_folder(folder: Path, *, force: bool = False) -> None:
     """Make a run's folder. Raises CheckpointError where it already holds a run.
 
     With `force` that run's files are removed, and nothing else in the folder.
     """
-    if holds_run(folder):
-        if not force:
-            raise CheckpointError(
-                f"{folder}: already holds a run; continue it with --resume, give "
-                "another --out, or replace it with --force"
-            )
-        for name in (BEST, LAST, HISTORY):
-            (folder / name).unlink(missing_ok=True)
+    check_folder(folder, force=force)
+    for name in (BEST, LAST, HISTORY):
+        (folder / name).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

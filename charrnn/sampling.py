@@ -92,7 +92,8 @@ def draw(p: Array, u: Array) -> Array:
     """
     cdf = np.cumsum(p, axis=1)
     ids: Array = (cdf <= (u * cdf[:, -1])[:, None]).sum(axis=1)
-    return np.minimum(ids, p.shape[1] - 1)  # u·1 may round to 1
+    np.minimum(ids, p.shape[1] - 1, out=ids)  # u·1 may round to 1
+    return ids
 
 
 def sample(

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from charrnn.arrays import Array
 
-# Up to this many characters a product with real one-hot rows beats sorting by character.
+# Up to this many characters, a product with real one-hot rows beats sorting the rows.
 _DENSE_VOCAB = 256
 
 
 class Projection:
-    """Arrays for the inputs of one layer: what forward read, and what backward needs."""
+    """Arrays for the inputs of one layer: what forward read, what backward needs."""
 
     def __init__(self, T: int, N: int, D: int, dtype: npt.DTypeLike) -> None:
         self.inputs: Array

@@ -1,0 +1,90 @@
+"""charrnn compare: texts at several temperatures, side by side."""
+
+import json
+import shutil
+from dataclasses import asdict
+
+import click
+
+from charrnn.cli.options import (
+    GroupedCommand,
+    checkpoint_argument,
+    chosen_prime,
+    chosen_seed,
+    corpus_behind,
+    drawing_options,
+    grouped,
+    note,
+    opened,
+)
+
+_comparing = grouped("Comparing")
+_DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
+
+
+@click.command(cls=GroupedCommand)
+@checkpoint_argument
+@drawing_options
+@_comparing(
+    "--temperature",
+    "-t",
+    "temperatures",
+    type=float,
+    multiple=True,
+    default=_DEFAULT,
+    show_default=True,
+    help="A column for each; give it several times.",
+)
+@_comparing(
+    "--text",
+    type=click.Path(),
+    help="The text that the model was trained on, where it has moved.",
+)
+@_comparing(
+    "--width",
+    type=click.IntRange(8),
+    help="Characters a line. [default: the terminal's]",
+)
+@_comparing("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+def command(
+    checkpoint: str | None,
+    prime: str,
+    prime_file: str | None,
+    seed: int | None,
+    on_unknown: str,
+    length: int,
+    temperatures: tuple[float, ...],
+    text: str | None,
+    width: int | None,
+    as_json: bool,
+) -> None:
+    """Put texts at several temperatures side by side, with figures.
+
+    All columns have the same prime and the same random numbers. Beneath each: the mean
+    log-probability that the model gives its text, and the mean entropy that it drew
+    with, in nats a character; the share of distinct 4-grams; repetition, the share of
+    characters in a stretch of 30 that the text already had; the share of words that
+    occur in the corpus; the longest stretch copied from it, in characters. Last, the
+    temperature at which held-out text is likeliest.
+    """
+    from charrnn.compare import compare
+    from charrnn.report import comparison_page
+
+    prime = chosen_prime(prime, prime_file)
+    model = opened(checkpoint)
+    corpus = corpus_behind(model, text)
+    if corpus is None:
+        note("The figures that need it are left out; --text says where it is.")
+    comparison = compare(
+        model,
+        prime,
+        temperatures,
+        corpus=corpus,
+        on_unknown=on_unknown,
+        length=length,
+        seed=chosen_seed(seed),
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(comparison), ensure_ascii=False))
+        return
+    click.echo(comparison_page(comparison, width or shutil.get_terminal_size().columns))

@@ -1,0 +1,46 @@
+"""charrnn next: what comes next, and how likely."""
+
+import json
+
+import click
+
+from charrnn.cli.options import GroupedCommand, grouped, opened
+
+_options = grouped("Options")
+_BAR = 30  # characters of a certainty
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("prefix")
+@click.argument("checkpoint", required=False, type=click.Path())
+@_options(
+    "--top",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many of the likeliest to show.",
+)
+@_options(
+    "--on-unknown",
+    type=click.Choice(("error", "skip", "map")),
+    default="error",
+    show_default=True,
+    help="What to do with characters that the model never saw.",
+)
+@_options("--json", "as_json", is_flag=True, help="A line of JSON for each character.")
+def command(
+    prefix: str, checkpoint: str | None, top: int, on_unknown: str, as_json: bool
+) -> None:
+    """Show which characters come next after PREFIX, and how likely each is.
+
+    The probabilities are the model's own, at temperature 1. Without CHECKPOINT the
+    newest run's best model is asked.
+    """
+    ranked = opened(checkpoint).next(prefix, on_unknown=on_unknown)[:top]
+    for rank, (character, p) in enumerate(ranked, 1):
+        if as_json:
+            about = {"rank": rank, "character": character, "probability": p}
+            click.echo(json.dumps(about, ensure_ascii=False))
+        else:
+            bar = "█" * round(_BAR * p)
+            click.echo(f"{rank:3}  {character!r:6}  {p:.4f}  {bar}".rstrip())

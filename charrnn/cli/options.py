@@ -1,0 +1,150 @@
+"""What several commands share: grouped options, and the text behind a checkpoint."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from charrnn.corpus import Corpus
+    from charrnn.language_model import LanguageModel
+
+
+def note(message: str) -> None:
+    """Say something that is not the result: on standard error, in one line."""
+    click.echo(message, err=True)
+
+
+class GroupedOption(click.Option):
+    """An option that `--help` shows under a heading."""
+
+    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+        self.group = group
+        super().__init__(*args, **kwargs)
+
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` has its options under their headings."""
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def grouped(group: str) -> Callable[..., Callable[[Any], Any]]:
+    """Return a `click.option` for options under one heading."""
+
+    def option(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        return click.option(*args, cls=GroupedOption, group=group, **kwargs)
+
+    return option
+
+
+def checkpoint_argument(command: Any) -> Any:
+    """Add the argument CHECKPOINT: a file, or a run's folder."""
+    return click.argument("checkpoint", required=False, type=click.Path())(command)
+
+
+_DRAWING = grouped("Drawing characters")
+
+
+def drawing_options(command: Any) -> Any:
+    """Add what `sample` and `compare` have in common."""
+    from charrnn.config import SampleConfig
+
+    defaults = SampleConfig()
+    for option in (
+        _DRAWING(
+            "--seed",
+            type=int,
+            help="Seed of the random numbers; the one used is printed.  "
+            "[default: a new one each time]",
+        ),
+        _DRAWING(
+            "--on-unknown",
+            type=click.Choice(("error", "skip", "map")),
+            default="error",
+            show_default=True,
+            help="What to do with characters in the prime that the model never saw; "
+            'map takes the nearest one (é as e, “ as ").',
+        ),
+        _DRAWING("--prime-file", type=click.Path(), help="Read the prime from a file."),
+        _DRAWING(
+            "--prime",
+            default="",
+            help="Text that the model reads first and then goes on with.  "
+            "[default: the start of a line]",
+        ),
+        _DRAWING(
+            "--length",
+            type=int,
+            default=defaults.length,
+            show_default=True,
+            help="Characters to write.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_seed(seed: int | None) -> int:
+    """Return the seed asked for, or a new one, and say which it is."""
+    if seed is None:
+        import secrets
+
+        seed = secrets.randbelow(2**31)
+    note(f"seed {seed}")
+    return seed
+
+
+def chosen_prime(prime: str, prime_file: str | None) -> str:
+    """Return the prime, from a file where one is named."""
+    if not prime_file:
+        return prime
+    if prime:
+        raise click.UsageError("--prime and --prime-file exclude each other; give one")
+    from charrnn.corpus import read_corpus
+
+    return read_corpus([prime_file]).text
+
+
+def opened(checkpoint: str | None) -> "LanguageModel":
+    """Return a checkpoint's model; without a name the newest run's, and say which."""
+    from charrnn.library import load
+
+    model = load(checkpoint)
+    if not checkpoint:
+        note(f"checkpoint {model.path}")
+    return model
+
+
+def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
+    """Return the text that a model was trained on, or say why it is not to be had."""
+    from charrnn.corpus import STDIN, read_corpus
+    from charrnn.errors import TextError
+
+    known = model.checkpoint.corpus
+    files = [text] if text else known.get("files", [])
+    if not files or STDIN in files:
+        note("The text that this model was trained on is not in a file.")
+        return None
+    try:
+        corpus = read_corpus(list(files), encoding=known.get("encoding", "utf-8"))
+    except TextError as error:
+        note(f"The text that this model was trained on is missing: {error}")
+        return None
+    if corpus.sha256 != known.get("sha256"):
+        note(
+            f"{', '.join(files)}: SHA-256 {corpus.sha256[:12]}… is not that of the "
+            f"text that this model was trained on ({str(known.get('sha256'))[:12]}…)."
+        )
+        return None
+    return corpus

@@ -1,0 +1,61 @@
+"""What `import charrnn` offers: train, and load."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from charrnn import runs
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.config import ModelConfig, TrainConfig, known_settings, with_preset
+from charrnn.corpus import read_corpus
+from charrnn.errors import ConfigError
+from charrnn.language_model import LanguageModel
+from charrnn.training import Record
+
+
+def train(
+    text: str | Path | list[str | Path],
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    preset: str | None = None,
+    encoding: str = "utf-8",
+    init_from: str | Path | None = None,
+    on_record: Callable[[Record], None] | None = None,
+    **settings: Any,
+) -> LanguageModel:
+    """Train on a file, a folder or several, and return the best model.
+
+    settings are the fields of ModelConfig (but vocab) and TrainConfig; what is not
+    given comes from the preset. The run is kept in the folder `out`, if one is named.
+    `on_record` is called with each record of the trainer, as it comes. Raises a child
+    of CharRNNError where something does not fit.
+    """
+    merged = with_preset(preset, settings)
+    config = TrainConfig(**known_settings(TrainConfig, merged))
+    shape = known_settings(ModelConfig, merged)
+    unknown = {name for name in settings if name not in vars(config) | shape}
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+    sources = text if isinstance(text, list) else [text]
+    corpus = read_corpus(sources, encoding=encoding)
+    source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None
+    folder = Path(out) if out else None
+    if folder:
+        runs.check_folder(folder, force=force)
+    run, _ = runs.start(corpus, config, shape, folder=folder, init_from=source)
+    if folder:
+        runs.make_folder(folder, force=force)
+    for record in run.records():
+        if on_record:
+            on_record(record)
+    return LanguageModel(run.best())
+
+
+def load(path: str | Path | None = None) -> LanguageModel:
+    """Return the model of a checkpoint file or a run's folder (its best).
+
+    Without a path, that of the newest run under checkpoints/. Raises CheckpointError.
+    """
+    found = runs.find_checkpoint(path)
+    return LanguageModel(load_checkpoint(found), found)
