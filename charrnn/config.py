@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.errors import ConfigError
 
-CELLS = ("rnn",)
+CELLS = ("rnn", "gru", "lstm")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")

@@ -8,25 +8,30 @@ from charrnn.arrays import Array
 from charrnn.config import ModelConfig
 from charrnn.model import Model
 
-STEP = 1e-5
+STEP = 1e-3
 TOLERANCE = 1e-6
 
 
 def numeric_gradient(f: Callable[[], float], x: Array, step: float = STEP) -> Array:
-    """Return df/dx by central differences, in the shape of x.
+    """Return df/dx by central differences of fourth order, in the shape of x.
 
-    f reads x (float64, changed in place and put back) and returns a number. The error
-    falls with step² until rounding takes over; 1e-5 is near the best in float64.
+    f reads x (float64, changed in place and put back) and returns a number. With four
+    points the error of the formula falls with step⁴, so that a step of 1e-3 leaves
+    about 1e-12 of it, and as little of rounding; with two points the best that float64
+    allows is 1e-10, too coarse for gradients that are small themselves (Abramowitz &
+    Stegun 1964, 25.3.6).
     """
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
-        saved = x[index]
-        x[index] = saved + step
-        above = f()
-        x[index] = saved - step
-        below = f()
-        x[index] = saved
-        gradient[index] = (above - below) / (2 * step)
+        at = x[index]
+
+        def beside(steps: int, index: tuple[int, ...] = index, at: float = at) -> float:
+            x[index] = at + steps * step
+            return f()
+
+        near, far = beside(1) - beside(-1), beside(2) - beside(-2)
+        x[index] = at
+        gradient[index] = (8 * near - far) / (12 * step)
     return gradient
 
 

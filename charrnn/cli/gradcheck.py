@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Compare every hand-derived gradient with a numeric one, in float64.
 
-    The numeric gradient is a central difference of the loss with a step of 1e-5. The
-    exit status is 1 where the two disagree by more than 1 in 1,000,000.
+    The numeric gradient is a central difference of fourth order. The exit status is 1
+    where the two disagree by more than 1 in 1,000,000.
     """
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan
@@ -108,7 +109,7 @@ class _Show:
 
     def _line(self, line: str) -> None:
         if not self.quiet:
-            self.bar.write(line, file=click.get_text_stream("stderr"))
+            self.bar.write(line, file=sys.stderr)
 
 
 def _validation_line(record: "Validation", steps: int) -> str:

@@ -1,0 +1,144 @@
+"""The gated recurrent unit (Cho et al. 2014).
+
+This is the form of cuDNN and PyTorch: reset acts after the product, and z keeps the old
+state. The gates stand side by side in the columns, in the order r z n:
+
+    a[t] = x[t] Wx + b          u[t] = h[t-1] Wh            (N, 3H)
+    r, z = sigmoid(a_r + u_r, a_z + u_z)
+    m = u_n + c
+    n = tanh(a_n + r * m)
+    h[t] = (1 - z) * n + z * h[t-1]
+
+c (H) is the recurrent bias of n; r and z need none of their own. Backwards in time:
+
+    da_n = dh[t] * (1 - z) * (1 - n²)         du_n = da_n * r
+    da_r = da_n * m * r (1 - r)               du_r = da_r
+    da_z = dh[t] * (h[t-1] - n) * z (1 - z)   du_z = da_z
+    dh[t-1] = dh[t] * z + du[t] Wh^T + (what the layer above adds)
+    dWh = Σ h[t-1]^T du[t]                    dc = Σ du_n[t]
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.arrays import Array, Shape
+from charrnn.cells.contract import State
+from charrnn.cells.initial import orthogonal, uniform
+from charrnn.cells.projection import Projection
+from charrnn.functional import sigmoid
+
+
+class Workspace:
+    """Arrays of one layer for windows of up to (T, N)."""
+
+    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+        self.input = Projection(T, N, D, dtype)
+        self.T = 0  # of the window that forward ran last
+        self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
+        self.m = np.empty((T, N, H), dtype)
+        self.a = np.empty((T, N, 3 * H), dtype)  # what x adds, and then the gates
+        self.da = np.empty((T, N, 3 * H), dtype)
+        self.du = np.empty((T, N, 3 * H), dtype)
+        self.u = np.empty((N, 3 * H), dtype)
+        self.tmp = np.empty((N, H), dtype)
+        self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
+        self.WhT = np.empty((3 * H, H), dtype)
+
+
+def gate_views(a: Array) -> tuple[Array, Array, Array]:
+    """Return r, z, n as views (…, H) of a (…, 3H)."""
+    H = a.shape[-1] // 3
+    return a[..., :H], a[..., H : 2 * H], a[..., 2 * H :]
+
+
+class GRU:
+    """Parameters Wx (D, 3H), Wh (H, 3H), b (3H), c (H); state (h,)."""
+
+    def shapes(self, D: int, H: int) -> dict[str, Shape]:
+        return {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}
+
+    def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
+        for gate in gate_views(params["Wx"]):
+            uniform(gate, rng=rng)
+        for gate in gate_views(params["Wh"]):
+            orthogonal(gate, rng=rng)
+        params["b"].fill(0)
+        params["c"].fill(0)
+
+    def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
+        return (np.zeros((N, H), dtype),)
+
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
+
+    def forward(
+        self,
+        params: Mapping[str, Array],
+        inputs: Array,
+        state: State,
+        workspace: Workspace,
+    ) -> tuple[Array, State]:
+        Wh, bias, T = params["Wh"], params["c"], len(inputs)
+        h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
+        u, tmp = workspace.u, workspace.tmp
+        H = h.shape[-1]
+        workspace.T = T
+        (h[0],) = state
+        workspace.input.forward(inputs, params, out=a)
+        for t in range(T):
+            np.matmul(h[t], Wh, out=u)
+            gates = a[t, :, : 2 * H]
+            gates += u[:, : 2 * H]
+            sigmoid(gates, out=gates)
+            r, z, n = gate_views(a[t])
+            np.add(u[:, 2 * H :], bias, out=m[t])
+            n += np.multiply(r, m[t], out=tmp)
+            np.tanh(n, out=n)
+            # (1 - z) n + z h = n + z (h - n)
+            np.subtract(h[t], n, out=tmp)
+            tmp *= z
+            np.add(n, tmp, out=h[t + 1])
+        return h[1:], (h[T].copy(),)
+
+    def backward(
+        self,
+        params: Mapping[str, Array],
+        dh: Array,
+        workspace: Workspace,
+        grads: Mapping[str, Array],
+    ) -> tuple[Array | None, State]:
+        T, H = workspace.T, dh.shape[-1]
+        h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
+        da, du = workspace.da[:T], workspace.du[:T]
+        tmp, dh_next, kept = workspace.tmp, workspace.dh, np.zeros_like(workspace.dh)
+        WhT = workspace.WhT
+        WhT[:] = params["Wh"].T
+        dh_next.fill(0)
+        for t in reversed(range(T)):
+            r, z, n = gate_views(a[t])
+            da_r, da_z, da_n = gate_views(da[t])
+            dh_next += kept
+            dh_next += dh[t]
+            np.multiply(dh_next, z, out=kept)
+            # dh (1 - z) is dh - dh z
+            np.subtract(dh_next, kept, out=da_n)
+            np.multiply(n, n, out=tmp)
+            da_n *= np.subtract(1, tmp, out=tmp)
+            np.subtract(h[t], n, out=da_z)
+            da_z *= kept
+            da_z *= np.subtract(1, z, out=tmp)
+            np.multiply(da_n, m[t], out=da_r)
+            da_r *= r
+            da_r *= np.subtract(1, r, out=tmp)
+            du[t, :, : 2 * H] = da[t, :, : 2 * H]
+            np.multiply(da_n, r, out=du[t, :, 2 * H :])
+            np.matmul(du[t], WhT, out=dh_next)
+        dh_next += kept
+        rows = du.reshape(-1, 3 * H)
+        np.matmul(h[:-1].reshape(-1, H).T, rows, out=grads["Wh"])
+        rows[:, 2 * H :].sum(axis=0, out=grads["c"])
+        return workspace.input.backward(params, da, grads), (dh_next.copy(),)

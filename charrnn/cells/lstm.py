@@ -1,0 +1,151 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997).
+
+With the forget gate of Gers et al. 2000. The four gates stand side by side in the
+columns, in the order i f o g:
+
+    a[t] = x[t] Wx + h[t-1] Wh + b                    (N, 4H)
+    i, f, o = sigmoid(a_i, a_f, a_o)      g = tanh(a_g)
+    c[t] = f * c[t-1] + i * g
+    h[t] = o * tanh(c[t])
+
+Backwards in time, with dh[t] what reaches h[t] and dc what step t + 1 hands to c[t]:
+
+    dc   += dh[t] * o * (1 - tanh(c[t])²)
+    da_i  = dc * g * i (1 - i)            da_f = dc * c[t-1] * f (1 - f)
+    da_o  = dh[t] * tanh(c[t]) * o (1 - o)    da_g = dc * i * (1 - g²)
+    dc    = dc * f
+    dh[t-1] = da[t] Wh^T + (what the layer above adds)
+
+The gradients of Wx, Wh and b are sums over t and the batch, as in the tanh cell.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.arrays import Array, Shape
+from charrnn.cells.contract import State
+from charrnn.cells.initial import orthogonal, uniform
+from charrnn.cells.projection import Projection
+from charrnn.functional import sigmoid
+
+
+class Workspace:
+    """Arrays of one layer for windows of up to (T, N)."""
+
+    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+        self.input = Projection(T, N, D, dtype)
+        self.T = 0  # of the window that forward ran last
+        self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
+        self.c = np.empty((T + 1, N, H), dtype)
+        self.tanh_c = np.empty((T, N, H), dtype)
+        self.a = np.empty((T, N, 4 * H), dtype)  # what x adds, and then the gates
+        self.da = np.empty((T, N, 4 * H), dtype)
+        self.recurrent = np.empty((N, 4 * H), dtype)
+        self.tmp = np.empty((N, H), dtype)
+        self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
+        self.dc = np.empty((N, H), dtype)
+        self.WhT = np.empty((4 * H, H), dtype)
+
+
+def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
+    """Return i, f, o, g as views (…, H) of a (…, 4H)."""
+    H = a.shape[-1] // 4
+    return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
+
+
+class LSTM:
+    """Parameters Wx (D, 4H), Wh (H, 4H), b (4H); state (h, c)."""
+
+    def shapes(self, D: int, H: int) -> dict[str, Shape]:
+        return {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}
+
+    def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
+        for gate in gate_views(params["Wx"]):
+            uniform(gate, rng=rng)
+        for gate in gate_views(params["Wh"]):
+            orthogonal(gate, rng=rng)
+        params["b"].fill(0)
+        # A forget gate that starts open lets gradients through (Jozefowicz et al.
+        # 2015).
+        gate_views(params["b"])[1].fill(1)
+
+    def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
+        return np.zeros((N, H), dtype), np.zeros((N, H), dtype)
+
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
+
+    def forward(
+        self,
+        params: Mapping[str, Array],
+        inputs: Array,
+        state: State,
+        workspace: Workspace,
+    ) -> tuple[Array, State]:
+        Wh, T = params["Wh"], len(inputs)
+        h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
+        a, recurrent, tmp = workspace.a[:T], workspace.recurrent, workspace.tmp
+        H = h.shape[-1]
+        workspace.T = T
+        h[0], c[0] = state
+        workspace.input.forward(inputs, params, out=a)
+        for t in range(T):
+            np.matmul(h[t], Wh, out=recurrent)
+            a[t] += recurrent
+            i, f, o, g = gate_views(a[t])
+            sigmoid(a[t, :, : 3 * H], out=a[t, :, : 3 * H])
+            np.tanh(g, out=g)
+            np.multiply(f, c[t], out=c[t + 1])
+            c[t + 1] += np.multiply(i, g, out=tmp)
+            np.tanh(c[t + 1], out=tanh_c[t])
+            np.multiply(o, tanh_c[t], out=h[t + 1])
+        return h[1:], (h[T].copy(), c[T].copy())
+
+    def backward(
+        self,
+        params: Mapping[str, Array],
+        dh: Array,
+        workspace: Workspace,
+        grads: Mapping[str, Array],
+    ) -> tuple[Array | None, State]:
+        T, H = workspace.T, dh.shape[-1]
+        h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
+        da, dh_next, dc, tmp = (
+            workspace.da[:T],
+            workspace.dh,
+            workspace.dc,
+            workspace.tmp,
+        )
+        WhT = workspace.WhT
+        WhT[:] = params["Wh"].T
+        dh_next.fill(0)
+        dc.fill(0)
+        for t in reversed(range(T)):
+            i, f, o, g = gate_views(workspace.a[t])
+            da_i, da_f, da_o, da_g = gate_views(da[t])
+            dh_next += dh[t]
+            # da_o holds dh * o for a moment, which dc needs.
+            np.multiply(dh_next, o, out=da_o)
+            np.multiply(tanh_c[t], tanh_c[t], out=tmp)
+            np.subtract(1, tmp, out=tmp)
+            tmp *= da_o
+            dc += tmp
+            da_o *= tanh_c[t]
+            da_o *= np.subtract(1, o, out=tmp)
+            np.multiply(dc, g, out=da_i)
+            da_i *= i
+            da_i *= np.subtract(1, i, out=tmp)
+            np.multiply(dc, i, out=da_g)
+            np.multiply(g, g, out=tmp)
+            da_g *= np.subtract(1, tmp, out=tmp)
+            dc *= f
+            np.multiply(dc, c[t], out=da_f)
+            da_f *= np.subtract(1, f, out=tmp)
+            np.matmul(da[t], WhT, out=dh_next)
+        np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
+        dstate = dh_next.copy(), dc.copy()
+        return workspace.input.backward(params, da, grads), dstate
