@@ -12,16 +12,12 @@ before its name, shape and type are what the header's model asks for.
 """
 
 import json
-import os
 import platform
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +25,7 @@ import charrnn
 from charrnn.arrays import Array, Parameters, Shape
 from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.files import replacing
 from charrnn.model import Model, ModelState
 from charrnn.training import Snapshot
 from charrnn.vocab import Vocabulary
@@ -74,7 +71,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         header["progress"] = checkpoint.snapshot.progress
         arrays |= _snapshot_arrays(checkpoint.model.params, checkpoint.snapshot)
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    with _replacing(path) as file:
+    with replacing(path, CheckpointError) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
@@ -89,41 +86,6 @@ def _snapshot_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
     for i, layer in enumerate(snapshot.state):
         arrays |= {f"state/layer{i}.{j}": part for j, part in enumerate(layer)}
     return arrays
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a temporary file beside `path` that takes its place when all went well."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                # Created for its owner alone; a checkpoint is as public as any file.
-                temporary.chmod(0o666 & ~_umask())
-                file.close()
-                temporary.replace(path)
-            except BaseException:
-                file.close()
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        kept = (
-            "the file that was there is untouched" if path.exists() else "none is left"
-        )
-        raise CheckpointError(
-            f"{path}: cannot be written: {error.strerror or error}; {kept}"
-        ) from error
-
-
-def _umask() -> int:
-    umask = os.umask(0o022)
-    os.umask(umask)
-    return umask
 
 
 def load(path: Path, *, snapshot: bool = False) -> Checkpoint:

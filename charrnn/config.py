@@ -116,8 +116,12 @@ PRESETS = {
     "quick": Preset(
         "half a minute", {"hidden": 128, "batch": 32, "minutes": 0.5, "lr": 5e-3}
     ),
-    "small": Preset("three minutes", {"hidden": 256, "batch": 32, "minutes": 3.0}),
-    "medium": Preset("ten minutes", {"hidden": 512, "batch": 32, "minutes": 10.0}),
+    "small": Preset(
+        "three minutes", {"hidden": 256, "batch": 32, "minutes": 3.0, "lr": 4e-3}
+    ),
+    "medium": Preset(
+        "ten minutes", {"hidden": 512, "batch": 32, "minutes": 10.0, "lr": 2e-3}
+    ),
 }
 DEFAULT_PRESET = "small"
 

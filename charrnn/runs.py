@@ -18,6 +18,7 @@ from charrnn.checkpoint import Checkpoint, load, save
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, split
 from charrnn.errors import CheckpointError, TextError
+from charrnn.files import replacing
 from charrnn.model import Model
 from charrnn.plan import Plan, make_plan
 from charrnn.training import Finished, Record, Rollback, Trainer, Validation
@@ -194,9 +195,8 @@ def _forget_after(history: Path, step: int) -> None:
     lines = history.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if _logged_step(line) <= step]
     if len(kept) < len(lines):
-        temporary = history.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(history)
+        with replacing(history, CheckpointError) as file:
+            file.write("".join(line + "\n" for line in kept).encode())
 
 
 def _logged_step(line: str) -> float:

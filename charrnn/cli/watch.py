@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_LENGTH = 200
 _REFRESH = 0.2  # seconds between changes of the bar's text
-_BAR = "{percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
+_BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
 
 
 def watch(run: "Run", *, sample_every: int = 0, quiet: bool = False) -> int:

@@ -1,0 +1,39 @@
+"""Writing files whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from charrnn.errors import CharRNNError
+
+
+@contextmanager
+def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
+    """Open a file that becomes `target` when all has gone well, and else vanishes.
+
+    It stands beside its target, is flushed to the disk and then renamed, so that at no
+    moment there is half a file under the name. Raises `raises` where it cannot be
+    written.
+    """
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        kept = (
+            "what was there is untouched" if target.exists() else "none was left behind"
+        )
+        raise raises(
+            f"{target}: cannot be written ({error.strerror or error}), and {kept}; "
+            "make room there, or name another folder"
+        ) from error
