@@ -12,6 +12,7 @@ CELLS = ("rnn", "gru", "lstm")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
+KERNELS = ("auto", "numpy", "numba")
 LENGTHS = ("steps", "epochs", "minutes")
 
 
@@ -67,6 +68,7 @@ class TrainConfig:
     val_fraction: float = 0.1  # of the text, its end
     seed: int = 1  # of initialisation (and whatever else is drawn)
     threads: int = 0  # workers that share the batch; 0 chooses
+    kernels: str = "auto"  # one of KERNELS
 
     def __post_init__(self) -> None:
         for name in ("batch", "window"):
@@ -82,6 +84,7 @@ class TrainConfig:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("clip_mode", self.clip_mode, CLIP_MODES)
+        _one_of("kernels", self.kernels, KERNELS)
         if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
             raise ConfigError("steps, epochs and minutes exclude each other; give one")
 

@@ -31,7 +31,9 @@ def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
     except OSError as error:
         kept = (
-            "what was there is untouched" if target.exists() else "none was left behind"
+            "what was there is untouched"
+            if target.exists()
+            else "nothing was left behind"
         )
         raise raises(
             f"{target}: cannot be written ({error.strerror or error}), and {kept}; "

@@ -18,6 +18,7 @@ from charrnn.cells.initial import uniform
 from charrnn.config import ModelConfig
 from charrnn.errors import ShapeError
 from charrnn.functional import cross_entropy
+from charrnn.kernels import REFERENCE
 
 ModelState: TypeAlias = tuple[State, ...]  # one cell state a layer, lowest first
 
@@ -30,7 +31,7 @@ class Workspace:
         H, V = config.hidden, config.vocab
         sizes = [V] + [H] * (config.layers - 1)
         self.layers: list[Any] = [
-            model.cell.workspace(T, N, D, H, dtype) for D in sizes
+            model.cell.workspace(T, N, D, H, dtype, model.steps) for D in sizes
         ]
         self.h: Array  # (T, N, H), what the highest layer gave the last forward pass
         self.logits = np.empty((T, N, V), dtype)
@@ -46,6 +47,7 @@ class Model:
         self.config = config
         self.dtype = np.dtype(dtype)
         self.cell = CELLS[config.cell]
+        self.steps = REFERENCE  # elementwise steps that new workspaces are to use
         self.params = Parameters(self._shapes(), self.dtype)
         self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
+from charrnn import kernels
 from charrnn.arrays import Array
 from charrnn.batches import Windows, fit_windows
 from charrnn.config import TrainConfig
@@ -30,6 +31,7 @@ class Plan:
     batch: int  # N, at most the configuration's
     eval_every: int  # steps between validations
     layout: Layout
+    kernels: str  # elementwise steps, "numpy" or "numba"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
@@ -72,6 +74,7 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
         batch=N,
         eval_every=config.eval_every or max(1, -(-steps // _VALIDATIONS)),
         layout=layout,
+        kernels=kernels.resolve(config.kernels),
     )
 
 

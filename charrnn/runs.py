@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn import kernels
 from charrnn.arrays import Array
 from charrnn.checkpoint import Checkpoint, load, save
 from charrnn.config import ModelConfig, TrainConfig
@@ -41,6 +42,7 @@ class Run:
         folder: Path | None = None,
     ) -> None:
         self.train_ids, self.val_ids = split(ids, config.val_fraction)
+        checkpoint.model.steps = kernels.steps(plan.kernels if plan else config.kernels)
         self.plan = plan or make_plan(
             checkpoint.model, self.train_ids, self.val_ids, config
         )

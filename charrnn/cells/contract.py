@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.arrays import Array, Shape
+from charrnn.kernels import REFERENCE, Steps
 
 State: TypeAlias = tuple[Array, ...]
 
@@ -32,8 +33,19 @@ class Cell(Protocol):
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         """Return the state before the first character: a tuple of (N, H) arrays."""
 
-    def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
-        """Return the arrays that forward fills and backward reads."""
+    def workspace(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
+    ) -> Any:
+        """Return the arrays that forward fills and backward reads.
+
+        steps are the elementwise steps that both are to use, plain or compiled.
+        """
 
     def forward(
         self, params: Mapping[str, Array], inputs: Array, state: State, workspace: Any

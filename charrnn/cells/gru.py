@@ -27,13 +27,16 @@ from charrnn.arrays import Array, Shape
 from charrnn.cells.contract import State
 from charrnn.cells.initial import orthogonal, uniform
 from charrnn.cells.projection import Projection
-from charrnn.functional import sigmoid
+from charrnn.kernels import REFERENCE, Steps
 
 
 class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+    ) -> None:
+        self.steps = steps
         self.input = Projection(T, N, D, dtype)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
@@ -41,8 +44,8 @@ class Workspace:
         self.a = np.empty((T, N, 3 * H), dtype)  # what x adds, and then the gates
         self.da = np.empty((T, N, 3 * H), dtype)
         self.du = np.empty((T, N, 3 * H), dtype)
-        self.u = np.empty((N, 3 * H), dtype)
-        self.tmp = np.empty((N, H), dtype)
+        self.u = np.empty((N, 3 * H), dtype)  # what h[t-1] adds
+        self.kept = np.empty((N, H), dtype)  # what z hands straight back
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.WhT = np.empty((3 * H, H), dtype)
 
@@ -71,9 +74,15 @@ class GRU:
         return (np.zeros((N, H), dtype),)
 
     def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, steps)
 
     def forward(
         self,
@@ -82,26 +91,16 @@ class GRU:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        Wh, bias, T = params["Wh"], params["c"], len(inputs)
+        Wh, T = params["Wh"], len(inputs)
         h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
-        u, tmp = workspace.u, workspace.tmp
-        H = h.shape[-1]
+        u = workspace.u
         workspace.T = T
         (h[0],) = state
         workspace.input.forward(inputs, params, out=a)
+        step = workspace.steps.gru_forward
         for t in range(T):
             np.matmul(h[t], Wh, out=u)
-            gates = a[t, :, : 2 * H]
-            gates += u[:, : 2 * H]
-            sigmoid(gates, out=gates)
-            r, z, n = gate_views(a[t])
-            np.add(u[:, 2 * H :], bias, out=m[t])
-            n += np.multiply(r, m[t], out=tmp)
-            np.tanh(n, out=n)
-            # (1 - z) n + z h = n + z (h - n)
-            np.subtract(h[t], n, out=tmp)
-            tmp *= z
-            np.add(n, tmp, out=h[t + 1])
+            step(u, params["c"], a[t], m[t], h[t], h[t + 1])
         return h[1:], (h[T].copy(),)
 
     def backward(
@@ -114,28 +113,14 @@ class GRU:
         T, H = workspace.T, dh.shape[-1]
         h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
         da, du = workspace.da[:T], workspace.du[:T]
-        tmp, dh_next, kept = workspace.tmp, workspace.dh, np.zeros_like(workspace.dh)
+        dh_next, kept = workspace.dh, workspace.kept
         WhT = workspace.WhT
         WhT[:] = params["Wh"].T
         dh_next.fill(0)
+        kept.fill(0)
+        step = workspace.steps.gru_backward
         for t in reversed(range(T)):
-            r, z, n = gate_views(a[t])
-            da_r, da_z, da_n = gate_views(da[t])
-            dh_next += kept
-            dh_next += dh[t]
-            np.multiply(dh_next, z, out=kept)
-            # dh (1 - z) is dh - dh z
-            np.subtract(dh_next, kept, out=da_n)
-            np.multiply(n, n, out=tmp)
-            da_n *= np.subtract(1, tmp, out=tmp)
-            np.subtract(h[t], n, out=da_z)
-            da_z *= kept
-            da_z *= np.subtract(1, z, out=tmp)
-            np.multiply(da_n, m[t], out=da_r)
-            da_r *= r
-            da_r *= np.subtract(1, r, out=tmp)
-            du[t, :, : 2 * H] = da[t, :, : 2 * H]
-            np.multiply(da_n, r, out=du[t, :, 2 * H :])
+            step(dh[t], dh_next, kept, a[t], m[t], h[t], da[t], du[t])
             np.matmul(du[t], WhT, out=dh_next)
         dh_next += kept
         rows = du.reshape(-1, 3 * H)

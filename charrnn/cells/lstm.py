@@ -28,13 +28,16 @@ from charrnn.arrays import Array, Shape
 from charrnn.cells.contract import State
 from charrnn.cells.initial import orthogonal, uniform
 from charrnn.cells.projection import Projection
-from charrnn.functional import sigmoid
+from charrnn.kernels import REFERENCE, Steps
 
 
 class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+    ) -> None:
+        self.steps = steps
         self.input = Projection(T, N, D, dtype)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
@@ -42,8 +45,7 @@ class Workspace:
         self.tanh_c = np.empty((T, N, H), dtype)
         self.a = np.empty((T, N, 4 * H), dtype)  # what x adds, and then the gates
         self.da = np.empty((T, N, 4 * H), dtype)
-        self.recurrent = np.empty((N, 4 * H), dtype)
-        self.tmp = np.empty((N, H), dtype)
+        self.u = np.empty((N, 4 * H), dtype)  # what h[t-1] adds
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.dc = np.empty((N, H), dtype)
         self.WhT = np.empty((4 * H, H), dtype)
@@ -75,9 +77,15 @@ class LSTM:
         return np.zeros((N, H), dtype), np.zeros((N, H), dtype)
 
     def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, steps)
 
     def forward(
         self,
@@ -88,21 +96,14 @@ class LSTM:
     ) -> tuple[Array, State]:
         Wh, T = params["Wh"], len(inputs)
         h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        a, recurrent, tmp = workspace.a[:T], workspace.recurrent, workspace.tmp
-        H = h.shape[-1]
+        a, u = workspace.a[:T], workspace.u
         workspace.T = T
         h[0], c[0] = state
         workspace.input.forward(inputs, params, out=a)
+        step = workspace.steps.lstm_forward
         for t in range(T):
-            np.matmul(h[t], Wh, out=recurrent)
-            a[t] += recurrent
-            i, f, o, g = gate_views(a[t])
-            sigmoid(a[t, :, : 3 * H], out=a[t, :, : 3 * H])
-            np.tanh(g, out=g)
-            np.multiply(f, c[t], out=c[t + 1])
-            c[t + 1] += np.multiply(i, g, out=tmp)
-            np.tanh(c[t + 1], out=tanh_c[t])
-            np.multiply(o, tanh_c[t], out=h[t + 1])
+            np.matmul(h[t], Wh, out=u)
+            step(u, a[t], c[t], c[t + 1], tanh_c[t], h[t + 1])
         return h[1:], (h[T].copy(), c[T].copy())
 
     def backward(
@@ -114,37 +115,14 @@ class LSTM:
     ) -> tuple[Array | None, State]:
         T, H = workspace.T, dh.shape[-1]
         h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        da, dh_next, dc, tmp = (
-            workspace.da[:T],
-            workspace.dh,
-            workspace.dc,
-            workspace.tmp,
-        )
+        da, dh_next, dc = workspace.da[:T], workspace.dh, workspace.dc
         WhT = workspace.WhT
         WhT[:] = params["Wh"].T
         dh_next.fill(0)
         dc.fill(0)
+        step = workspace.steps.lstm_backward
         for t in reversed(range(T)):
-            i, f, o, g = gate_views(workspace.a[t])
-            da_i, da_f, da_o, da_g = gate_views(da[t])
-            dh_next += dh[t]
-            # da_o holds dh * o for a moment, which dc needs.
-            np.multiply(dh_next, o, out=da_o)
-            np.multiply(tanh_c[t], tanh_c[t], out=tmp)
-            np.subtract(1, tmp, out=tmp)
-            tmp *= da_o
-            dc += tmp
-            da_o *= tanh_c[t]
-            da_o *= np.subtract(1, o, out=tmp)
-            np.multiply(dc, g, out=da_i)
-            da_i *= i
-            da_i *= np.subtract(1, i, out=tmp)
-            np.multiply(dc, i, out=da_g)
-            np.multiply(g, g, out=tmp)
-            da_g *= np.subtract(1, tmp, out=tmp)
-            dc *= f
-            np.multiply(dc, c[t], out=da_f)
-            da_f *= np.subtract(1, f, out=tmp)
+            step(dh[t], dh_next, dc, workspace.a[t], c[t], tanh_c[t], da[t])
             np.matmul(da[t], WhT, out=dh_next)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
         dstate = dh_next.copy(), dc.copy()

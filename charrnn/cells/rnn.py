@@ -23,16 +23,21 @@ from charrnn.arrays import Array, Shape
 from charrnn.cells.contract import State
 from charrnn.cells.initial import orthogonal, uniform
 from charrnn.cells.projection import Projection
+from charrnn.kernels import REFERENCE, Steps
 
 
 class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+    ) -> None:
+        self.steps = steps
         self.input = Projection(T, N, D, dtype)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a = np.empty((T, N, H), dtype)
+        self.u = np.empty((N, H), dtype)  # what h[t-1] adds
         self.da = np.empty((T, N, H), dtype)
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.WhT = np.empty((H, H), dtype)
@@ -53,9 +58,15 @@ class RNN:
         return (np.zeros((N, H), dtype),)
 
     def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, steps)
 
     def forward(
         self,
@@ -69,10 +80,10 @@ class RNN:
         workspace.T = T
         (h[0],) = state
         workspace.input.forward(inputs, params, out=a)
+        u, step = workspace.u, workspace.steps.rnn_forward
         for h_last, a_t, h_t in zip(h, a, h[1:], strict=False):
-            np.matmul(h_last, Wh, out=h_t)
-            np.add(h_t, a_t, out=a_t)
-            np.tanh(a_t, out=h_t)
+            np.matmul(h_last, Wh, out=u)
+            step(u, a_t, h_t)
         return h[1:], (h[T].copy(),)
 
     def backward(
@@ -87,12 +98,10 @@ class RNN:
         # A product with a transposed view repacks it at each call; a copy does so once.
         WhT = workspace.WhT
         WhT[:] = params["Wh"].T
-        slope = np.multiply(h[1:], h[1:], out=workspace.a[:T])
-        np.subtract(1, slope, out=slope)
         dh_next.fill(0)
-        for dh_t, slope_t, da_t in zip(dh[::-1], slope[::-1], da[::-1], strict=True):
-            np.add(dh_t, dh_next, out=da_t)
-            np.multiply(da_t, slope_t, out=da_t)
+        step = workspace.steps.rnn_backward
+        for dh_t, h_t, da_t in zip(dh[::-1], h[:0:-1], da[::-1], strict=True):
+            step(dh_t, dh_next, h_t, da_t)
             np.matmul(da_t, WhT, out=dh_next)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
         return workspace.input.backward(params, da, grads), (dh_next.copy(),)

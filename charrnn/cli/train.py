@@ -12,6 +12,7 @@ from charrnn.config import (
     CELLS,
     CLIP_MODES,
     DEFAULT_PRESET,
+    KERNELS,
     OPTIMIZERS,
     PRESETS,
     SCHEDULES,
@@ -137,6 +138,12 @@ def _presets() -> str:
     type=int,
     help="Parts of the batch, a thread each; fix it to get the same numbers again."
     "  [default: the fastest here]",
+)
+@_learning(
+    "--kernels",
+    type=click.Choice(KERNELS),
+    help="Elementwise steps: plain, or compiled by Numba (pip install "
+    "'charrnn[fast]').  [default: compiled where it can be]",
 )
 @_watching(
     "--eval-every", type=int, help="Steps between validations.  [default: 25 in a run]"
@@ -295,6 +302,7 @@ def _introduce(run: "Run", say: Say) -> None:
     say(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
         f"{asked.seed}, {_layout(plan.layout.workers, plan.layout.blas_threads)}"
+        f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
     say(f"into {run.folder}")
 
