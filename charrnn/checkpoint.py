@@ -15,7 +15,7 @@ import json
 import platform
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.files import replacing
 from charrnn.model import Model, ModelState
-from charrnn.training import Snapshot
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.training import Progress, Snapshot
 from charrnn.vocab import Vocabulary
 
 FORMAT = "charrnn"
 VERSION = 1
 _HEADER_LIMIT = 64 << 20  # bytes
+_INFO = {"corpus": dict, "split": dict, "train": dict, "history": list}
 _DAMAGED = "the file is damaged or was edited; restore it from a backup"
 
 
@@ -68,8 +70,14 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     }
     arrays = _named("params", checkpoint.model.params)
     if checkpoint.snapshot:
-        header["progress"] = checkpoint.snapshot.progress
-        arrays |= _snapshot_arrays(checkpoint.model.params, checkpoint.snapshot)
+        params, snapshot = checkpoint.model.params, checkpoint.snapshot
+        header["progress"] = snapshot.progress
+        arrays |= _snapshot_arrays(params, snapshot)
+        if snapshot.good:
+            header["good_progress"] = snapshot.good.progress
+            good = _named("params", params.like(snapshot.good.params))
+            good |= _snapshot_arrays(params, snapshot.good)
+            arrays |= {f"good/{name}": array for name, array in good.items()}
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
@@ -102,7 +110,7 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
             f"{path}: no such file; expected a checkpoint such as best.npz in a run's "
             "folder, which `charrnn train` writes"
         ) from None
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: not a readable .npz archive ({error}); expected a checkpoint "
             "that `charrnn train` wrote"
@@ -123,13 +131,18 @@ class _Reader:
         try:
             vocab = Vocabulary.from_json(header["vocab"])
             config = ModelConfig(**header["model"])
-            info = {key: header[key] for key in ("corpus", "split", "train", "history")}
+            info = {key: header[key] for key in _INFO}
         except KeyError as error:
             raise self._error(f"the header has no {error}; {_DAMAGED}") from None
         except (TypeError, CharRNNError) as error:
             raise self._error(
                 f"the header does not hold: {error}; {_DAMAGED}"
             ) from None
+        for key, kind in _INFO.items():
+            if not isinstance(header[key], kind):
+                raise self._error(
+                    f"the header's '{key}' is no {kind.__name__}; {_DAMAGED}"
+                )
         if len(vocab) != config.vocab:
             raise self._error(
                 f"{len(vocab)} characters for a model of {config.vocab}; {_DAMAGED}"
@@ -137,7 +150,7 @@ class _Reader:
         # The members' sizes are checked before a model of a false size is made.
         self._check_room(config)
         model = Model(config)
-        self._fill("params", model.params)
+        self._fill("params/", model.params)
         checkpoint = Checkpoint(model, vocab, **info)
         if snapshot:
             checkpoint.snapshot = self._snapshot(model, header)
@@ -164,43 +177,63 @@ class _Reader:
             )
         return header
 
-    def _check_room(self, config: ModelConfig) -> None:
-        wanted = config.hidden**2 * config.layers  # elements of the Wh, at the least
+    def _check_room(self, config: ModelConfig, batch: int = 1) -> None:
+        """Refuse sizes that the file cannot hold, before arrays of them are made."""
+        wanted = config.hidden * max(config.hidden * config.layers, batch)
         if wanted > sum(info.file_size for info in self._members.values()):
             raise self._error(
-                f"too small for hidden {config.hidden}, layers {config.layers}; "
+                f"too small for hidden {config.hidden}, layers {config.layers}, batch "
+                f"{batch}; "
                 f"{_DAMAGED}"
             )
 
     def _snapshot(self, model: Model, header: dict[str, Any]) -> Snapshot:
-        names = {name.split("/")[1] for name in self._members if "optimizer/" in name}
-        moments = {}
-        for name in sorted(names):
-            arrays = model.params.like()
-            self._fill(f"optimizer/{name}", arrays)
-            moments[name] = arrays.flat
         try:
             N = header["train"]["plan"]["batch"]
-            progress = header["progress"]
-        except (KeyError, TypeError):
+            names = OPTIMIZERS[header["train"]["optimizer"]].moments
+            self._check_room(replace(model.config, layers=1), batch=N)
+            snapshot = self._moment(model, header["progress"], names, N)
+            if "good_progress" in header:
+                good = self._moment(model, header["good_progress"], names, N, "good/")
+                snapshot = replace(snapshot, good=good)
+        except (KeyError, TypeError, ValueError) as error:
             raise self._error(
-                "holds a model but not the state of its training; expected last.npz to "
-                "resume from"
+                "holds a model but not the state of its training "
+                f"({type(error).__name__}: {error}); expected last.npz to resume from"
             ) from None
+        return snapshot
+
+    def _moment(
+        self,
+        model: Model,
+        progress: dict[str, Any],
+        names: tuple[str, ...],
+        N: int,
+        prefix: str = "",
+    ) -> Snapshot:
+        """Read the state at one moment of a training."""
+        Progress(**progress)  # refuses what is no progress
+        params = model.params.like(model.params.flat)
+        if prefix:
+            self._fill(f"{prefix}params/", params)
+        moments = {name: model.params.like() for name in names}
+        for name, arrays in moments.items():
+            self._fill(f"{prefix}optimizer/{name}/", arrays)
         state: ModelState = tuple(
             tuple(
-                self._array(f"state/layer{i}.{j}", part.shape, part.dtype)
+                self._array(f"{prefix}state/layer{i}.{j}", part.shape, part.dtype)
                 for j, part in enumerate(layer)
             )
             for i, layer in enumerate(model.zero_state(N))
         )
-        return Snapshot(progress, model.params.flat.copy(), moments, state)
+        flats = {name: arrays.flat for name, arrays in moments.items()}
+        return Snapshot(progress, params.flat, flats, state)
 
     def _fill(self, prefix: str, params: Parameters) -> None:
         for name, view in params.items():
-            view[:] = self._array(f"{prefix}/{name}", view.shape, view.dtype)
+            view[:] = self._array(f"{prefix}{name}", view.shape, view.dtype)
             if not np.isfinite(view).all():
-                raise self._error(f"'{prefix}/{name}' is not finite; {_DAMAGED}")
+                raise self._error(f"'{prefix}{name}' is not finite; {_DAMAGED}")
 
     def _array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Read one member that must be floats, of any width, of this shape."""
@@ -218,7 +251,8 @@ class _Reader:
             raise self._error(
                 f"'{name}' is {kind} {found}, expected {shape}; {_DAMAGED}"
             )
-        return self._read(name).astype(dtype)
+        with np.errstate(over="ignore"):  # becomes infinite, and is found
+            return self._read(name).astype(dtype)
 
     def _read(self, name: str) -> Array:
         with self._archive.open(self._members[f"{name}.npy"]) as file:

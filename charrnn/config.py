@@ -16,6 +16,12 @@ KERNELS = ("auto", "numpy", "numba")
 LENGTHS = ("steps", "epochs", "minutes")
 
 
+def _whole(what: str, value: object, low: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{what} is {value!r}; expected a whole number")
+    _within(what, value, low)
+
+
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{what} is {value!r}; expected one of {', '.join(choices)}")
@@ -37,9 +43,9 @@ class ModelConfig:
     cell: str = "rnn"  # one of CELLS
 
     def __post_init__(self) -> None:
-        _within("vocabulary size", self.vocab, 1)
-        _within("hidden", self.hidden, 1)
-        _within("layers", self.layers, 1)
+        _whole("vocabulary size", self.vocab, 1)
+        _whole("hidden", self.hidden, 1)
+        _whole("layers", self.layers, 1)
         _one_of("cell", self.cell, CELLS)
 
 
@@ -72,10 +78,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch", "window"):
-            _within(name, getattr(self, name), 1)
-        for name in ("steps", "epochs", "minutes", "warmup", "weight_decay", "clip"):
-            _within(name, getattr(self, name), 0)
-        for name in ("eval_every", "patience", "lr_drops", "threads", "seed"):
+            _whole(name, getattr(self, name), 1)
+        for name in ("steps", "warmup", "eval_every", "patience", "lr_drops"):
+            _whole(name, getattr(self, name), 0)
+        for name in ("threads", "seed"):
+            _whole(name, getattr(self, name), 0)
+        for name in ("epochs", "minutes", "weight_decay", "clip"):
             _within(name, getattr(self, name), 0)
         for name in ("lr_floor", "lr_decay", "momentum"):
             _within(name, getattr(self, name), 0, 1)
@@ -87,6 +95,11 @@ class TrainConfig:
         _one_of("kernels", self.kernels, KERNELS)
         if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
             raise ConfigError("steps, epochs and minutes exclude each other; give one")
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ConfigError(
+                f"weight_decay is {self.weight_decay:g} but the optimizer is "
+                f"{self.optimizer}; expected adamw, or no weight decay"
+            )
 
 
 @dataclass(frozen=True)
@@ -100,11 +113,11 @@ class SampleConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _within("length", self.length, 0)
+        _whole("length", self.length, 0)
         _within("temperature", self.temperature, 0, 100)
-        _within("top_k", self.top_k, 0)
+        _whole("top_k", self.top_k, 0)
         _within("top_p", self.top_p, 1e-9, 1)
-        _within("seed", self.seed, 0)
+        _whole("seed", self.seed, 0)
 
 
 @dataclass(frozen=True)
@@ -140,8 +153,13 @@ def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
         for field in fields(kind)
         if field.default is not MISSING
     }
-    preset = dict(PRESETS[name or DEFAULT_PRESET].settings)
-    if any(chosen.get(length) for length in LENGTHS):
+    name = name or DEFAULT_PRESET
+    _one_of("preset", name, tuple(PRESETS))
+    preset = dict(PRESETS[name].settings)
+    for length in LENGTHS:
+        if not chosen.get(length, 1) > 0:
+            raise ConfigError(f"{length} is {chosen[length]}; expected more than 0")
+    if any(length in chosen for length in LENGTHS):
         preset = {key: value for key, value in preset.items() if key not in LENGTHS}
     return defaults | preset | chosen
 

@@ -79,8 +79,13 @@ def read_corpus(
 
 def _files(source: str | Path) -> list[str]:
     path = Path(source)
-    if str(source) == STDIN or not path.is_dir():
-        return [str(source)]
+    try:
+        if str(source) == STDIN or not path.is_dir():
+            return [str(source)]
+    except OSError as error:  # a name that no file can have
+        raise TextError(
+            f"{str(source)[:40]}…: no such file ({error.strerror})"
+        ) from None
     found = sorted(
         file
         for file in path.rglob("*")

@@ -22,6 +22,8 @@ ON_UNKNOWN = ("error", "skip", "map")
 class LanguageModel:
     """Writes and reads text with a checkpoint's model.
 
+    The text of a model that was trained on bytes has the character `chr(b)` for byte b.
+
     >>> import charrnn
     >>> charrnn.load("checkpoints/shakespeare").generate("ROMEO:", seed=1)
     """
@@ -47,8 +49,6 @@ class LanguageModel:
             raise ConfigError(
                 f"on_unknown is {on_unknown!r}; expected {', '.join(ON_UNKNOWN)}"
             )
-        if self.reads_bytes:
-            text = text.encode().decode("latin-1")
         unknown = self.vocab.unknown(text)
         if unknown and on_unknown == "error":
             raise TextError(
@@ -84,7 +84,7 @@ class LanguageModel:
         on_unknown: str = "error",
         **settings: Any,
     ) -> Iterator[list[str]]:
-        """Yield the next character of each of n texts, after the prime.
+        """Return an iterator over the next characters of n texts, after the prime.
 
         settings are the fields of SampleConfig. temperatures, one for each text, take
         the place of the one temperature; with `shared`, all texts draw from the same
@@ -94,12 +94,11 @@ class LanguageModel:
         ids = self.encode(prime or self.start(), on_unknown)
         if not len(ids):
             raise TextError(f"the model knows no character of the prime {prime!r}")
-        characters = self.vocab.characters
         texts = [0] * n if shared else range(n)
-        for drawn in sample(
-            self.model, ids, config, texts=texts, temperatures=temperatures
-        ):
-            yield [characters[i] for i in drawn]
+        drawn = sample(self.model, ids, config, texts=texts, temperatures=temperatures)
+        characters = self.vocab.characters
+        # A generator of its own, so that what is wrong is said here and now.
+        return ([characters[i] for i in row] for row in drawn)
 
     def generate(
         self,

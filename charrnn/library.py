@@ -34,7 +34,9 @@ def train(
     merged = with_preset(preset, settings)
     config = TrainConfig(**known_settings(TrainConfig, merged))
     shape = known_settings(ModelConfig, merged)
-    unknown = {name for name in settings if name not in vars(config) | shape}
+    unknown = settings.keys() - vars(config).keys() - shape.keys() | settings.keys() & {
+        "vocab"  # the text's own
+    }
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
     sources = text if isinstance(text, list) else [text]

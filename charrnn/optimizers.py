@@ -11,7 +11,6 @@ import numpy as np
 
 from charrnn.arrays import Array, Parameters
 from charrnn.config import TrainConfig
-from charrnn.errors import ConfigError
 
 
 class Optimizer:
@@ -131,9 +130,4 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 def make_optimizer(params: Parameters, config: TrainConfig) -> Optimizer:
     """Return the optimizer that the configuration names, with fresh state."""
-    if config.weight_decay and config.optimizer != "adamw":
-        raise ConfigError(
-            f"weight_decay is {config.weight_decay:g} but the optimizer is "
-            f"{config.optimizer}; expected adamw, or no weight decay"
-        )
     return OPTIMIZERS[config.optimizer](params, config)

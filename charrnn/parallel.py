@@ -12,14 +12,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from charrnn.arrays import Array, Parameters
 from charrnn.model import Model, ModelState
+
+# The threads inside a product wait for each other by spinning. They must be this much
+# faster to be chosen: as soon as anything else wants a core, they are many times slower
+# than threads that sleep.
+_SPINNING = 1.2
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,14 @@ class Layout:
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
     """Limit the threads of every matrix product in the block."""
-    with threadpool_limits(count, user_api="blas"):
+    with _libraries().limit(limits=count, user_api="blas"):
         yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    # Looking for the libraries takes a thousand times longer than setting a limit.
+    return ThreadpoolController()
 
 
 def available_cores() -> int:
@@ -66,14 +78,17 @@ class Workers:
                 inputs, targets, state, self._workspaces[0]
             )
 
+        caller = np.geterr()  # a thread starts with the default, not with its caller's
+
         def work(i: int) -> tuple[float, ModelState]:
             columns, share = self._parts[i], self._shares[i]
-            loss, grads, after = self.model.loss_and_grads(
-                inputs[:, columns],
-                targets[:, columns],
-                _map_state(state, columns),
-                self._workspaces[i],
-            )
+            with np.errstate(**caller):
+                loss, grads, after = self.model.loss_and_grads(
+                    inputs[:, columns],
+                    targets[:, columns],
+                    _map_state(state, columns),
+                    self._workspaces[i],
+                )
             grads.flat *= share
             return loss * share, after
 
@@ -121,7 +136,9 @@ def measure_layouts(
                     workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
                     spent = perf_counter() - start
             best[layout] = min(best[layout], spent)
-    fastest = min(layouts, key=best.__getitem__)
+    fastest = min(
+        layouts, key=lambda one: best[one] * (_SPINNING if one.blas_threads > 1 else 1)
+    )
     return fastest, best[fastest]
 
 

@@ -1,5 +1,6 @@
 """How results look on a terminal or a page: tables and columns, as plain strings."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from charrnn.compare import Column, Comparison
@@ -45,19 +46,17 @@ def scoreboard_table(board: Scoreboard, parts: tuple[str, str]) -> str:
 
 def comparison_page(comparison: Comparison, width: int) -> str:
     """Return the texts side by side, as many as fit in `width`, figures beneath."""
-    columns = comparison.columns
+    shown = comparison.columns
     fit = max(1, (width + len(_GAP)) // (_NARROWEST + len(_GAP)))
     # As many blocks as are needed, with columns spread evenly over them.
-    blocks = -(-len(columns) // fit)
-    fit = -(-len(columns) // blocks)
+    blocks = -(-len(shown) // fit)
+    fit = -(-len(shown) // blocks)
     pages = [
-        _block(comparison, columns[i : i + fit], width)
-        for i in range(0, len(columns), fit)
+        _block(comparison, shown[i : i + fit], width) for i in range(0, len(shown), fit)
     ]
     if comparison.calibrated is not None:
-        pages.append(
-            f"Held-out text is likeliest at temperature {comparison.calibrated:.2f}."
-        )
+        line = f"Held-out text is likeliest at temperature {comparison.calibrated:.2f}."
+        pages.append("\n".join(wrapped(line, width)))
     return "\n\n".join(pages)
 
 
@@ -74,7 +73,7 @@ def _block(comparison: Comparison, columns: Sequence[Column], width: int) -> str
         for title, text, figures in cells
     ]
     return "\n".join(
-        _GAP.join(cell.ljust(each) for cell in line).rstrip()
+        _GAP.join(_padded(cell, each) for cell in line).rstrip()
         for line in zip(*padded, strict=True)
     )
 
@@ -83,15 +82,44 @@ def wrapped(text: str, width: int) -> list[str]:
     """Return a text's lines, broken at `width`, between words where that can be."""
     lines = []
     for line in text.split("\n"):
-        line = "".join(
-            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line
-        )
-        while len(line) > width:
-            cut = line.rfind(" ", 1, width + 1)
-            lines.append(line[: cut if cut > 0 else width])
-            line = line[cut + 1 if cut > 0 else width :]
+        line = "".join(_visible(c) for c in line.expandtabs(4))
+        while columns(line) > width:
+            fit = _fitting(line, width)
+            space = line.rfind(" ", 1, fit + 1)
+            cut, skip = (space, 1) if space > 0 else (fit, 0)
+            lines.append(line[:cut])
+            line = line[cut + skip :]
         lines.append(line)
     return lines
+
+
+def columns(line: str) -> int:
+    """Return the columns that a line takes on a terminal."""
+    return sum(map(_columns_of, line))
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _fitting(line: str, width: int) -> int:
+    """Return how many characters of a line fit in `width` columns, at least one."""
+    used = 0
+    for i, character in enumerate(line):
+        used += _columns_of(character)
+        if used > width:
+            return max(1, i)
+    return len(line)
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _padded(line: str, width: int) -> str:
+    return line + " " * (width - columns(line))
 
 
 def _figures(column: Column, width: int) -> list[str]:

@@ -18,7 +18,7 @@ from charrnn.arrays import Array
 from charrnn.checkpoint import Checkpoint, load, save
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, split
-from charrnn.errors import CheckpointError, TextError
+from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.files import replacing
 from charrnn.model import Model
 from charrnn.plan import Plan, make_plan
@@ -63,13 +63,20 @@ class Run:
         When it ends for whatever reason, the model in `best()` is the best so far.
         """
         for record in self.trainer.run():
-            if self.folder and isinstance(record, Validation | Rollback):
-                self._log(self.folder, record)
-            if self.folder and isinstance(record, Validation) and record.best:
-                save(self.best(), self.folder / BEST)
-            if self.folder and isinstance(record, Validation | Finished):
-                save(self._last(), self.folder / LAST)
+            if self.folder:
+                self._keep(self.folder, record)
             yield record
+
+    def _keep(self, folder: Path, record: Record) -> None:
+        if isinstance(record, Validation):
+            self._log(folder, record)
+            if record.best:
+                save(self.best(), folder / BEST)
+        # A run that explodes before it learned anything leaves nothing in the way.
+        if isinstance(record, Rollback) and (folder / LAST).exists():
+            self._log(folder, record)
+        if isinstance(record, Validation | Finished):
+            save(self._last(), folder / LAST)
 
     def best(self) -> Checkpoint:
         """Return the model at its lowest validation loss, as a checkpoint."""
@@ -152,9 +159,16 @@ def resume(
             f"the text which {folder} was trained on ({str(known)[:12]}…); give that "
             "text, or start anew from these weights with --init-from"
         )
-    settings = dict(checkpoint.train)
-    plan = Plan.from_json(settings.pop("plan"))
-    config = TrainConfig(**settings)
+    checkpoint.corpus = corpus.describe()
+    try:
+        settings = dict(checkpoint.train)
+        plan = Plan.from_json(settings.pop("plan"))
+        config = TrainConfig(**settings)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{folder / LAST}: its configuration cannot be read ({error}); it is of "
+            "another charrnn, or was edited"
+        ) from None
     ids = _ids(corpus, checkpoint.vocab, config)
     run = Run(checkpoint, ids, config, plan, folder)
     if lengthen:
@@ -238,10 +252,10 @@ def make_folder(folder: Path, *, force: bool = False) -> None:
     With `force` that run's files are removed, and nothing else in the folder.
     """
     check_folder(folder, force=force)
-    for name in (BEST, LAST, HISTORY):
-        (folder / name).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (BEST, LAST, HISTORY):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"{folder}: cannot be made: {error.strerror}; give another --out"

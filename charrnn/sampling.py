@@ -59,8 +59,11 @@ def distribution(
     these the likeliest that together hold top_p (Holtzman et al. 2020).
     """
     greedy = temperature == 0
-    z = logits / np.where(greedy, 1, temperature)
-    p = softmax(z.astype(np.float64))
+    z = logits.astype(np.float64)
+    z -= z.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # minus infinity, for the smallest temperatures
+        z /= np.where(greedy, 1, temperature)
+    p = softmax(z, out=z)
     if greedy.any():
         p = np.where(greedy, np.arange(p.shape[1]) == p.argmax(1)[:, None], p)
     if 0 < top_k < p.shape[1]:

@@ -5,7 +5,8 @@ it decides what a record looks like and what is saved.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import isfinite, log
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -104,6 +105,8 @@ class Snapshot:
     params: Array  # flat
     moments: dict[str, Array]  # flat, by name
     state: ModelState
+    # The last validation's, where a diverged run goes back to; None where it is this.
+    good: "Snapshot | None" = None
 
 
 class Trainer:
@@ -121,6 +124,7 @@ class Trainer:
         self._clip = CLIPPERS[config.clip_mode]
         self._state = model.zero_state(plan.batch)
         self._stop = False
+        self._good = self._copy()
 
     @property
     def epoch_steps(self) -> int:
@@ -133,12 +137,21 @@ class Trainer:
 
     def snapshot(self) -> Snapshot:
         """Return copies of all that changes from step to step."""
+        good = self._good
+        here = good.progress["step"] == self.progress.step
+        return replace(self._copy(), good=None if here else good)
+
+    def _copy(self) -> Snapshot:
         progress = vars(self.progress) | {"history": [*self.progress.history]}
         moments = {name: m.copy() for name, m in self._optimizer.state.items()}
         return Snapshot(progress, self.model.params.flat.copy(), moments, self._state)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go to where a snapshot was taken, bit for bit."""
+        self._go_to(snapshot)
+        self._good = snapshot.good or self._copy()
+
+    def _go_to(self, snapshot: Snapshot) -> None:
         self.progress = Progress(**snapshot.progress)
         self.progress.history = [*self.progress.history]
         self.model.params.flat[:] = snapshot.params
@@ -153,21 +166,23 @@ class Trainer:
         """
         plan = self.plan
         workers = Workers(self.model, plan.window, plan.batch, plan.layout.workers)
-        good = self.snapshot()
+        while not self._end():
+            try:
+                yield self._step(workers)
+                if self._validation_due():
+                    yield self._validate()
+            except _Diverged as diverged:
+                yield self._roll_back(diverged.step, diverged.loss)
+        yield Finished(self.progress.step, self._end())
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
         # Each step looks for a loss that is not finite, so NumPy need not warn of it.
         with (
-            blas_threads(plan.layout.blas_threads),
+            blas_threads(self.plan.layout.blas_threads),
             np.errstate(over="ignore", invalid="ignore"),
         ):
-            while not self._end():
-                try:
-                    yield self._step(workers)
-                    if self._validation_due():
-                        yield self._validate()
-                        good = self.snapshot()
-                except _Diverged as diverged:
-                    yield self._roll_back(good, diverged.loss)
-        yield Finished(self.progress.step, self._end())
+            yield
 
     def _end(self) -> str:
         """Return why training is over, or nothing while it is not."""
@@ -184,15 +199,17 @@ class Trainer:
         if window == 0:  # the streams start over
             self._state = model.zero_state(self.plan.batch)
         inputs, targets = self._windows[window]
-        # The state is carried into the next window; the gradient is not.
-        loss, grads, state = workers.loss_and_grads(inputs, targets, self._state)
-        norm = self._clip(grads.flat, self.config.clip)
-        self._check(loss if isfinite(norm) else norm)
+        with self._arithmetic():
+            # The state is carried into the next window; the gradient is not.
+            loss, grads, state = workers.loss_and_grads(inputs, targets, self._state)
+            norm = self._clip(grads.flat, self.config.clip)
+        self._check(progress.step + 1, loss if isfinite(norm) else norm)
         lr = progress.lr_scale * learning_rate(
             progress.step, self.plan.steps, self.config
         )
         progress.step += 1
-        self._optimizer.update(model.params.flat, grads.flat, lr, progress.step)
+        with self._arithmetic():
+            self._optimizer.update(model.params.flat, grads.flat, lr, progress.step)
         self._state = state
         progress.steps_seen += 1
         progress.loss_sum += loss
@@ -208,8 +225,9 @@ class Trainer:
     def _validate(self) -> Validation:
         start = perf_counter()
         progress = self.progress
-        val_loss = evaluate(self.model, self._val).nats
-        self._check(val_loss)
+        with self._arithmetic():
+            val_loss = evaluate(self.model, self._val).nats
+        self._check(progress.step, val_loss)
         best = val_loss < progress.best_loss
         if best:
             progress.best_loss, progress.best_step = val_loss, progress.step
@@ -222,6 +240,7 @@ class Trainer:
         progress.loss_sum = progress.norm_sum = 0.0
         _remember(progress.history, [progress.step, train_loss, val_loss])
         progress.seconds += perf_counter() - start
+        self._good = self._copy()
         return Validation(
             step=progress.step,
             epoch=progress.step / self.epoch_steps,
@@ -235,34 +254,34 @@ class Trainer:
             seconds=progress.seconds,
         )
 
-    def _check(self, loss: float) -> None:
+    def _check(self, step: int, loss: float) -> None:
         """Raise _Diverged for a loss that is not finite, or far above a blind guess."""
         if not loss < 3 * log(self.model.config.vocab) + 3:  # NaN compares false
-            raise _Diverged(loss)
+            raise _Diverged(step, loss)
 
-    def _roll_back(self, good: Snapshot, loss: float) -> Rollback:
-        step, tried = self.progress.step, self.progress.rollbacks
+    def _roll_back(self, step: int, loss: float) -> Rollback:
+        tried = self.progress.rollbacks
         lr_scale, seconds = self.progress.lr_scale / 2, self.progress.seconds
-        self.restore(good)
+        self._go_to(self._good)
         self.progress.lr_scale = lr_scale
         self.progress.rollbacks = tried + 1
         self.progress.seconds = seconds
         if tried == _ROLLBACKS:
             raise TrainingError(
-                f"the loss diverged ({loss:.4g} at step {step + 1}) after going back "
+                f"the loss diverged ({loss:.4g} at step {step}) after going back "
                 f"{tried} times, the last at {lr_scale * 2:g} of the rate; try a lower "
                 f"--lr than {self.config.lr:g}, or --clip 1 where clipping is off"
             )
-        return Rollback(step + 1, self.progress.step, loss, lr_scale)
+        return Rollback(step, self.progress.step, loss, lr_scale)
 
 
 class _Diverged(Exception):
-    def __init__(self, loss: float) -> None:
-        self.loss = loss
+    def __init__(self, step: int, loss: float) -> None:
+        self.step, self.loss = step, loss
 
 
 def _remember(history: list[list[float]], entry: list[float]) -> None:
-    """Append, and drop every second entry of a history that has grown long."""
+    """Append, and drop every second entry, not the last, of a history grown long."""
     history.append(entry)
     if len(history) > _HISTORY:
-        del history[::2]
+        del history[1::2]

@@ -1,6 +1,8 @@
 """The command `charrnn`. Each command is a file here, loaded when it is asked for."""
 
+import codecs
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -45,6 +47,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        _write_any_character()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -66,6 +69,16 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             raise SystemExit(CTRL_C) from None
+
+
+def _write_any_character() -> None:
+    """Let no character of a text end a command, whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(
+                encoding="utf-8" if ascii_only else None, errors="replace"
+            )
 
 
 @click.group(

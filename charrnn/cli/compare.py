@@ -70,8 +70,8 @@ def command(
     from charrnn.compare import compare
     from charrnn.report import comparison_page
 
-    prime = chosen_prime(prime, prime_file)
     model = opened(checkpoint)
+    prime = chosen_prime(model, prime, prime_file)
     corpus = corpus_behind(model, text)
     if corpus is None:
         note("The figures that need it are left out; --text says where it is.")

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from charrnn.cli.options import GroupedCommand, grouped, opened
+from charrnn.cli.options import GroupedCommand, grouped, opened, typed
 
 _options = grouped("Options")
 _BAR = 30  # characters of a certainty
@@ -36,7 +36,8 @@ def command(
     The probabilities are the model's own, at temperature 1. Without CHECKPOINT the
     newest run's best model is asked.
     """
-    ranked = opened(checkpoint).next(prefix, on_unknown=on_unknown)[:top]
+    model = opened(checkpoint)
+    ranked = model.next(typed(model, prefix), on_unknown=on_unknown)[:top]
     for rank, (character, p) in enumerate(ranked, 1):
         if as_json:
             about = {"rank": rank, "character": character, "probability": p}

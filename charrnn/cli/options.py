@@ -105,15 +105,21 @@ def chosen_seed(seed: int | None) -> int:
     return seed
 
 
-def chosen_prime(prime: str, prime_file: str | None) -> str:
-    """Return the prime, from a file where one is named."""
+def typed(model: "LanguageModel", text: str) -> str:
+    """Return what was typed in the model's own characters."""
+    return text.encode().decode("latin-1") if model.reads_bytes else text
+
+
+def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
+    """Return the prime, of a file where one is named, in the model's characters."""
     if not prime_file:
-        return prime
+        return typed(model, prime)
     if prime:
         raise click.UsageError("--prime and --prime-file exclude each other; give one")
     from charrnn.corpus import read_corpus
 
-    return read_corpus([prime_file]).text
+    encoding = model.checkpoint.corpus.get("encoding", "utf-8")
+    return read_corpus([prime_file], encoding=str(encoding)).text
 
 
 def opened(checkpoint: str | None) -> "LanguageModel":

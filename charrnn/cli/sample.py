@@ -14,6 +14,7 @@ from charrnn.cli.options import (
     drawing_options,
     grouped,
     opened,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def command(
     newest run's in checkpoints/. Text goes to standard output as it is made, all else
     to standard error.
     """
-    prime = chosen_prime(prime, prime_file)
     model = opened(checkpoint)
+    prime, stop = chosen_prime(model, prime, prime_file), typed(model, stop)
     settings["seed"] = chosen_seed(seed)
     steps = model.stream(prime, n=count, on_unknown=on_unknown, **settings)
     if as_json:

@@ -53,7 +53,7 @@ def _presets() -> str:
 
 @click.command(cls=GroupedCommand)
 @click.argument("text", nargs=-1, type=click.Path())
-@_text("--encoding", default="utf-8", help="Codec of the text.  [default: utf-8]")
+@_text("--encoding", help="Codec of the text.  [default: utf-8]")
 @_text("--bytes", "as_bytes", is_flag=True, help="Learn bytes, of any file at all.")
 @_text(
     "--val-fraction",
@@ -153,7 +153,12 @@ def _presets() -> str:
     type=int,
     help="Stop after so many validations without a new best.  [default: never]",
 )
-@_watching("--sample-every", type=int, default=0, help="Steps between short samples.")
+@_watching(
+    "--sample-every",
+    type=click.IntRange(0),
+    default=0,
+    help="Steps between short samples.",
+)
 @_watching("--quiet", is_flag=True, help="Only the scoreboard at the end.")
 @_keeping(
     "--out",
@@ -170,7 +175,7 @@ def _presets() -> str:
 )
 def command(
     text: tuple[str, ...],
-    encoding: str,
+    encoding: str | None,
     as_bytes: bool,
     preset: str | None,
     init_from: str | None,
@@ -192,12 +197,16 @@ def command(
 
     say = (lambda message: None) if quiet else note
     chosen = {name: value for name, value in settings.items() if value is not None}
+    if as_bytes and encoding:
+        raise click.UsageError("--bytes and --encoding exclude each other; give one")
+    encoding = "bytes" if as_bytes else encoding or "utf-8"
     if resume:
         _refuse_changes(click.get_current_context())
         run = _resumed(text, out, chosen, say)
     else:
-        corpus = _corpus(text, "bytes" if as_bytes else encoding, data_dir, quiet, say)
-        run = _started(corpus, with_preset(preset, chosen), init_from, out, force, say)
+        settings = with_preset(preset, chosen)
+        corpus = _corpus(text, encoding, data_dir, quiet, say)
+        run = _started(corpus, settings, init_from, out, force, say)
     _introduce(run, say)
     raise SystemExit(watch(run, sample_every=sample_every, quiet=quiet))
 

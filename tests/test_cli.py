@@ -1,0 +1,214 @@
+"""The command as a whole: help, next, eval, and how mistakes look."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from texts import (
+    TINY,
+    charrnn,
+    command,
+    environment,
+    save_trained,
+    sentences,
+    trained,
+)
+
+from charrnn import __version__
+from charrnn.cli import main
+
+COMMANDS = ("download", "train", "sample", "compare", "next", "eval", "gradcheck")
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path, monkeypatch):
+    """Work in a folder whose newest run is the trained model."""
+    monkeypatch.chdir(tmp_path)
+    return save_trained(Path("checkpoints/lines").absolute())
+
+
+def invoke(*arguments, status=0, **settings):
+    result = CliRunner().invoke(main, [*map(str, arguments)], **settings)
+    assert result.exit_code == status, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
+def refused(*arguments, status=1):
+    result = invoke(*arguments, status=status)
+    assert result.stdout == ""
+    error = result.stderr.strip().split("\n")[-1]
+    assert error.startswith("Error: ")
+    return error
+
+
+def test_help_lists_every_command():
+    text = invoke("--help").stdout
+    listed = [line.split()[0] for line in text.split("Commands:")[1].split("\n")[1:8]]
+    assert tuple(listed) == COMMANDS
+    assert invoke("-h").stdout == text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_on_a_narrow_terminal(name):
+    text = invoke(name, "--help", terminal_width=60).stdout
+    assert text.startswith(f"Usage: main {name} ")
+    assert max(map(len, text.split("\n"))) <= 60
+
+
+def test_the_version():
+    assert invoke("--version").stdout == f"charrnn, version {__version__}\n"
+
+
+def test_python_m_charrnn_is_the_command(tmp_path):
+    done = charrnn("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: charrnn ")
+
+
+def test_help_loads_no_numpy():
+    script = (
+        "import sys; from charrnn.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print(sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    assert "'click'" in done.stderr
+    for name in ("numpy", "tqdm", "requests", "threadpoolctl"):
+        assert f"'{name}'" not in done.stderr
+
+
+def test_mistyped_commands_and_options_are_usage_errors():
+    assert "No such command 'trian'" in refused("trian", status=2)
+    assert "No such option" in refused("sample", "--tempreature", 1, status=2)
+    assert "Missing argument 'PREFIX'" in refused("next", status=2)
+
+
+def test_next_ranks_what_comes():
+    result = invoke("next", "Ann mends the moon, at daw")
+    lines = result.stdout.rstrip("\n").split("\n")
+    assert len(lines) == 10
+    ranked = trained().next("Ann mends the moon, at daw")
+    for rank, (line, (character, p)) in enumerate(zip(lines, ranked, strict=False), 1):
+        assert line.split()[0] == str(rank)
+        assert repr(character) in line
+        assert f"{p:.4f}" in line
+    assert lines[0].startswith("  1  'n' ")
+    assert "█" * 20 in lines[0]
+    assert result.stderr == "checkpoint checkpoints/lines/best.npz\n"
+
+
+def test_next_as_json_lists_all_and_sums_to_1(run):
+    result = invoke("next", "Ann ", run, "--json", "--top", 1000)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["rank"] for line in found] == [*range(1, 34)]
+    assert {line["character"] for line in found} == set(trained().vocab.characters)
+    chances = [line["probability"] for line in found]
+    assert sum(chances) == pytest.approx(1, abs=1e-9)
+    assert chances == sorted(chances, reverse=True)
+    assert result.stderr == ""
+
+
+def test_next_after_unknown_characters():
+    assert "'#'" in refused("next", "Ann #")
+    skipped = invoke("next", "Ann #", "--on-unknown", "skip").stdout
+    assert skipped == invoke("next", "Ann ").stdout
+    assert "Error" in refused("next", "##", "--on-unknown", "skip")
+
+
+def test_eval_gives_the_scoreboard_of_the_training():
+    Path("lines.txt").write_text(sentences(), encoding="utf-8")
+    brief = ("--steps", 30, "--out", "run", "--quiet")
+    board = invoke("train", "lines.txt", *TINY, *brief).stdout
+    assert invoke("eval", "run").stdout == board
+    assert invoke("eval", "run", "lines.txt").stdout == board
+
+
+def test_eval_gives_the_scoreboard_of_the_training_for_bytes_too():
+    Path("data.bin").write_bytes(("Le café où l’été dort. " * 60).encode())
+    brief = ("--steps", 30, "--out", "run", "--quiet", "--bytes")
+    board = invoke("train", "data.bin", *TINY, *brief).stdout
+    assert invoke("eval", "run").stdout == board
+    assert invoke("eval", "run", "data.bin").stdout == board
+
+
+def test_eval_of_the_newest_run_as_json():
+    result = invoke("eval", "--json")
+    board = json.loads(result.stdout)
+    assert list(board) == ["train", "val", "ngram", "ngram_order"]
+    ids = trained().vocab.encode(sentences(300))
+    assert board["val"]["characters"] == int(len(ids) * 0.1) - 1
+    assert 0 < board["val"]["nats"] < 1
+
+
+def test_eval_on_another_text_calls_its_parts_by_their_shares(run):
+    Path("other.txt").write_text(sentences(90, seed=5), encoding="utf-8")
+    result = invoke("eval", run, "other.txt")
+    lines = result.stdout.split("\n")
+    assert lines[1].startswith("first 90%")
+    assert lines[2].startswith("last 10%")
+    val = sentences(90, seed=5)[-int(len(sentences(90, seed=5)) * 0.1) :]
+    assert lines[2].split()[2] == f"{trained().evaluate(val).nats:.4f}"
+
+
+def test_eval_on_unknown_characters(run):
+    Path("other.txt").write_text(sentences(90).replace("a", "ä"), encoding="utf-8")
+    assert "the model has never seen 'ä'" in refused("eval", run, "other.txt")
+    mapped = invoke("eval", run, "other.txt", "--on-unknown", "map").stdout
+    Path("plain.txt").write_text(sentences(90), encoding="utf-8")
+    assert mapped == invoke("eval", run, "plain.txt").stdout
+    Path("foreign.txt").write_text("漢字" * 100, encoding="utf-8")
+    error = refused("eval", run, "foreign.txt", "--on-unknown", "skip")
+    assert "Error" in error
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 19, 25])
+def test_eval_on_a_very_short_text(run, length):
+    Path("short.txt").write_text(sentences()[:length], encoding="utf-8")
+    if length < 20:
+        error = refused("eval", run, "short.txt")
+        assert f"short: {length} characters are too few to score" in error
+    else:
+        assert "nats/char" in invoke("eval", run, "short.txt").stdout
+
+
+def test_eval_without_the_text_of_the_training(run):
+    (run / "lines.txt").unlink()
+    error = refused("eval")
+    assert error == "Error: no text to score; name one: charrnn eval CHECKPOINT TEXT"
+
+
+def test_gradcheck_proves_the_gradients():
+    result = invoke("gradcheck", "--hidden", 3, "--window", 3, "--layers", 1)
+    assert "WRONG" not in result.stdout
+    for cell in ("rnn", "gru", "lstm"):
+        assert f"{cell} layer0.Wh" in result.stdout
+
+
+def test_a_damaged_checkpoint_is_one_line_for_every_command(run):
+    data = (run / "best.npz").read_bytes()
+    (run / "best.npz").write_bytes(data[:-400])
+    for arguments in (("sample",), ("compare",), ("next", "A"), ("eval",)):
+        error = refused(*arguments)
+        assert "best.npz: not a readable .npz archive" in error
+
+
+def test_help_into_a_closed_pipe_is_quiet():
+    for arguments in (("--help",), ("train", "--help")):
+        with subprocess.Popen(
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""

@@ -1,0 +1,232 @@
+"""Settings: limits with their messages, presets, and which of them wins."""
+
+from dataclasses import fields
+from math import inf, nan
+
+import pytest
+
+from charrnn import cells, clipping, optimizers, schedules
+from charrnn.config import (
+    CELLS,
+    CLIP_MODES,
+    DEFAULT_PRESET,
+    LENGTHS,
+    OPTIMIZERS,
+    PRESETS,
+    SCHEDULES,
+    ModelConfig,
+    SampleConfig,
+    TrainConfig,
+    known_settings,
+    with_preset,
+)
+from charrnn.errors import ConfigError
+
+# Field, a value beyond its limit, and what the message says of it.
+MODEL = [
+    ("vocab", 0, "vocabulary size is 0; expected at least 1"),
+    ("hidden", 0, "hidden is 0; expected at least 1"),
+    ("layers", -2, "layers is -2; expected at least 1"),
+    ("cell", "GRU", "cell is 'GRU'; expected one of rnn, gru, lstm"),
+]
+TRAIN = [
+    *[(name, 0, f"{name} is 0; expected at least 1") for name in ("batch", "window")],
+    *[
+        (name, -1, f"{name} is -1; expected at least 0")
+        for name in (
+            "steps",
+            "epochs",
+            "minutes",
+            "warmup",
+            "weight_decay",
+            "clip",
+            "eval_every",
+            "patience",
+            "lr_drops",
+            "threads",
+            "seed",
+        )
+    ],
+    *[
+        (name, value, f"{name} is {value}; expected 0 to 1")
+        for name in ("lr_floor", "lr_decay", "momentum")
+        for value in (-0.1, 1.1)
+    ],
+    ("lr", 0, "lr is 0; expected at least 1e-12"),
+    ("lr", -0.1, "lr is -0.1; expected at least 1e-12"),
+    ("lr", nan, "lr is nan; expected at least 1e-12"),
+    ("minutes", nan, "minutes is nan; expected at least 0"),
+    ("val_fraction", 0, "val_fraction is 0; expected 0.001 to 0.9"),
+    ("val_fraction", 0.95, "val_fraction is 0.95; expected 0.001 to 0.9"),
+    (
+        "optimizer",
+        "lion",
+        "optimizer is 'lion'; expected one of adam, adamw, rmsprop, adagrad, sgd",
+    ),
+    (
+        "schedule",
+        "linear",
+        "schedule is 'linear'; expected one of cosine, constant, step",
+    ),
+    ("clip_mode", "", "clip_mode is ''; expected one of norm, value"),
+    ("kernels", "cuda", "kernels is 'cuda'; expected one of auto, numpy, numba"),
+]
+SAMPLE = [
+    ("length", -1, "length is -1; expected at least 0"),
+    ("temperature", -0.5, "temperature is -0.5; expected 0 to 100"),
+    ("temperature", 101, "temperature is 101; expected 0 to 100"),
+    ("temperature", nan, "temperature is nan; expected 0 to 100"),
+    ("top_k", -1, "top_k is -1; expected at least 0"),
+    ("top_p", 0, "top_p is 0; expected 1e-09 to 1"),
+    ("top_p", 1.5, "top_p is 1.5; expected 1e-09 to 1"),
+    ("seed", -1, "seed is -1; expected at least 0"),
+]
+REFUSED = [
+    *[(ModelConfig, *case) for case in MODEL],
+    *[(TrainConfig, *case) for case in TRAIN],
+    *[(SampleConfig, *case) for case in SAMPLE],
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "message"), REFUSED)
+def test_value_beyond_its_limit_is_refused_with_the_limit(kind, name, value, message):
+    needed = {"vocab": 5} if kind is ModelConfig else {}
+    with pytest.raises(ConfigError) as error:
+        kind(**needed | {name: value})
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("kind", [ModelConfig, TrainConfig, SampleConfig])
+def test_every_field_has_a_limit_that_is_tested(kind):
+    tested = {name for other, name, _, _ in REFUSED if other is kind}
+    assert tested == {field.name for field in fields(kind)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (ModelConfig, {"vocab": 1, "hidden": 1, "layers": 1}),
+        (
+            TrainConfig,
+            {"batch": 1, "window": 1, "lr_floor": 0, "lr_decay": 1, "clip": 0},
+        ),
+        (
+            TrainConfig,
+            {"val_fraction": 0.001, "warmup": 0, "lr_drops": 0, "momentum": 0},
+        ),
+        (SampleConfig, {"length": 0, "temperature": 0, "top_p": 1e-9}),
+        (SampleConfig, {"temperature": 100, "top_p": 1}),
+    ],
+)
+def test_values_at_their_limits_are_accepted(kind, settings):
+    config = kind(**settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize("name", ["lr", "minutes", "epochs"])
+def test_infinity_is_refused(name):
+    with pytest.raises(ConfigError):
+        TrainConfig(**{name: inf})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (ModelConfig, "hidden"),
+        (ModelConfig, "layers"),
+        (TrainConfig, "batch"),
+        (TrainConfig, "window"),
+        (TrainConfig, "steps"),
+        (SampleConfig, "length"),
+    ],
+)
+def test_whole_numbers_may_not_be_fractions(kind, name):
+    needed = {"vocab": 5} if kind is ModelConfig else {}
+    with pytest.raises(ConfigError):
+        kind(**needed | {name: 2.5})
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {"steps": 10, "epochs": 1.0},
+        {"steps": 10, "minutes": 1.0},
+        {"epochs": 0.5, "minutes": 1.0},
+        {"steps": 10, "epochs": 1.0, "minutes": 1.0},
+    ],
+)
+def test_two_lengths_of_training_exclude_each_other(lengths):
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(**lengths)
+    assert str(error.value) == (
+        "steps, epochs and minutes exclude each other; give one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (CELLS, cells.CELLS),
+        (OPTIMIZERS, optimizers.OPTIMIZERS),
+        (SCHEDULES, schedules.SHAPES),
+        (CLIP_MODES, clipping.CLIPPERS),
+    ],
+)
+def test_names_that_can_be_chosen_are_those_that_exist(names, known):
+    assert sorted(names) == sorted(known)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_valid_recipe_with_a_length(name):
+    settings = with_preset(name, {})
+    config = TrainConfig(**known_settings(TrainConfig, settings))
+    shape = ModelConfig(65, **known_settings(ModelConfig, settings))
+    assert config.minutes > 0
+    assert vars(config) | vars(shape) | PRESETS[name].settings == (
+        vars(config) | vars(shape)
+    )
+
+
+def test_chosen_settings_win_over_the_preset_and_it_over_the_defaults():
+    settings = with_preset("quick", {"hidden": 7, "cell": "lstm"})
+    quick = PRESETS["quick"].settings
+    assert settings["hidden"] == 7 != quick["hidden"]
+    assert settings["cell"] == "lstm"
+    assert settings["lr"] == quick["lr"] != TrainConfig().lr
+    assert settings["window"] == TrainConfig().window
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_chosen_length_takes_the_place_of_the_presets(length):
+    settings = with_preset("quick", {length: 3})
+    assert {name: settings[name] for name in LENGTHS} == {
+        name: 3 if name == length else 0 for name in LENGTHS
+    }
+
+
+def test_default_preset_applies_where_none_is_named():
+    assert with_preset(None, {}) == with_preset(DEFAULT_PRESET, {})
+
+
+def test_all_settings_are_there_but_the_vocabulary():
+    names = {
+        field.name for kind in (ModelConfig, TrainConfig) for field in fields(kind)
+    }
+    assert set(with_preset(None, {})) == names - {"vocab"}
+
+
+def test_presets_are_not_changed_by_use():
+    before = {name: dict(preset.settings) for name, preset in PRESETS.items()}
+    with_preset("quick", {"steps": 5, "hidden": 9})
+    assert {name: preset.settings for name, preset in PRESETS.items()} == before
+
+
+def test_unknown_preset_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"'huge'.*quick, small, medium"):
+        with_preset("huge", {})
+
+
+def test_known_settings_are_the_fields_of_the_kind():
+    settings = {"hidden": 3, "lr": 0.1, "colour": "red"}
+    assert known_settings(ModelConfig, settings) == {"hidden": 3}
+    assert known_settings(TrainConfig, settings) == {"lr": 0.1}
