@@ -191,6 +191,8 @@ class _Reader:
         try:
             N = header["train"]["plan"]["batch"]
             names = OPTIMIZERS[header["train"]["optimizer"]].moments
+            if header["train"]["average"]:
+                names += ("average",)
             self._check_room(replace(model.config, layers=1), batch=N)
             snapshot = self._moment(model, header["progress"], names, N)
             if "good_progress" in header:

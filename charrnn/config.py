@@ -67,6 +67,8 @@ class TrainConfig:
     lr_drops: int = 4  # step schedule: drops, evenly spaced
     momentum: float = 0.9  # of SGD
     weight_decay: float = 0.0  # decoupled, of AdamW, on matrices only
+    dropout: float = 0.0  # share of each layer's outputs left out, upwards
+    average: float = 0.0  # decay of the weights' running average; 0 is none
     clip: float = 1.0  # limit of the gradient; 0 is none
     clip_mode: str = "norm"  # one of CLIP_MODES
     eval_every: int = 0  # steps between validations; 0 chooses
@@ -87,6 +89,8 @@ class TrainConfig:
             _within(name, getattr(self, name), 0)
         for name in ("lr_floor", "lr_decay", "momentum"):
             _within(name, getattr(self, name), 0, 1)
+        for name in ("dropout", "average"):
+            _within(name, getattr(self, name), 0, 0.9999)
         _within("lr", self.lr, 1e-12)
         _within("val_fraction", self.val_fraction, 0.001, 0.9)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)

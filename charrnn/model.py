@@ -33,9 +33,10 @@ class Workspace:
         self.layers: list[Any] = [
             model.cell.workspace(T, N, D, H, dtype, model.steps) for D in sizes
         ]
-        self.h: Array  # (T, N, H), what the highest layer gave the last forward pass
+        self.h: Array  # (T, N, H), what the output layer got in the last forward pass
         self.logits = np.empty((T, N, V), dtype)
         self.dh = np.empty((T, N, H), dtype)
+        self.dropped = np.empty((config.layers, T, N, H), dtype)
         self.grads = model.params.like()
         self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(config.layers)]
 
@@ -79,22 +80,30 @@ class Model:
         return Workspace(self, T, N)
 
     def forward(
-        self, ids: Array, state: ModelState, workspace: Workspace
+        self,
+        ids: Array,
+        state: ModelState,
+        workspace: Workspace,
+        masks: Array | None = None,
     ) -> tuple[Array, ModelState]:
         """Return logits (T, N, V), a view of the workspace, and the state after.
 
-        ids (T, N) unsigned integers below V. Raises ShapeError for anything else.
+        ids (T, N) unsigned integers below V; masks (L, T or more, N, H) multiply what
+        each layer hands upwards. Raises ShapeError for ids of another kind.
         """
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
                 f"ids are {ids.dtype} {ids.shape}; expected unsigned integers (T, N)"
             )
+        if ids.max(initial=0) >= self.config.vocab:
+            raise ShapeError(f"id {ids.max()} in a vocabulary of {self.config.vocab}")
         x, after = ids, []
-        for layer, cell_state, cell_workspace in zip(
-            self._layers, state, workspace.layers, strict=True
-        ):
-            x, cell_state = self.cell.forward(layer, x, cell_state, cell_workspace)
+        for i, layer in enumerate(self._layers):
+            x, cell_state = self.cell.forward(layer, x, state[i], workspace.layers[i])
             after.append(cell_state)
+            if masks is not None:
+                T = len(ids)
+                x = np.multiply(x, masks[i, :T], out=workspace.dropped[i, :T])
         workspace.h = x
         T, N, H = x.shape
         logits = workspace.logits[:T]
@@ -104,28 +113,37 @@ class Model:
         return logits, tuple(after)
 
     def loss_and_grads(
-        self, inputs: Array, targets: Array, state: ModelState, workspace: Workspace
+        self,
+        inputs: Array,
+        targets: Array,
+        state: ModelState,
+        workspace: Workspace,
+        masks: Array | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Return the mean loss in nats per character, its gradients, the state after.
 
-        inputs and targets (T, N), targets one step ahead. The gradients belong to the
-        workspace. They stop at the window's first step: that is the truncation in
-        truncated backpropagation through time (Williams & Peng 1990).
+        inputs and targets (T, N), targets one step ahead; masks as in `forward`. The
+        gradients belong to the workspace. They stop at the window's first step: that is
+        the truncation in truncated backpropagation through time (Williams & Peng 1990).
         """
-        logits, state = self.forward(inputs, state, workspace)
+        logits, state = self.forward(inputs, state, workspace, masks)
         loss, dlogits = cross_entropy(
             logits.reshape(-1, self.config.vocab), targets.reshape(-1)
         )
-        self._backward(dlogits, len(inputs), workspace)
+        self._backward(dlogits, len(inputs), workspace, masks)
         return loss, workspace.grads, state
 
-    def _backward(self, dlogits: Array, T: int, workspace: Workspace) -> None:
+    def _backward(
+        self, dlogits: Array, T: int, workspace: Workspace, masks: Array | None
+    ) -> None:
         R, H = len(dlogits), self.config.hidden
         grads, dh = workspace.grads, workspace.dh[:T]
         np.matmul(workspace.h.reshape(R, H).T, dlogits, out=grads["output.W"])
         dlogits.sum(axis=0, out=grads["output.b"])
         np.matmul(dlogits, self.params["output.W"].T, out=dh.reshape(R, H))
         for i in reversed(range(self.config.layers)):
+            if masks is not None:
+                dh *= masks[i, :T]
             dinputs, _ = self.cell.backward(
                 self._layers[i], dh, workspace.layers[i], workspace.layer_grads[i]
             )

@@ -70,12 +70,16 @@ class Workers:
         self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
 
     def loss_and_grads(
-        self, inputs: Array, targets: Array, state: ModelState
+        self,
+        inputs: Array,
+        targets: Array,
+        state: ModelState,
+        masks: Array | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Do what `Model.loss_and_grads` does, on all columns."""
         if len(self._parts) == 1:
             return self.model.loss_and_grads(
-                inputs, targets, state, self._workspaces[0]
+                inputs, targets, state, self._workspaces[0], masks
             )
 
         caller = np.geterr()  # a thread starts with the default, not with its caller's
@@ -88,6 +92,7 @@ class Workers:
                     targets[:, columns],
                     _map_state(state, columns),
                     self._workspaces[i],
+                    None if masks is None else masks[:, :, columns],
                 )
             grads.flat *= share
             return loss * share, after

@@ -17,6 +17,7 @@ from charrnn.arrays import Array
 from charrnn.batches import Windows
 from charrnn.clipping import CLIPPERS
 from charrnn.config import TrainConfig
+from charrnn.dropout import Dropout
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
 from charrnn.model import Model, ModelState
@@ -93,6 +94,7 @@ class Progress:
     loss_sum: float = 0.0
     norm_sum: float = 0.0
     clipped: int = 0
+    rng: dict[str, Any] = field(default_factory=dict)  # state of dropout's generator
     # Validations as (step, train loss, validation loss), thinned out as they grow many.
     history: list[list[float]] = field(default_factory=list)
 
@@ -103,7 +105,7 @@ class Snapshot:
 
     progress: dict[str, Any]
     params: Array  # flat
-    moments: dict[str, Array]  # flat, by name
+    moments: dict[str, Array]  # flat, by name: of the optimizer, and the average
     state: ModelState
     # The last validation's, where a diverged run goes back to; None where it is this.
     good: "Snapshot | None" = None
@@ -124,6 +126,16 @@ class Trainer:
         self._clip = CLIPPERS[config.clip_mode]
         self._state = model.zero_state(plan.batch)
         self._stop = False
+        self._rng = np.random.default_rng(
+            np.random.SeedSequence(config.seed).spawn(2)[1]
+        )
+        shape = (model.config.layers, plan.window, plan.batch, model.config.hidden)
+        self._dropout = Dropout(config.dropout, shape, model.dtype)
+        # The weights that validate: a running average, or the model's own.
+        self._averaged = Model(model.config)
+        self._averaged.params.flat[:] = model.params.flat
+        self._averaged.steps = model.steps
+        self._scratch = np.empty_like(model.params.flat)
         self._good = self._copy()
 
     @property
@@ -143,7 +155,8 @@ class Trainer:
 
     def _copy(self) -> Snapshot:
         progress = vars(self.progress) | {"history": [*self.progress.history]}
-        moments = {name: m.copy() for name, m in self._optimizer.state.items()}
+        progress["rng"] = self._rng.bit_generator.state
+        moments = {name: moment.copy() for name, moment in self._moments().items()}
         return Snapshot(progress, self.model.params.flat.copy(), moments, self._state)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -151,12 +164,22 @@ class Trainer:
         self._go_to(snapshot)
         self._good = snapshot.good or self._copy()
 
+    def _moments(self) -> dict[str, Array]:
+        """Return the flat vectors, besides the weights, that a step changes."""
+        moments = dict(self._optimizer.state)
+        if self.config.average:
+            moments["average"] = self._averaged.params.flat
+        return moments
+
     def _go_to(self, snapshot: Snapshot) -> None:
         self.progress = Progress(**snapshot.progress)
         self.progress.history = [*self.progress.history]
+        self._rng.bit_generator.state = self.progress.rng
         self.model.params.flat[:] = snapshot.params
-        for name, moment in self._optimizer.state.items():
+        for name, moment in self._moments().items():
             moment[:] = snapshot.moments[name]
+        if not self.config.average:
+            self._averaged.params.flat[:] = snapshot.params
         self._state = snapshot.state
 
     def run(self) -> Iterator[Record]:
@@ -199,9 +222,12 @@ class Trainer:
         if window == 0:  # the streams start over
             self._state = model.zero_state(self.plan.batch)
         inputs, targets = self._windows[window]
+        masks = self._dropout.draw(rng=self._rng) if self.config.dropout else None
         with self._arithmetic():
             # The state is carried into the next window; the gradient is not.
-            loss, grads, state = workers.loss_and_grads(inputs, targets, self._state)
+            loss, grads, state = workers.loss_and_grads(
+                inputs, targets, self._state, masks
+            )
             norm = self._clip(grads.flat, self.config.clip)
         self._check(progress.step + 1, loss if isfinite(norm) else norm)
         lr = progress.lr_scale * learning_rate(
@@ -210,6 +236,7 @@ class Trainer:
         progress.step += 1
         with self._arithmetic():
             self._optimizer.update(model.params.flat, grads.flat, lr, progress.step)
+            self._average()
         self._state = state
         progress.steps_seen += 1
         progress.loss_sum += loss
@@ -217,6 +244,18 @@ class Trainer:
         progress.clipped += 0 < self.config.clip < norm
         progress.seconds += perf_counter() - start
         return Step(progress.step, loss, lr, inputs.size)
+
+    def _average(self) -> None:
+        """Let the averaged weights follow (Polyak & Juditsky 1992, but forgetting)."""
+        θ, mean = self.model.params.flat, self._averaged.params.flat
+        t = self.progress.step
+        # At first it follows fast, so that it does not remember the start.
+        decay = min(self.config.average, (1 + t) / (10 + t))
+        if decay == 0:
+            mean[:] = θ
+            return
+        mean *= decay
+        mean += np.multiply(θ, 1 - decay, out=self._scratch)
 
     def _validation_due(self) -> bool:
         step = self.progress.step
@@ -226,12 +265,12 @@ class Trainer:
         start = perf_counter()
         progress = self.progress
         with self._arithmetic():
-            val_loss = evaluate(self.model, self._val).nats
+            val_loss = evaluate(self._averaged, self._val).nats
         self._check(progress.step, val_loss)
         best = val_loss < progress.best_loss
         if best:
             progress.best_loss, progress.best_step = val_loss, progress.step
-            self.best_params[:] = self.model.params.flat
+            self.best_params[:] = self._averaged.params.flat
         progress.since_best = 0 if best else progress.since_best + 1
         seen = progress.steps_seen
         train_loss = progress.loss_sum / seen

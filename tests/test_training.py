@@ -95,8 +95,9 @@ def test_resumed_equals_uninterrupted(cell, optimizer, layers):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_resumed_equals_uninterrupted_with_two_threads(cell):
-    settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2}
+@pytest.mark.parametrize("more", [{}, {"dropout": 0.3}, {"average": 0.9}])
+def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
+    settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2} | more
     whole = small_run(**settings)
     assert whole.plan.layout.workers == 2
     finished(whole)

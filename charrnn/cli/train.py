@@ -123,6 +123,18 @@ def _presets() -> str:
     help="Drops of the step schedule, evenly spaced." + _default("lr_drops"),
 )
 @_learning("--momentum", type=float, help="Of sgd." + _default("momentum"))
+@_learning(
+    "--dropout",
+    type=float,
+    help="Share of each layer's outputs to leave out; against memorising, in long runs "
+    "on short texts." + _default("dropout"),
+)
+@_learning(
+    "--average",
+    type=float,
+    help="Decay of a running average of the weights, which then validates and is kept, "
+    "such as 0.999." + _default("average"),
+)
 @_learning("--weight-decay", type=float, help="Of adamw." + _default("weight_decay"))
 @_learning(
     "--clip", type=float, help="Limit of the gradient; 0 is none." + _default("clip")
