@@ -4,6 +4,7 @@ No NumPy here: the command line shows these defaults in `--help` and must start 
 """
 
 from dataclasses import MISSING, dataclass, fields
+from math import inf, isfinite
 from typing import Any
 
 from charrnn.errors import ConfigError
@@ -27,9 +28,11 @@ def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{what} is {value!r}; expected one of {', '.join(choices)}")
 
 
-def _within(what: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:  # also refuses NaN
-        limits = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+def _within(what: str, value: float, low: float, high: float = inf) -> None:
+    if not isinstance(value, int | float):
+        raise ConfigError(f"{what} is {value!r}; expected a number")
+    if not (low <= value <= high and isfinite(value)):  # refuses NaN as well
+        limits = f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
         raise ConfigError(f"{what} is {value:g}; expected {limits}")
 
 

@@ -82,10 +82,8 @@ def _files(source: str | Path) -> list[str]:
     try:
         if str(source) == STDIN or not path.is_dir():
             return [str(source)]
-    except OSError as error:  # a name that no file can have
-        raise TextError(
-            f"{str(source)[:40]}…: no such file ({error.strerror})"
-        ) from None
+    except OSError as error:
+        raise _no_file(source, error) from None
     found = sorted(
         file
         for file in path.rglob("*")
@@ -99,6 +97,12 @@ def _files(source: str | Path) -> list[str]:
     return [str(file) for file in found]
 
 
+def _no_file(source: str | Path, error: Exception) -> TextError:
+    """Return the error of a name that no file can have, a text itself perhaps."""
+    why = getattr(error, "strerror", None) or error
+    return TextError(f"{str(source)[:40]!r}: no such file ({why})")
+
+
 def _read(path: str) -> bytes:
     if path == STDIN:
         return sys.stdin.buffer.read()
@@ -109,6 +113,8 @@ def _read(path: str) -> bytes:
             f"{path}: no such file; expected a text, a folder of texts, or - for "
             "standard input"
         ) from None
+    except ValueError as error:
+        raise _no_file(path, error) from None
     except OSError as error:
         raise TextError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -119,8 +125,10 @@ def _decode(data: bytes, encoding: str, path: str) -> tuple[str, list[str]]:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        # Some codecs count from after the byte-order mark.
+        offset = error.start + len(data) - len(error.object)
         raise TextError(
-            f"{path}: byte 0x{data[error.start]:02x} at offset {error.start} is not "
+            f"{path}: byte 0x{data[offset]:02x} at offset {offset} is not "
             f"{encoding}; give the text's --encoding (latin-1, cp1252, utf-16 …), or "
             "--bytes to learn the bytes themselves"
         ) from None
@@ -161,5 +169,5 @@ def _listed(paths: list[str], at_most: int = 5) -> str:
 
 def split(ids: Array, val_fraction: float) -> tuple[Array, Array]:
     """Return the first part, to train on, and the last, to validate on, as views."""
-    cut = len(ids) - int(len(ids) * val_fraction)
+    cut = int(len(ids) * (1 - val_fraction))
     return ids[:cut], ids[cut:]

@@ -52,6 +52,11 @@ TRAIN = [
         for name in ("lr_floor", "lr_decay", "momentum")
         for value in (-0.1, 1.1)
     ],
+    *[
+        (name, value, f"{name} is {value}; expected 0 to 0.9999")
+        for name in ("dropout", "average")
+        for value in (-0.1, 1)
+    ],
     ("lr", 0, "lr is 0; expected at least 1e-12"),
     ("lr", -0.1, "lr is -0.1; expected at least 1e-12"),
     ("lr", nan, "lr is nan; expected at least 1e-12"),
@@ -129,21 +134,32 @@ def test_infinity_is_refused(name):
         TrainConfig(**{name: inf})
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        (ModelConfig, "hidden"),
-        (ModelConfig, "layers"),
-        (TrainConfig, "batch"),
-        (TrainConfig, "window"),
-        (TrainConfig, "steps"),
-        (SampleConfig, "length"),
-    ],
-)
-def test_whole_numbers_may_not_be_fractions(kind, name):
+WHOLE = [
+    (kind, field.name)
+    for kind in (ModelConfig, TrainConfig, SampleConfig)
+    for field in fields(kind)
+    if field.type is int
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), WHOLE)
+@pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None, nan])
+def test_whole_numbers_may_be_nothing_else(kind, name, value):
     needed = {"vocab": 5} if kind is ModelConfig else {}
-    with pytest.raises(ConfigError):
-        kind(**needed | {name: 2.5})
+    with pytest.raises(ConfigError, match=f"is {value!r}; expected a whole number"):
+        kind(**needed | {name: value})
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adamw"])
+def test_weight_decay_with_another_optimizer_than_adamw_is_refused(name):
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(optimizer=name, weight_decay=0.01)
+    assert str(error.value) == (
+        f"weight_decay is 0.01 but the optimizer is {name}; expected adamw, or no "
+        "weight decay"
+    )
+    assert TrainConfig(optimizer=name, weight_decay=0).weight_decay == 0
+    assert TrainConfig(optimizer="adamw", weight_decay=0.01).weight_decay == 0.01
 
 
 @pytest.mark.parametrize(
@@ -221,8 +237,17 @@ def test_presets_are_not_changed_by_use():
     assert {name: preset.settings for name, preset in PRESETS.items()} == before
 
 
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("value", [0, -1])
+def test_chosen_length_of_nothing_is_refused(length, value):
+    with pytest.raises(ConfigError, match=f"{length} is {value}; expected more than 0"):
+        with_preset(None, {length: value})
+
+
 def test_unknown_preset_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"'huge'.*quick, small, medium"):
+    with pytest.raises(
+        ConfigError, match="preset is 'huge'; expected one of quick, small"
+    ):
         with_preset("huge", {})
 
 

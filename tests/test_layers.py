@@ -37,6 +37,7 @@ LAYERS = (
     "clipping",
     "optimizers",
     "schedules",
+    "dropout",
     # text
     "vocab",
     "corpus",
@@ -85,7 +86,7 @@ EXTRAS = {"kernels.numba_steps"}  # importable only with an optional package
 # What computes and nothing else: no files, no clock, no global generator.
 MATHS = [
     name
-    for name in LAYERS[: LAYERS.index("schedules") + 1]
+    for name in LAYERS[: LAYERS.index("dropout") + 1]
     if not name.startswith("kernels")
 ] + ["kernels.numpy_steps", "batches"]
 MATHS_IMPORTS = {"collections", "dataclasses", "math", "numpy", "typing"}

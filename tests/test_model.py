@@ -35,6 +35,56 @@ def random_state(model, N=N):
     )
 
 
+def random_masks(model, longest=T):
+    rng = np.random.default_rng(3)
+    kept = rng.random((model.config.layers, longest, N, H)) < 0.6
+    return (kept / 0.6).astype(model.dtype)
+
+
+@every_cell
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gradients_under_masks_are_the_numeric_ones(kind, layers):
+    model = random_model(kind, layers)
+    ids, state, masks = random_ids(), random_state(model), random_masks(model, T + 3)
+    workspace = model.workspace(T + 3, N)
+
+    def loss():
+        return model.loss_and_grads(ids[:-1], ids[1:], state, workspace, masks)[0]
+
+    loss()
+    derived = workspace.grads.like(workspace.grads.flat)
+    for name, values in model.params.items():
+        error = relative_error(derived[name], numeric_gradient(loss, values))
+        assert error < 1e-6, name
+
+
+@every_cell
+def test_masks_of_one_change_nothing(kind):
+    model = random_model(kind, layers=2)
+    ids, state = random_ids(), random_state(model)
+    loss, grads, _ = model.loss_and_grads(
+        ids[:-1], ids[1:], state, model.workspace(T, N)
+    )
+    masked_loss, masked_grads, _ = model.loss_and_grads(
+        ids[:-1], ids[1:], state, model.workspace(T, N), np.ones((2, T, N, H))
+    )
+    assert masked_loss == loss
+    np.testing.assert_array_equal(masked_grads.flat, grads.flat)
+
+
+@every_cell
+def test_masks_act_upwards_and_never_on_what_goes_to_the_next_step(kind):
+    model = random_model(kind, layers=1)
+    ids, state, masks = random_ids()[:-1], random_state(model), random_masks(model)
+    workspace = model.workspace(T, N)
+    _, whole = model.forward(ids, state, workspace)
+    h = workspace.h.copy()
+    logits, after = model.forward(ids, state, workspace, masks)
+    expected = (h * masks[0]) @ model.params["output.W"] + model.params["output.b"]
+    np.testing.assert_allclose(logits, expected, rtol=1e-12)
+    np.testing.assert_array_equal(after, whole)
+
+
 @every_cell
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_gradients_of_all_parameters_are_the_numeric_ones(kind, layers):

@@ -1,6 +1,5 @@
 """Each optimizer against its paper, written for one number at a time."""
 
-from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 
 from charrnn.arrays import Parameters
 from charrnn.config import TrainConfig
-from charrnn.errors import ConfigError
 from charrnn.optimizers import OPTIMIZERS, make_optimizer
 
 EPSILON = 1e-8
@@ -165,15 +163,3 @@ def test_update_leaves_the_gradient_and_the_precision(name):
     np.testing.assert_array_equal(g, before)
     assert params.flat.dtype == np.float32
     assert all(moment.dtype == np.float32 for moment in optimizer.state.values())
-
-
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adamw"])
-def test_weight_decay_with_another_optimizer_is_refused(name):
-    config = TrainConfig(optimizer=name, weight_decay=0.01)
-    with pytest.raises(ConfigError) as error:
-        make_optimizer(some_params(), config)
-    assert str(error.value) == (
-        f"weight_decay is 0.01 but the optimizer is {name}; expected adamw, or no "
-        "weight decay"
-    )
-    assert make_optimizer(some_params(), replace(config, optimizer="adamw"))

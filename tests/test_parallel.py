@@ -58,6 +58,17 @@ def test_any_number_of_workers_gives_the_whole_batchs_answer(kind, N, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_worker_gets_the_masks_of_its_own_columns(workers):
+    model = random_model()
+    batch = random_batch(model, 7)
+    masks = np.random.default_rng(0).integers(0, 2, (2, T, 7, H)) / 0.5
+    loss, grads, _ = model.loss_and_grads(*batch, model.workspace(T, 7), masks)
+    found = Workers(model, T, 7, workers).loss_and_grads(*batch, masks)
+    assert found[0] == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(found[1].flat, grads.flat, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
 def test_last_window_of_an_epoch_may_be_shorter(workers):
     model = random_model()
     batch = random_batch(model, 7, T=2)
@@ -99,6 +110,19 @@ def test_an_error_in_a_worker_reaches_the_caller():
     inputs, targets, state = random_batch(model, 4)
     with pytest.raises(IndexError):
         Workers(model, T, 4, 2).loss_and_grads(inputs, targets + 100, state)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_treat_overflow_as_their_caller_does(workers):
+    model = random_model(dtype=np.float32)
+    batch = random_batch(model, 4)
+    for name in ("layer0.Wx", "layer0.b"):
+        model.params[name].fill(3e38)  # their sum is beyond float32
+    team = Workers(model, T, 4, workers)
+    with np.errstate(all="ignore"):
+        assert np.isfinite(team.loss_and_grads(*batch)[0])
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        team.loss_and_grads(*batch)
 
 
 def test_measuring_returns_a_candidate_and_changes_no_parameter():

@@ -267,6 +267,24 @@ def test_every_optimizer_learns(optimizer):
     assert losses[-1] < losses[0] - 0.3
 
 
+def test_the_average_validates_and_is_kept_as_best():
+    run = small_run(average=0.95, steps=60, eval_every=10)
+    best = min(r.val_loss for r in run.trainer.run() if isinstance(r, Validation))
+    assert evaluate(run.best().model, run.val_ids).nats == best
+    assert (run.best().model.params.flat != run.trainer.model.params.flat).any()
+
+
+def test_the_average_is_that_of_the_weights_after_each_step():
+    run = small_run(average=0.9, steps=20, eval_every=20)
+    mean = run.trainer.model.params.flat.astype(np.float64)
+    for record in run.trainer.run():
+        if isinstance(record, Step):
+            decay = min(0.9, (1 + record.step) / (10 + record.step))
+            mean = decay * mean + (1 - decay) * run.trainer.model.params.flat
+    kept = run.trainer.snapshot().moments["average"]
+    np.testing.assert_allclose(kept, mean, atol=1e-5)
+
+
 def test_patience_ends_a_run_that_no_longer_improves():
     # The weights do not move: after the first validation none is better.
     run = small_run(lr=1e-12, optimizer="sgd", steps=1000, eval_every=5, patience=3)
