@@ -7,7 +7,7 @@ Each contender does the same work: one-hot input, one or two layers, softmax ove
 characters, mean cross-entropy, global-norm clipping and Adam, state carried. All start
 from the same weights, and must have the same loss after the first step and after the
 third. They take turns in one process; the table holds medians over the rounds.
-PyTorch and JAX take part where they are installed (`pip install torch jax`).
+PyTorch, JAX and Numba (for the kernels) take part where they are installed.
 
 "products" is the floor: the step's matrix products and nothing else.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn import kernels
 from charrnn.clipping import clip_norm
 from charrnn.config import CELLS, ModelConfig, TrainConfig
 from charrnn.exchange import to_torch
@@ -60,8 +61,9 @@ def window(N: int) -> tuple[np.ndarray, np.ndarray]:
     return ids[:-1], ids[1:]
 
 
-def charrnn_step(config: ModelConfig, N: int, layout: Layout) -> Step:
+def charrnn_step(config: ModelConfig, N: int, layout: Layout, steps: str) -> Step:
     model = new_model(config)
+    model.steps = kernels.steps(steps)
     inputs, targets = window(N)
     workers = Workers(model, T, N, layout.workers)
     train = TrainConfig(lr=LR, clip=CLIP)
@@ -234,8 +236,10 @@ def contenders(config: ModelConfig, N: int) -> dict[str, Step]:
     for layout in dict.fromkeys(
         (Layout(1, 1), Layout(1, cores), Layout(min(cores, N), 1))
     ):
-        name = f"charrnn {layout.workers} x {layout.blas_threads}"
-        found[name] = charrnn_step(config, N, layout)
+        shown = f"{layout.workers} x {layout.blas_threads}"
+        found[f"plain {shown}"] = charrnn_step(config, N, layout, "numpy")
+        if kernels.resolve("auto") == "numba":
+            found[f"kernels {shown}"] = charrnn_step(config, N, layout, "numba")
     for threads in dict.fromkeys((1, cores)):
         if torch:
             found[f"torch {threads}"] = torch_step(config, N, threads)
@@ -286,23 +290,22 @@ def row(config: ModelConfig, N: int, rounds: int, seconds: float) -> str:
     def shown(speed: float) -> str:
         return f"{speed:,.0f}" if speed else "not installed"
 
-    def ratio(kind: str) -> str:
-        return f"{best('charrnn') / best(kind):.2f}" if best(kind) else ""
+    def ratio(mine: str, theirs: str) -> str:
+        return f"{best(mine) / best(theirs):.2f}" if best(theirs) else ""
 
-    layout = max((k for k in speeds if k.startswith("charrnn")), key=speeds.__getitem__)
-    cells = [
-        config.cell,
-        f"{config.layers} x {config.hidden}",
-        str(N),
-        shown(best("charrnn")),
-        layout.removeprefix("charrnn "),
-        shown(best("torch")),
-        shown(best("jax")),
-        shown(best("products")),
-        ratio("torch"),
-        ratio("jax"),
-        f"{best('charrnn') / best('products'):.0%}",
-    ]
+    def layout(kind: str) -> str:
+        mine = [name for name in speeds if name.startswith(kind)]
+        return max(mine, key=speeds.__getitem__).removeprefix(kind).strip()
+
+    cells = [config.cell, f"{config.layers} x {config.hidden}", str(N)]
+    cells += [shown(best(kind)) for kind in ("torch", "jax", "products")]
+    for kind in ("plain", "kernels"):
+        if best(kind):
+            cells += [f"{best(kind):,.0f} ({layout(kind)})"]
+            cells += [ratio(kind, "torch"), ratio(kind, "jax")]
+            cells += [f"{best(kind) / best('products'):.0%}"]
+        else:
+            cells += ["not installed", "", "", ""]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -320,11 +323,12 @@ def main() -> None:
     args = parser.parse_args()
     lines = [
         f"{machine()}; {args.rounds} rounds of {args.seconds:g} s each, medians; "
-        "characters a second; layout is workers x BLAS threads.",
+        "characters a second (and workers x BLAS threads).",
         "",
-        "| cell | hidden | batch | charrnn | layout | PyTorch | JAX | products "
-        "| / PyTorch | / JAX | of products |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| cell | hidden | batch | PyTorch | JAX | products "
+        "| plain | / PyTorch | / JAX | / products "
+        "| kernels | / PyTorch | / JAX | / products |",
+        "|---" * 14 + "|",
     ]
     print("\n".join(lines), flush=True)
     for cell in args.cell or CELLS:

@@ -28,7 +28,7 @@ from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.files import replacing
 from charrnn.model import Model, ModelState
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.training import Progress, Snapshot
+from charrnn.progress import Progress, Snapshot
 from charrnn.vocab import Vocabulary
 
 FORMAT = "charrnn"

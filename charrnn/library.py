@@ -10,7 +10,7 @@ from charrnn.config import ModelConfig, TrainConfig, known_settings, with_preset
 from charrnn.corpus import read_corpus
 from charrnn.errors import ConfigError
 from charrnn.language_model import LanguageModel
-from charrnn.training import Record
+from charrnn.records import Record
 
 
 def train(

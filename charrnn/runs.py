@@ -22,7 +22,8 @@ from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.files import replacing
 from charrnn.model import Model
 from charrnn.plan import Plan, make_plan
-from charrnn.training import Finished, Record, Rollback, Trainer, Validation
+from charrnn.records import Finished, Record, Rollback, Validation
+from charrnn.training import Trainer
 from charrnn.transfer import Growth, grow
 from charrnn.vocab import Vocabulary
 

@@ -6,10 +6,9 @@ it decides what a record looks like and what is saved.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isfinite, log
 from time import perf_counter
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,95 +19,16 @@ from charrnn.config import TrainConfig
 from charrnn.dropout import Dropout
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
-from charrnn.model import Model, ModelState
+from charrnn.model import Model
 from charrnn.optimizers import make_optimizer
 from charrnn.parallel import Workers, blas_threads
 from charrnn.plan import Plan
+from charrnn.progress import Progress, Snapshot
+from charrnn.records import Finished, Record, Rollback, Step, Validation
 from charrnn.schedules import learning_rate
-
-# Validations that a checkpoint remembers; history.jsonl holds them all.
-_HISTORY = 400
 
 # A diverged run goes back to the last good state at half the rate, this many times.
 _ROLLBACKS = 5
-
-
-@dataclass(frozen=True)
-class Step:
-    """One update of the weights."""
-
-    step: int  # updates so far
-    loss: float  # nats per character in this window
-    lr: float
-    characters: int  # in this window
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A pass over the validation text, and what the steps since the last one did."""
-
-    step: int
-    epoch: float  # passes over the training text so far
-    train_loss: float  # mean over the steps, nats per character
-    val_loss: float
-    best: bool  # whether it is the lowest so far
-    lr: float
-    grad_norm: float  # mean before clipping
-    clipped: float  # share of steps in which clipping bit
-    seconds: float  # of training so far, over all sessions
-
-
-@dataclass(frozen=True)
-class Rollback:
-    """The loss diverged; training went back."""
-
-    step: int  # where it diverged
-    to_step: int
-    loss: float
-    lr_scale: float  # what the schedule's rate is multiplied by from now on
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The last record. reason: "done", "patience" or "stopped"."""
-
-    step: int
-    reason: str
-
-
-Record: TypeAlias = Step | Validation | Rollback | Finished
-
-
-@dataclass
-class Progress:
-    """All that changes from step to step besides arrays; JSON can hold it."""
-
-    step: int = 0
-    best_loss: float = float("inf")
-    best_step: int = 0
-    since_best: int = 0  # validations
-    lr_scale: float = 1.0
-    rollbacks: int = 0
-    seconds: float = 0.0
-    steps_seen: int = 0  # since the last validation, as are the three sums
-    loss_sum: float = 0.0
-    norm_sum: float = 0.0
-    clipped: int = 0
-    rng: dict[str, Any] = field(default_factory=dict)  # state of dropout's generator
-    # Validations as (step, train loss, validation loss), thinned out as they grow many.
-    history: list[list[float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a resumed run needs, by the names that a checkpoint gives it."""
-
-    progress: dict[str, Any]
-    params: Array  # flat
-    moments: dict[str, Array]  # flat, by name: of the optimizer, and the average
-    state: ModelState
-    # The last validation's, where a diverged run goes back to; None where it is this.
-    good: "Snapshot | None" = None
 
 
 class Trainer:
@@ -277,7 +197,7 @@ class Trainer:
         norm, clipped = progress.norm_sum / seen, progress.clipped / seen
         progress.steps_seen = progress.clipped = 0
         progress.loss_sum = progress.norm_sum = 0.0
-        _remember(progress.history, [progress.step, train_loss, val_loss])
+        progress.remember(train_loss, val_loss)
         progress.seconds += perf_counter() - start
         self._good = self._copy()
         return Validation(
@@ -317,10 +237,3 @@ class Trainer:
 class _Diverged(Exception):
     def __init__(self, step: int, loss: float) -> None:
         self.step, self.loss = step, loss
-
-
-def _remember(history: list[list[float]], entry: list[float]) -> None:
-    """Append, and drop every second entry, not the last, of a history grown long."""
-    history.append(entry)
-    if len(history) > _HISTORY:
-        del history[1::2]

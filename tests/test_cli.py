@@ -146,7 +146,7 @@ def test_eval_of_the_newest_run_as_json():
     board = json.loads(result.stdout)
     assert list(board) == ["train", "val", "ngram", "ngram_order"]
     ids = trained().vocab.encode(sentences(300))
-    assert board["val"]["characters"] == int(len(ids) * 0.1) - 1
+    assert board["val"]["characters"] == len(ids) - int(len(ids) * 0.9) - 1
     assert 0 < board["val"]["nats"] < 1
 
 
@@ -156,7 +156,8 @@ def test_eval_on_another_text_calls_its_parts_by_their_shares(run):
     lines = result.stdout.split("\n")
     assert lines[1].startswith("first 90%")
     assert lines[2].startswith("last 10%")
-    val = sentences(90, seed=5)[-int(len(sentences(90, seed=5)) * 0.1) :]
+    text = sentences(90, seed=5)
+    val = text[int(len(text) * 0.9) :]
     assert lines[2].split()[2] == f"{trained().evaluate(val).nats:.4f}"
 
 
@@ -171,10 +172,10 @@ def test_eval_on_unknown_characters(run):
     assert "Error" in error
 
 
-@pytest.mark.parametrize("length", [1, 2, 5, 19, 25])
+@pytest.mark.parametrize("length", [1, 2, 5, 10, 11, 25])
 def test_eval_on_a_very_short_text(run, length):
     Path("short.txt").write_text(sentences()[:length], encoding="utf-8")
-    if length < 20:
+    if length < 11:
         error = refused("eval", run, "short.txt")
         assert f"short: {length} characters are too few to score" in error
     else:

@@ -49,6 +49,8 @@ LAYERS = (
     "scoreboard",
     "parallel",
     "plan",
+    "records",
+    "progress",
     "training",
     "transfer",
     # files
@@ -68,6 +70,7 @@ LAYERS = (
     "download",
     # command line
     "cli.options",
+    "cli.begin",
     "cli.watch",
     "cli.train",
     "cli.sample",
@@ -215,7 +218,8 @@ def test_help_of_no_command_waits_for_numpy():
     commands = [
         name.removeprefix("cli.")
         for name in LAYERS
-        if name.startswith("cli.") and name not in ("cli.options", "cli.watch")
+        if name.startswith("cli.")
+        and name not in ("cli.options", "cli.begin", "cli.watch")
     ]
     pages = [["--help"], ["--version"], *([name, "--help"] for name in commands)]
     loaded = loaded_by(

@@ -11,7 +11,7 @@ from texts import SMALL, environment, save_trained, sentences, trained
 
 import charrnn
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
-from charrnn.training import Finished, Step, Validation
+from charrnn.records import Finished, Step, Validation
 
 BRIEF = SMALL | {"hidden": 8, "steps": 20}
 

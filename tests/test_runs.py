@@ -25,7 +25,7 @@ from charrnn.config import TrainConfig
 from charrnn.corpus import from_text, read_corpus
 from charrnn.errors import CharRNNError, CheckpointError, TextError
 from charrnn.evaluate import evaluate
-from charrnn.training import Finished
+from charrnn.records import Finished
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 
@@ -384,7 +384,7 @@ def test_one_distinct_character_is_nothing_to_learn():
 @pytest.mark.parametrize("length", range(2, 60))
 def test_a_very_short_text_trains_or_says_why_not(length):
     text = ("It rains, it pours; the old man is snoring. He went to bed " * 2)[:length]
-    if length < 20:  # the last tenth must hold two characters
+    if length < 11:  # the last tenth must hold two characters
         with pytest.raises(TextError, match="at least 2 of each"):
             runs.start(from_text(text), small_config(steps=3), {"hidden": 4})
         return
@@ -409,8 +409,8 @@ def test_the_checkpoint_records_text_split_configuration_and_plan(tmp_path):
     n = len(corpus.text)
     assert checkpoint.split == {
         "val_fraction": 0.1,
-        "train": n - int(n * 0.1),
-        "val": int(n * 0.1),
+        "train": int(n * 0.9),
+        "val": n - int(n * 0.9),
     }
     assert checkpoint.train == asdict(small_config(seed=7)) | {
         "plan": run.plan.to_json()

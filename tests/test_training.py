@@ -15,7 +15,8 @@ from charrnn.cells import CELLS
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.training import Finished, Rollback, Step, Trainer, Validation
+from charrnn.records import Finished, Rollback, Step, Validation
+from charrnn.training import Trainer
 
 BRIEF = {"steps": 24, "eval_every": 8}
 STOPS = (3, 7, 8, 9, 23)  # validations are due at 8, 16 and 24

@@ -15,8 +15,8 @@ import click
 from charrnn.cli.options import note
 
 if TYPE_CHECKING:
+    from charrnn.records import Record, Validation
     from charrnn.runs import Run
-    from charrnn.training import Record, Validation
 
 _SAMPLE_LENGTH = 200
 _REFRESH = 0.2  # seconds between changes of the bar's text
@@ -73,14 +73,14 @@ class _Show:
         self._next_refresh = 0.0
 
     def record(self, record: "Record") -> None:
-        from charrnn import training
+        from charrnn import records
 
-        if isinstance(record, training.Step):
+        if isinstance(record, records.Step):
             self._step(record.step, record.loss, record.characters)
-        elif isinstance(record, training.Validation):
+        elif isinstance(record, records.Validation):
             self._val = record.val_loss
             self._line(_validation_line(record, self.run.plan.steps))
-        elif isinstance(record, training.Rollback):
+        elif isinstance(record, records.Rollback):
             self._line(
                 f"step {record.step:,}: the loss diverged ({record.loss:.3g}); back to "
                 f"step {record.to_step:,} at {record.lr_scale:g} of the learning rate"

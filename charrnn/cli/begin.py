@@ -1,0 +1,131 @@
+"""How `charrnn train` comes to a run: its text, its folder, its settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+from click.core import ParameterSource
+
+from charrnn.config import ModelConfig, TrainConfig, known_settings
+
+if TYPE_CHECKING:
+    from charrnn.corpus import Corpus
+    from charrnn.runs import Run
+
+Say: TypeAlias = Callable[[str], None]
+
+
+def read_text(
+    text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, say: Say
+) -> "Corpus":
+    """Return the text that was named, or the default corpus, and say what was done."""
+    from charrnn.corpus import read_corpus
+
+    if text:
+        corpus = read_corpus(list(text), encoding=encoding)
+    else:
+        from charrnn.download import default_corpus
+
+        path, name = default_corpus(Path(data_dir), quiet=quiet, note=say)
+        corpus = read_corpus([path], name=name)
+    for line in corpus.notes:
+        say(line)
+    return corpus
+
+
+def started(
+    corpus: "Corpus",
+    settings: dict[str, Any],
+    init_from: str | None,
+    out: str | None,
+    force: bool,
+    say: Say,
+) -> "Run":
+    """Return a new run in a folder of its own."""
+    from charrnn import runs
+    from charrnn.checkpoint import load
+
+    config = TrainConfig(**known_settings(TrainConfig, settings))
+    shape = known_settings(ModelConfig, settings)
+    source = load(runs.find_checkpoint(init_from)) if init_from else None
+    if source:
+        say(f"starting from {init_from}; its cell, hidden and layers are kept")
+    folder = Path(out) if out else runs.new_folder(corpus.name)
+    runs.check_folder(folder, force=force)
+    run, growth = runs.start(corpus, config, shape, folder=folder, init_from=source)
+    if growth:
+        say(
+            f"of its characters {growth.kept} are in this text and {growth.unused} are "
+            f"not; {growth.added} new ones were added"
+        )
+    # Last, so that a mistake in any option costs no run that --force would replace.
+    runs.make_folder(folder, force=force)
+    return run
+
+
+def resumed(
+    text: tuple[str, ...], out: str | None, chosen: dict[str, Any], say: Say
+) -> "Run":
+    """Return the run of a folder, where it stopped."""
+    from charrnn import runs
+    from charrnn.corpus import read_corpus
+
+    folder = Path(out) if out else runs.newest_run()
+    checkpoint = runs.load_last(folder)
+    known = checkpoint.corpus
+    files: list[Any] = [*text] or known.get("files") or []
+    if not files or "-" in files:
+        raise click.UsageError(
+            f"{folder}: its text came from standard input; give it again as a file"
+        )
+    corpus = read_corpus(files, encoding=known["encoding"], name=known["name"])
+    lengthen = TrainConfig(**chosen) if chosen else None
+    run = runs.resume(folder, checkpoint, corpus, lengthen)
+    say(f"resuming {folder} at step {run.trainer.progress.step:,}")
+    return run
+
+
+def refuse_changes(ctx: click.Context) -> None:
+    """Say that a resumed run keeps its settings, rather than ignore an option."""
+    free = {"text", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        if source == ParameterSource.COMMANDLINE and param.name not in free:
+            raise click.UsageError(
+                f"{param.opts[0]} cannot change in a resumed run; leave it out, or "
+                "start a new run from these weights with --init-from"
+            )
+
+
+def introduce(run: "Run", say: Say) -> None:
+    """Say what will be trained on what."""
+    model, plan, corpus = run.checkpoint.model, run.plan, run.checkpoint.corpus
+    config, asked = model.config, run.config
+    say(
+        f"{corpus['name']}: {corpus['characters']:,} characters, {config.vocab} "
+        f"distinct; {len(run.train_ids):,} to train on, {len(run.val_ids):,} to "
+        "validate"
+    )
+    say(
+        f"{config.cell}, {config.layers} x {config.hidden} units, "
+        f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps an "
+        "epoch"
+    )
+    if (plan.batch, plan.window) != (asked.batch, asked.window):
+        say(
+            f"the text is short: batch {plan.batch} and window {plan.window} instead "
+            f"of {asked.batch} and {asked.window}"
+        )
+    say(
+        f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
+        f"{asked.seed}, {_layout(plan.layout.workers, plan.layout.blas_threads)}"
+        f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
+    )
+    say(f"into {run.folder}")
+
+
+def _layout(workers: int, blas: int) -> str:
+    if workers > 1:
+        return f"batch split over {workers} threads"
+    return f"{blas} threads in each product" if blas > 1 else "1 thread"
