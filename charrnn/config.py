@@ -137,13 +137,24 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        "half a minute", {"hidden": 128, "batch": 32, "minutes": 0.5, "lr": 5e-3}
+        "half a minute",
+        {"hidden": 128, "batch": 32, "minutes": 0.5, "lr": 8e-3, "average": 0.99},
     ),
     "small": Preset(
-        "three minutes", {"hidden": 256, "batch": 32, "minutes": 3.0, "lr": 4e-3}
+        "three minutes",
+        {"hidden": 256, "batch": 32, "minutes": 3.0, "lr": 4e-3, "average": 0.998},
     ),
     "medium": Preset(
-        "ten minutes", {"hidden": 512, "batch": 32, "minutes": 10.0, "lr": 2e-3}
+        "ten minutes",
+        {
+            "cell": "gru",
+            "hidden": 512,
+            "batch": 64,
+            "minutes": 10.0,
+            "lr": 4e-3,
+            "dropout": 0.3,
+            "average": 0.995,
+        },
     ),
 }
 DEFAULT_PRESET = "small"

@@ -7,7 +7,7 @@ from charrnn.compare import Column, Comparison
 from charrnn.scoreboard import Scoreboard
 
 _GAP = "  "
-_NARROWEST = 18  # characters of a text column
+_NARROWEST = 14  # characters of a text column
 
 
 def table(rows: Iterable[Sequence[str]], *, heads: int = 1) -> str:
@@ -65,8 +65,9 @@ def _block(comparison: Comparison, columns: Sequence[Column], width: int) -> str
     cells = []
     for column in columns:
         text = wrapped(comparison.prime + column.text, each)
-        title = f"temperature {column.temperature:g}"
-        cells.append((title[-each:], text, _figures(column, each)))
+        name = "temperature" if each > 16 else "temp"
+        title = f"{name} {column.temperature:g}"[:each]
+        cells.append((title, text, _figures(column, each)))
     height = max(len(text) for _, text, _ in cells)
     padded = [
         [title, "─" * each, *text, *[""] * (height - len(text)), "─" * each, *figures]
@@ -124,16 +125,16 @@ def _padded(line: str, width: int) -> str:
 
 def _figures(column: Column, width: int) -> list[str]:
     rows = [
-        ("log-prob", f"{column.log_prob:.3f}"),
+        ("log p", f"{column.log_prob:.3f}"),
         ("entropy", f"{column.entropy:.3f}"),
-        ("distinct-4", f"{column.distinct_4grams:.0%}"),
+        ("distinct", f"{column.distinct_4grams:.0%}"),
         ("repeated", f"{column.repetition:.0%}"),
     ]
     if column.longest_copy is not None:
         known = column.known_words
         rows += [
-            ("known words", "none" if known is None else f"{known:.0%}"),
-            ("longest copy", f"{len(column.longest_copy)}"),
+            ("known", "none" if known is None else f"{known:.0%}"),
+            ("copied", f"{len(column.longest_copy)}"),
         ]
     return [_spread(name, value, width) for name, value in rows]
 

@@ -25,7 +25,7 @@ def compare(*arguments, status=0, **environ):
 
 def test_five_temperatures_by_default_and_the_seed_on_standard_error():
     result = compare("--length", 60)
-    titles = re.findall(r"temperature ([\d.]+)", result.stdout)
+    titles = re.findall(r"temp(?:erature)? ([\d.]+)", result.stdout)
     assert titles[:5] == ["0.2", "0.5", "0.8", "1", "1.3"]
     assert "Held-out text is likeliest at temperature" in result.stdout
     assert re.fullmatch(
@@ -66,8 +66,8 @@ def test_a_missing_corpus_is_said_and_its_figures_left_out(run):
     result = compare("--seed", 1, "--length", 40)
     assert "lines.txt: no such file" in result.stderr
     assert "--text says where it is" in result.stderr
-    assert "log-prob" in result.stdout
-    for name in ("known words", "longest copy", "Held-out"):
+    assert "log p" in result.stdout
+    for name in ("known", "copied", "Held-out"):
         assert name not in result.stdout
     found = json.loads(compare("--seed", 1, "--json").stdout)
     assert found["calibrated"] is None
@@ -79,14 +79,14 @@ def test_a_corpus_that_changed_is_said_and_its_figures_left_out(run):
     result = compare("--seed", 1, "--length", 40)
     assert "SHA-256 " in result.stderr
     assert "is not that of the text that this model was trained on" in result.stderr
-    assert "longest copy" not in result.stdout
+    assert "copied" not in result.stdout
 
 
 def test_a_corpus_that_moved_is_named(run):
     (run / "lines.txt").rename("moved.txt")
     result = compare("--seed", 1, "--length", 40, "--text", "moved.txt")
     assert result.stderr.split("\n")[1:] == ["seed 1", ""]
-    assert "longest copy" in result.stdout
+    assert "copied" in result.stdout
 
 
 @pytest.mark.parametrize("width", [30, 60, 100])
@@ -123,7 +123,7 @@ def test_an_option_that_makes_no_sense_is_one_line(options, status, said):
 
 
 def test_length_0_still_makes_a_page():
-    assert "temperature 0.2" in compare("--length", 0, "--seed", 1).stdout
+    assert re.search(r"temp(erature)? 0.2", compare("--length", 0, "--seed", 1).stdout)
 
 
 def test_a_model_of_bytes_is_compared():

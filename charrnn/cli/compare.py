@@ -24,7 +24,7 @@ _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
 
 @click.command(cls=GroupedCommand)
 @checkpoint_argument
-@drawing_options
+@drawing_options(length=300)
 @_comparing(
     "--temperature",
     "-t",
@@ -60,10 +60,10 @@ def command(
 ) -> None:
     """Put texts at several temperatures side by side, with figures.
 
-    All columns have the same prime and the same random numbers. Beneath each: the mean
-    log-probability that the model gives its text, and the mean entropy that it drew
-    with, in nats a character; the share of distinct 4-grams; repetition, the share of
-    characters in a stretch of 30 that the text already had; the share of words that
+    All columns have the same prime and the same random numbers. Beneath each: log p,
+    the mean log-probability that the model gives its text, and the mean entropy that it
+    drew with, in nats a character; the share of distinct 4-grams; of characters
+    repeated, in a stretch of 30 that the text already had; of words known, as they
     occur in the corpus; the longest stretch copied from it, in characters. Last, the
     temperature at which held-out text is likeliest.
     """

@@ -15,6 +15,9 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
+_HELP = "Help"
+
+
 class GroupedOption(click.Option):
     """An option that `--help` shows under a heading."""
 
@@ -32,8 +35,9 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record:
-                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+            if record and not isinstance(param, click.Argument):  # the text tells them
+                groups.setdefault(getattr(param, "group", _HELP), []).append(record)
+        groups[_HELP] = groups.pop(_HELP)  # to the end
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records)
@@ -56,12 +60,9 @@ def checkpoint_argument(command: Any) -> Any:
 _DRAWING = grouped("Drawing characters")
 
 
-def drawing_options(command: Any) -> Any:
-    """Add what `sample` and `compare` have in common."""
-    from charrnn.config import SampleConfig
-
-    defaults = SampleConfig()
-    for option in (
+def drawing_options(length: int) -> Callable[[Any], Any]:
+    """Return a decorator that adds what `sample` and `compare` have in common."""
+    options = (
         _DRAWING(
             "--seed",
             type=int,
@@ -86,13 +87,18 @@ def drawing_options(command: Any) -> Any:
         _DRAWING(
             "--length",
             type=int,
-            default=defaults.length,
+            default=length,
             show_default=True,
             help="Characters to write.",
         ),
-    ):
-        command = option(command)
-    return command
+    )
+
+    def decorate(command: Any) -> Any:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def chosen_seed(seed: int | None) -> int:

@@ -27,7 +27,7 @@ _output = grouped("Output")
 
 @click.command(cls=GroupedCommand)
 @checkpoint_argument
-@drawing_options
+@drawing_options(length=500)
 @_drawing(
     "--temperature",
     "-t",
@@ -36,16 +36,25 @@ _output = grouped("Output")
     show_default=True,
     help="Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
 )
-@_drawing("--top-k", type=int, default=0, help="Only the k likeliest characters.")
+@_drawing("--top-k", type=int, default=0, help="Only the k likeliest.  [default: all]")
 @_drawing(
     "--top-p",
     type=float,
     default=1.0,
-    help="Only the likeliest characters that together hold this probability.",
+    help="Only the likeliest that together hold this probability.  [default: 1]",
 )
-@_drawing("--stop", default="", metavar="TEXT", help="End a text before this.")
+@_drawing(
+    "--stop",
+    default="",
+    metavar="TEXT",
+    help="End a text before this.  [default: none]",
+)
 @_output(
-    "-n", "count", type=click.IntRange(1), default=1, help="Texts to write, at once."
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    default=1,
+    help="Texts to write at once.  [default: 1]",
 )
 @_output("--json", "as_json", is_flag=True, help="A line of JSON for each text.")
 def command(
