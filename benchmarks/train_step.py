@@ -268,6 +268,7 @@ def measure(steps: dict[str, Step], rounds: int, seconds: float) -> dict[str, li
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
+            time.sleep(0.25)  # until the last one's threads no longer spin
             step()  # brings back what the others pushed out of the caches
             start = time.perf_counter()
             for _ in range(repeats[name]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -27,6 +27,11 @@ from charrnn.model import Model, ModelState
 # faster to be chosen: as soon as anything else wants a core, they are many times slower
 # than threads that sleep.
 _SPINNING = 1.4
+# How long they spin on after a product; whoever is measured next would pay for it.
+_SPIN_SECONDS = 0.05
+
+
+_TURN_SECONDS = 0.1  # of one layout, before the next has its turn
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def _join_states(states: tuple[ModelState, ...]) -> ModelState:
 
 
 def measure_layouts(
-    model: Model, T: int, N: int, layouts: list[Layout], seconds: float = 0.3
+    model: Model, T: int, N: int, layouts: list[Layout], seconds: float = 0.5
 ) -> tuple[Layout, float]:
     """Return the fastest layout and its seconds a step, loss and gradients only.
 
@@ -133,15 +138,19 @@ def measure_layouts(
     state = model.zero_state(N)
     end = perf_counter() + seconds * len(layouts)
     rounds = 0
-    while rounds < 3 or perf_counter() < end:
+    while rounds < 2 or perf_counter() < end:
         rounds += 1
         for layout in layouts:
             with blas_threads(layout.blas_threads):
-                for _ in range(2):  # the first finds caches as the other left them
+                # The first step finds caches and threads as the others left them.
+                workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
+                turn = perf_counter() + _TURN_SECONDS
+                while perf_counter() < turn:
                     start = perf_counter()
                     workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
-                    seconds = perf_counter() - start
-            spent[layout].append(seconds)
+                    spent[layout].append(perf_counter() - start)
+            if layout.blas_threads > 1:
+                sleep(_SPIN_SECONDS)
     usual = {layout: median(times) for layout, times in spent.items()}
     fastest = min(
         layouts, key=lambda one: usual[one] * (_SPINNING if one.blas_threads > 1 else 1)
