@@ -32,13 +32,11 @@ def train(
     of CharRNNError where something does not fit.
     """
     merged = with_preset(preset, settings)
-    config = TrainConfig(**known_settings(TrainConfig, merged))
-    shape = known_settings(ModelConfig, merged)
-    unknown = settings.keys() - vars(config).keys() - shape.keys() | settings.keys() & {
-        "vocab"  # the text's own
-    }
+    unknown = settings.keys() - with_preset(None, {}).keys()
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+    config = TrainConfig(**known_settings(TrainConfig, merged))
+    shape = known_settings(ModelConfig, merged)
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
     source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None

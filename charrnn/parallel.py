@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from charrnn.arrays import Array, Parameters
+from charrnn.dropout import Dropout
 from charrnn.model import Model, ModelState
 
 # The threads inside a product wait for each other by spinning. They must be this much
@@ -125,13 +126,25 @@ def _join_states(states: tuple[ModelState, ...]) -> ModelState:
 
 
 def measure_layouts(
-    model: Model, T: int, N: int, layouts: list[Layout], seconds: float = 0.5
+    model: Model,
+    T: int,
+    N: int,
+    layouts: list[Layout],
+    *,
+    dropout: Dropout | None = None,
+    seconds: float = 0.5,
 ) -> tuple[Layout, float]:
-    """Return the fastest layout and its seconds a step, loss and gradients only.
+    """Return the fastest layout and its seconds a step, but for the update.
 
     The steps are made on arbitrary characters and change nothing in the model. Rounds
     go through the layouts in turn, so that a passing disturbance strikes them all.
     """
+    rng = np.random.default_rng(0)
+
+    def step(workers: Workers) -> None:
+        masks = dropout.draw(rng=rng) if dropout else None
+        workers.loss_and_grads(ids[:-1], ids[1:], state, masks)
+
     ids = np.arange((T + 1) * N, dtype=np.uint32).reshape(T + 1, N) % model.config.vocab
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
     workers = {layout: Workers(model, T, N, layout.workers) for layout in layouts}
@@ -143,11 +156,11 @@ def measure_layouts(
         for layout in layouts:
             with blas_threads(layout.blas_threads):
                 # The first step finds caches and threads as the others left them.
-                workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
+                step(workers[layout])
                 turn = perf_counter() + _TURN_SECONDS
                 while perf_counter() < turn:
                     start = perf_counter()
-                    workers[layout].loss_and_grads(ids[:-1], ids[1:], state)
+                    step(workers[layout])
                     spent[layout].append(perf_counter() - start)
             if layout.blas_threads > 1:
                 sleep(_SPIN_SECONDS)

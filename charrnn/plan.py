@@ -12,6 +12,7 @@ from charrnn import kernels
 from charrnn.arrays import Array
 from charrnn.batches import Windows, fit_windows
 from charrnn.config import TrainConfig
+from charrnn.dropout import Dropout
 from charrnn.errors import ConfigError
 from charrnn.evaluate import evaluate
 from charrnn.model import Model
@@ -61,7 +62,11 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
     T, N = fit_windows(len(train), config.window, config.batch)
     layouts = candidate_layouts(config.threads, N)
     if config.minutes or len(layouts) > 1:
-        layout, step_seconds = measure_layouts(model, T, N, layouts)
+        shape = (model.config.layers, T, N, model.config.hidden)
+        dropout = (
+            Dropout(config.dropout, shape, model.dtype) if config.dropout else None
+        )
+        layout, step_seconds = measure_layouts(model, T, N, layouts, dropout=dropout)
     else:
         layout, step_seconds = layouts[0], 0.0
     if config.minutes:

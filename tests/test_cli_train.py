@@ -379,6 +379,7 @@ def test_a_loss_that_explodes_at_once_is_one_line_too():
 
 def test_a_run_that_recovers_is_told_and_goes_on():
     warm = ("--optimizer", "sgd", "--lr", "40", "--clip", "0", "--warmup", "0")
+    warm += ("--average", "0")
     result = started("lines.txt", *TINY, "--steps", 60, "--eval-every", 5, *warm)
     assert re.search(r"step \d+: the loss diverged \(.*\); back to step", result.stderr)
     assert "step 60 " in result.stderr
