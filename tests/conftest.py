@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from loopback import dead_address, serving
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,3 +20,22 @@ def tinyshakespeare():
         if place and Path(place).is_file():
             return Path(place)
     pytest.skip("no tiny Shakespeare here; set CHARRNN_TINYSHAKESPEARE to its path")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Keep the loopback's requests from a proxy that the environment may name."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def dead():
+    return dead_address()

@@ -5,7 +5,10 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from charrnn.download import CORPORA
 
 TEXT = b"First Kettle:\nI boil.\n" * 5000
 HTML = b"<!doctype html><title>Please log in</title>"
@@ -114,3 +117,13 @@ def dead_address():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/text"
+
+
+def source(*urls):
+    """Return tiny Shakespeare's entry with other addresses, for TEXT."""
+    tiny = CORPORA["tinyshakespeare"]
+    return replace(tiny, urls=urls, size=len(TEXT), sha256=sha256(TEXT))
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.rglob("*"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from loopback import HTML, TEXT, dead_address, serving, sha256
+from loopback import HTML, TEXT, left_in, sha256, source
 
 from charrnn.cli.download import command
 from charrnn.download import CORPORA, default_corpus, download, download_url
@@ -18,33 +18,6 @@ from charrnn.plays import Wheel
 
 ROOT = Path(__file__).parent.parent
 BRISK = Patience(connect=1.0, read=0.3, retries=0)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def dead():
-    return dead_address()
-
-
-def source(*urls):
-    tiny = CORPORA["tinyshakespeare"]
-    return replace(tiny, urls=urls, size=len(TEXT), sha256=sha256(TEXT))
-
-
-def left_in(folder):
-    return sorted(path.name for path in folder.rglob("*"))
 
 
 def test_the_registry():
