@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "train"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     # Loaded when first used: the command line imports this package too, and starts
     # without NumPy.

@@ -25,6 +25,7 @@ from charrnn.textstats import (
 
 # Logits kept to find the calibrated temperature; 8 million floats are 32 MB.
 _CALIBRATION_LOGITS = 8_000_000
+_COLDEST, _HOTTEST = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -120,18 +121,19 @@ def _surprise(
     return -float(losses.mean()), float(entropy) + 0.0
 
 
-def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float:
+def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float | None:
     fraction = language_model.checkpoint.split.get("val_fraction", 0.1)
     _, val = split(language_model.vocab.encode(corpus.text), fraction)
     return calibrated_temperature(language_model.model, val)
 
 
-def calibrated_temperature(model: Model, ids: Array) -> float:
+def calibrated_temperature(model: Model, ids: Array) -> float | None:
     """Return the temperature at which a model finds ids (n,) likeliest.
 
     The loss of softmax(z / τ) has one minimum in 1 / τ; it is found by golden sections
     of log τ. Guo et al. 2017, "temperature scaling". A long text counts in part, spread
-    over its length.
+    over its length. None where it lies outside of 0.1 to 10: such a model knows nothing
+    of the text, or all of it.
     """
     logits, targets, kept = [], [], 0
     for window in predictions(model, ids):
@@ -148,7 +150,9 @@ def calibrated_temperature(model: Model, ids: Array) -> float:
         scaled = log_softmax(z / np.float32(exp(log_temperature)))
         return -float(scaled[rows_of, y].mean(dtype=np.float64))
 
-    return exp(_golden_section(loss, log(0.1), log(10.0)))
+    found = _golden_section(loss, log(_COLDEST), log(_HOTTEST))
+    inside = log(_COLDEST) + 0.01 < found < log(_HOTTEST) - 0.01
+    return exp(found) if inside else None
 
 
 def _golden_section(

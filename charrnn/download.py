@@ -137,7 +137,10 @@ def default_corpus(
         return download(wanted, folder, quiet=quiet, patience=patience), wanted.name
     except NoAddressError as error:
         missing = str(error)
-    note(f"{missing} Going on with {stand_in.name}: {stand_in.what}.")
+    note(
+        f"{wanted.name} cannot be fetched ('charrnn download' says why); going on with "
+        f"{stand_in.name}: {stand_in.what}."
+    )
     try:
         return download(stand_in, folder), stand_in.name
     except DownloadError as error:

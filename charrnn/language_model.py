@@ -33,6 +33,13 @@ class LanguageModel:
         self.path = path
         self.model, self.vocab = checkpoint.model, checkpoint.vocab
 
+    def __repr__(self) -> str:
+        config = self.model.config
+        return (
+            f"LanguageModel({config.cell}, {config.layers} x {config.hidden} units, "
+            f"{config.vocab} characters, from {self.path or 'memory'})"
+        )
+
     @property
     def reads_bytes(self) -> bool:
         """Whether characters stand for bytes, byte b as `chr(b)`."""
@@ -53,7 +60,7 @@ class LanguageModel:
         if unknown and on_unknown == "error":
             raise TextError(
                 f"the model has never seen {' '.join(map(repr, unknown))}; leave them "
-                "out, or choose --on-unknown skip or map"
+                "out, or have them skipped or mapped (--on-unknown)"
             )
         nearest = self._nearest if on_unknown == "map" else lambda c: ""
         table = str.maketrans({c: nearest(c) for c in unknown})

@@ -174,6 +174,12 @@ def resume(
     run = Run(checkpoint, ids, config, plan, folder)
     if lengthen:
         plan = plan.lengthen(lengthen, run.trainer.epoch_steps)
+        done = checkpoint.snapshot.progress["step"] if checkpoint.snapshot else 0
+        if plan.steps <= done:
+            raise ConfigError(
+                f"{folder} is at step {done:,} already; expected more than the "
+                f"{plan.steps:,} steps asked for"
+            )
         run = Run(checkpoint, ids, config, plan, folder)
     assert checkpoint.snapshot  # load_last sees to it
     run.trainer.restore(checkpoint.snapshot)

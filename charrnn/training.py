@@ -228,8 +228,8 @@ class Trainer:
         if tried == _ROLLBACKS:
             raise TrainingError(
                 f"the loss diverged ({loss:.4g} at step {step}) after going back "
-                f"{tried} times, the last at {lr_scale * 2:g} of the rate; try a lower "
-                f"--lr than {self.config.lr:g}, or --clip 1 where clipping is off"
+                f"{tried} times, the last at {lr_scale * 2:g} of the rate; start "
+                f"anew, and try a lower --lr than {self.config.lr:g}, or --clip 1"
             )
         return Rollback(step, self.progress.step, loss, lr_scale)
 

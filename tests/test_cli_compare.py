@@ -131,5 +131,5 @@ def test_a_model_of_bytes_is_compared():
     brief = ("--hidden", "8", "--steps", "9", "--threads", "1", "--bytes", "--quiet")
     CliRunner().invoke(main, ["train", "data.bin", *brief, "--out", "run"])
     found = json.loads(compare("run", "--length", 40, "--seed", 1, "--json").stdout)
-    assert found["calibrated"] > 0
+    assert found["calibrated"] is None  # after nine steps it knows nothing
     assert {len(column["text"]) for column in found["columns"]} == {40}

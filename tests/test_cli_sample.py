@@ -113,7 +113,8 @@ def test_a_prime_from_a_file():
     assert text == trained().generate("Old Joan\nmends ", length=50, seed=1)
     error = refused("--prime-file", "prime.txt", "--prime", "Ann", status=2)
     assert "exclude each other" in error
-    assert "none.txt: no such file" in refused("--prime-file", "none.txt")
+    assert "does not exist" in refused("--prime-file", "none.txt", status=2)
+    assert "is a directory" in refused("--prime-file", ".", status=2)
 
 
 def test_several_texts_stand_apart_and_the_first_is_that_of_one():

@@ -417,3 +417,26 @@ def test_help_shows_every_option_with_its_default():
         assert group in result.stdout
     assert result.stdout.count("[default:") >= 20
     assert max(map(len, result.stdout.split("\n"))) <= 60
+
+
+def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
+    started("lines.txt", *BRIEF, "--out", "run")
+    again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
+    error = refused(*again, "--hidden", "13", status=2)
+    assert "--hidden 13 does not go with --init-from, whose network has 12" in error
+    assert "--cell gru does not go" in refused(*again, "--cell", "gru", status=2)
+    started(*again, "--hidden", "12", "--batch", "4", "--window", "8")
+
+
+def test_resuming_for_fewer_steps_than_were_made_is_an_error():
+    started("lines.txt", *BRIEF, "--out", "run")
+    error = refused("--resume", "--out", "run", "--steps", "10")
+    assert "run is at step 20 already; expected more than the 10 steps" in error
+
+
+def test_resuming_with_a_text_that_moved_says_how():
+    started("lines.txt", *BRIEF, "--out", "run")
+    Path("lines.txt").rename("moved.txt")
+    error = refused("--resume", "--out", "run", "--steps", "22")
+    assert "if it has moved, name it: charrnn train TEXT --resume" in error
+    started("moved.txt", "--resume", "--out", "run", "--steps", "22")

@@ -125,8 +125,8 @@ def test_from_dead_addresses_to_plays(tmp_path, dead, index):
         assert (path, name) == (tmp_path / "tinyplays.txt", "tinyplays")
         assert path.read_bytes() == TINY
     assert len(said) == 2
-    assert "refused" in said[0]
-    assert "Going on with tinyplays" in said[0]
+    assert "cannot be fetched" in said[0]
+    assert "going on with tinyplays" in said[0]
 
 
 def test_tiny_shakespeare_comes_first(server, tmp_path, index):

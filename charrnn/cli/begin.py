@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.errors import TextError
 
 if TYPE_CHECKING:
     from charrnn.corpus import Corpus
@@ -37,12 +38,13 @@ def read_text(
 def started(
     corpus: "Corpus",
     settings: dict[str, Any],
+    chosen: dict[str, Any],
     init_from: str | None,
     out: str | None,
     force: bool,
     say: Say,
 ) -> "Run":
-    """Return a new run in a folder of its own."""
+    """Return a new run in a folder of its own; chosen are the settings asked for."""
     from charrnn import runs
     from charrnn.checkpoint import load
 
@@ -50,6 +52,7 @@ def started(
     shape = known_settings(ModelConfig, settings)
     source = load(runs.find_checkpoint(init_from)) if init_from else None
     if source:
+        _keep_shape(source.model.config, chosen)
         say(f"starting from {init_from}; its cell, hidden and layers are kept")
     folder = Path(out) if out else runs.new_folder(corpus.name)
     runs.check_folder(folder, force=force)
@@ -62,6 +65,16 @@ def started(
     # Last, so that a mistake in any option costs no run that --force would replace.
     runs.make_folder(folder, force=force)
     return run
+
+
+def _keep_shape(config: ModelConfig, chosen: dict[str, Any]) -> None:
+    for name in ("cell", "hidden", "layers"):
+        kept = getattr(config, name)
+        if chosen.get(name, kept) != kept:
+            raise click.UsageError(
+                f"--{name} {chosen[name]} does not go with --init-from, whose network "
+                f"has {kept}; leave it out"
+            )
 
 
 def resumed(
@@ -79,7 +92,11 @@ def resumed(
         raise click.UsageError(
             f"{folder}: its text came from standard input; give it again as a file"
         )
-    corpus = read_corpus(files, encoding=known["encoding"], name=known["name"])
+    try:
+        corpus = read_corpus(files, encoding=known["encoding"], name=known["name"])
+    except TextError as error:
+        hint = "" if text else "; if it has moved, name it: charrnn train TEXT --resume"
+        raise TextError(f"{error}{hint}") from None
     lengthen = TrainConfig(**chosen) if chosen else None
     run = runs.resume(folder, checkpoint, corpus, lengthen)
     say(f"resuming {folder} at step {run.trainer.progress.step:,}")
@@ -93,8 +110,9 @@ def refuse_changes(ctx: click.Context) -> None:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:
             raise click.UsageError(
-                f"{param.opts[0]} cannot change in a resumed run; leave it out, or "
-                "start a new run from these weights with --init-from"
+                f"{param.opts[0]} cannot change in a resumed run; leave it out (only "
+                "--steps or --epochs may give it more), or start a new run from these "
+                "weights with --init-from"
             )
 
 

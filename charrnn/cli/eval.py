@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Score a model on a text, beside an n-gram fitted on the same split.
 
-    Without TEXT it is the text that the model was trained on, by its own split. Any
-    other text is cut likewise: the n-gram is fitted on the first part, and both are
-    scored on the last.
+    TEXT comes after CHECKPOINT. Without it, it is the text that the model was trained
+    on, by its own split. Any other text is cut likewise: the n-gram is fitted on the
+    first part, and both are scored on the last.
     """
     from charrnn.corpus import read_corpus, split
     from charrnn.errors import TextError

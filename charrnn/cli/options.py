@@ -77,7 +77,11 @@ def drawing_options(length: int) -> Callable[[Any], Any]:
             help="What to do with characters in the prime that the model never saw; "
             'map takes the nearest one (é as e, “ as ").',
         ),
-        _DRAWING("--prime-file", type=click.Path(), help="Read the prime from a file."),
+        _DRAWING(
+            "--prime-file",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+            help="Read the prime from a file, or - for standard input.",
+        ),
         _DRAWING(
             "--prime",
             default="",

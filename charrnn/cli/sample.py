@@ -16,6 +16,7 @@ from charrnn.cli.options import (
     opened,
     typed,
 )
+from charrnn.config import SampleConfig
 
 if TYPE_CHECKING:
     from charrnn.language_model import LanguageModel
@@ -54,7 +55,7 @@ _output = grouped("Output")
     "count",
     type=click.IntRange(1),
     default=1,
-    help="Texts to write at once.  [default: 1]",
+    help="Texts to write at once, a line of dashes between them.  [default: 1]",
 )
 @_output("--json", "as_json", is_flag=True, help="A line of JSON for each text.")
 def command(
@@ -76,6 +77,7 @@ def command(
     """
     model = opened(checkpoint)
     prime, stop = chosen_prime(model, prime, prime_file), typed(model, stop)
+    SampleConfig(**settings, seed=seed or 0)  # refuses before anything is said
     settings["seed"] = chosen_seed(seed)
     steps = model.stream(prime, n=count, on_unknown=on_unknown, **settings)
     if as_json:

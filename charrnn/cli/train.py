@@ -168,7 +168,9 @@ def _presets() -> str:
     "'charrnn[fast]').  [default: compiled where it can be]",
 )
 @_watching(
-    "--eval-every", type=int, help="Steps between validations.  [default: 25 in a run]"
+    "--eval-every",
+    type=int,
+    help="Steps between validations.  [default: a 25th of the run]",
 )
 @_watching(
     "--patience",
@@ -228,6 +230,6 @@ def command(
     else:
         settings = with_preset(preset, chosen)
         corpus = read_text(text, encoding, data_dir, quiet, say)
-        run = started(corpus, settings, init_from, out, force, say)
+        run = started(corpus, settings, chosen, init_from, out, force, say)
     introduce(run, say)
     raise SystemExit(watch(run, sample_every=sample_every, quiet=quiet))

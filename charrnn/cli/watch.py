@@ -113,12 +113,15 @@ class _Show:
 
 
 def _validation_line(record: "Validation", steps: int) -> str:
-    minutes, seconds = divmod(int(record.seconds), 60)
     return (
         f"step {record.step:>{len(f'{steps:,}')},}  epoch {record.epoch:5.2f}  "
         f"train {record.train_loss:.4f}  val {record.val_loss:.4f}"
-        f"{'*' if record.best else ' '}  {minutes}:{seconds:02}"
+        f"{'*' if record.best else ' '}  {_clock(record.seconds)}"
     )
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 @contextmanager
@@ -154,8 +157,8 @@ def _conclude(run: "Run", quiet: bool) -> None:
     progress = run.trainer.progress
     if not quiet:
         note(
-            f"Best at step {progress.best_step:,}; {progress.seconds / 60:.1f} minutes "
-            "of training in all."
+            f"Best (*) at step {progress.best_step:,}; {_clock(progress.seconds)} of "
+            "training in all."
         )
     board = score(run.best().model, run.train_ids, run.val_ids)
     click.echo(scoreboard_table(board, ("train", "validation")))
