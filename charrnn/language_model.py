@@ -133,7 +133,7 @@ class LanguageModel:
     ) -> list[tuple[str, float]]:
         """Return each character and its chance of coming next, likeliest first."""
         ids = self.encode(prefix or self.start(), on_unknown)
-        logits, _ = read_prime(self.model, ids, 1, self.model.workspace(1, 1))
+        logits, _ = read_prime(self.model, ids)
         p = softmax(logits.astype(np.float64))[0]
         order = np.argsort(-p, kind="stable")
         return [(self.vocab.characters[i], float(p[i])) for i in order]

@@ -30,8 +30,6 @@ from charrnn.model import Model, ModelState
 _SPINNING = 1.4
 # How long they spin on after a product; whoever is measured next would pay for it.
 _SPIN_SECONDS = 0.05
-
-
 _TURN_SECONDS = 0.1  # of one layout, before the next has its turn
 
 

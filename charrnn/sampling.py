@@ -13,7 +13,7 @@ from charrnn.arrays import Array
 from charrnn.config import SampleConfig
 from charrnn.errors import TextError
 from charrnn.functional import softmax
-from charrnn.model import Model, ModelState, Workspace
+from charrnn.model import Model, ModelState
 
 _PRIME_WINDOW = 64
 _BLOCK = 256  # uniform numbers drawn at once
@@ -32,9 +32,7 @@ def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
         yield from np.stack([rng.random(_BLOCK) for rng in rngs], axis=1)
 
 
-def read_prime(
-    model: Model, prime: Array, n: int, workspace: Workspace
-) -> tuple[Array, ModelState]:
+def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
     """Return the logits (n, V) after the prime and the state, the same for n texts.
 
     prime (P,) ids, at least one.
@@ -115,7 +113,7 @@ def sample(
     n = len(texts)
     temperature = np.array(temperatures or [config.temperature] * n)[:, None]
     workspace = model.workspace(1, n)
-    logits, state = read_prime(model, prime, n, workspace)
+    logits, state = read_prime(model, prime, n)
     dtype = np.min_scalar_type(model.config.vocab - 1)
     for _, u in zip(range(config.length), uniforms(config.seed, texts), strict=False):
         p = distribution(logits, temperature, config.top_k, config.top_p)

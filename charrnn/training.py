@@ -52,11 +52,15 @@ class Trainer:
         shape = (model.config.layers, plan.window, plan.batch, model.config.hidden)
         self._dropout = Dropout(config.dropout, shape, model.dtype)
         # The weights that validate: a running average, or the model's own.
-        self._averaged = Model(model.config)
-        self._averaged.params.flat[:] = model.params.flat
-        self._averaged.steps = model.steps
+        self._averaged = self._twin() if config.average else model
         self._scratch = np.empty_like(model.params.flat)
         self._good = self._copy()
+
+    def _twin(self) -> Model:
+        twin = Model(self.model.config)
+        twin.params.flat[:] = self.model.params.flat
+        twin.steps = self.model.steps
+        return twin
 
     @property
     def epoch_steps(self) -> int:
@@ -98,8 +102,6 @@ class Trainer:
         self.model.params.flat[:] = snapshot.params
         for name, moment in self._moments().items():
             moment[:] = snapshot.moments[name]
-        if not self.config.average:
-            self._averaged.params.flat[:] = snapshot.params
         self._state = snapshot.state
 
     def run(self) -> Iterator[Record]:
@@ -150,13 +152,12 @@ class Trainer:
             )
             norm = self._clip(grads.flat, self.config.clip)
         self._check(progress.step + 1, loss if isfinite(norm) else norm)
-        lr = progress.lr_scale * learning_rate(
-            progress.step, self.plan.steps, self.config
-        )
+        lr = self._lr(progress.step)
         progress.step += 1
         with self._arithmetic():
             self._optimizer.update(model.params.flat, grads.flat, lr, progress.step)
-            self._average()
+            if self.config.average:
+                self._average()
         self._state = state
         progress.steps_seen += 1
         progress.loss_sum += loss
@@ -165,15 +166,16 @@ class Trainer:
         progress.seconds += perf_counter() - start
         return Step(progress.step, loss, lr, inputs.size)
 
+    def _lr(self, step: int) -> float:
+        rate = learning_rate(step, self.plan.steps, self.config)
+        return self.progress.lr_scale * rate
+
     def _average(self) -> None:
         """Let the averaged weights follow (Polyak & Juditsky 1992, but forgetting)."""
         θ, mean = self.model.params.flat, self._averaged.params.flat
         t = self.progress.step
         # At first it follows fast, so that it does not remember the start.
         decay = min(self.config.average, (1 + t) / (10 + t))
-        if decay == 0:
-            mean[:] = θ
-            return
         mean *= decay
         mean += np.multiply(θ, 1 - decay, out=self._scratch)
 
@@ -206,8 +208,7 @@ class Trainer:
             train_loss=train_loss,
             val_loss=val_loss,
             best=best,
-            lr=progress.lr_scale
-            * learning_rate(progress.step - 1, self.plan.steps, self.config),
+            lr=self._lr(progress.step - 1),
             grad_norm=norm,
             clipped=clipped,
             seconds=progress.seconds,

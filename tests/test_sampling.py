@@ -215,7 +215,7 @@ def test_a_prime_longer_than_a_window_is_read_as_if_at_once(length):
     language_model = trained()
     model = language_model.model
     prime = language_model.encode(("Ann mends the moon, at dawn.\n" * 9)[:length])
-    logits, state = read_prime(model, prime, 3, model.workspace(1, 3))
+    logits, state = read_prime(model, prime, 3)
     at_once, after = model.forward(
         prime[:, None], model.zero_state(1), model.workspace(length, 1)
     )
@@ -232,7 +232,6 @@ def test_the_prime_steers_what_comes():
             language_model.model,
             language_model.encode("Ann mends the moon, at daw"),
             1,
-            language_model.model.workspace(1, 1),
         )[0]
     )[0]
     assert language_model.vocab.characters[chances.argmax()] == "n"
