@@ -51,8 +51,11 @@ class Checkpoint:
     snapshot: Snapshot | None = None  # what resuming needs
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint, or leave whatever stood at `path` as it was."""
+def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
+    """Write a checkpoint, or leave whatever stood at `path` as it was.
+
+    With `half` the weights take two bytes each, to three digits; `load` widens them.
+    """
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -78,6 +81,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             good = _named("params", params.like(snapshot.good.params))
             good |= _snapshot_arrays(params, snapshot.good)
             arrays |= {f"good/{name}": array for name, array in good.items()}
+    if half:
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)

@@ -70,6 +70,8 @@ def compare(
     """
     if not temperatures:
         raise ConfigError("no temperatures; expected at least one")
+    if length < 1:
+        raise ConfigError(f"length is {length}; expected at least 1, to compare texts")
     for temperature in temperatures:
         SampleConfig(temperature=temperature)  # refuses what makes no sense
     steps = language_model.stream(
@@ -82,7 +84,6 @@ def compare(
         seed=seed,
     )
     texts = ["".join(text) for text in zip(*steps, strict=True)]
-    texts = texts or [""] * len(temperatures)
     known = set(words(corpus.text)) if corpus else None
     start = language_model.encode(prime or language_model.start(), on_unknown)
     columns = []

@@ -1,9 +1,9 @@
-"""What can be set, with defaults and limits, as frozen dataclasses; and the presets.
+"""What can be set, with defaults and limits, as frozen dataclasses.
 
 No NumPy here: the command line shows these defaults in `--help` and must start fast.
 """
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from math import inf, isfinite
 from typing import Any
 
@@ -23,7 +23,8 @@ def _whole(what: str, value: object, low: int) -> None:
     _within(what, value, low)
 
 
-def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+def one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ConfigError for a value that is not among the choices."""
     if value not in choices:
         raise ConfigError(f"{what} is {value!r}; expected one of {', '.join(choices)}")
 
@@ -49,7 +50,7 @@ class ModelConfig:
         _whole("vocabulary size", self.vocab, 1)
         _whole("hidden", self.hidden, 1)
         _whole("layers", self.layers, 1)
-        _one_of("cell", self.cell, CELLS)
+        one_of("cell", self.cell, CELLS)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class TrainConfig:
     momentum: float = 0.9  # of SGD
     weight_decay: float = 0.0  # decoupled, of AdamW, on matrices only
     dropout: float = 0.0  # share of each layer's outputs left out, upwards
+    recurrent_dropout: float = 0.0  # share of the recurrent weights left out
     average: float = 0.0  # decay of the weights' running average; 0 is none
     clip: float = 1.0  # limit of the gradient; 0 is none
     clip_mode: str = "norm"  # one of CLIP_MODES
@@ -92,14 +94,14 @@ class TrainConfig:
             _within(name, getattr(self, name), 0)
         for name in ("lr_floor", "lr_decay", "momentum"):
             _within(name, getattr(self, name), 0, 1)
-        for name in ("dropout", "average"):
+        for name in ("dropout", "recurrent_dropout", "average"):
             _within(name, getattr(self, name), 0, 0.9999)
         _within("lr", self.lr, 1e-12)
         _within("val_fraction", self.val_fraction, 0.001, 0.9)
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("clip_mode", self.clip_mode, CLIP_MODES)
-        _one_of("kernels", self.kernels, KERNELS)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        one_of("clip_mode", self.clip_mode, CLIP_MODES)
+        one_of("kernels", self.kernels, KERNELS)
         if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
             raise ConfigError("steps, epochs and minutes exclude each other; give one")
         if self.weight_decay and self.optimizer != "adamw":
@@ -118,6 +120,7 @@ class SampleConfig:
     top_k: int = 0  # only the k likeliest; 0 is all
     top_p: float = 1.0  # only the likeliest that together hold this share
     seed: int = 0
+    kernels: str = "auto"  # one of KERNELS; auto compiles only what is long
 
     def __post_init__(self) -> None:
         _whole("length", self.length, 0)
@@ -125,61 +128,7 @@ class SampleConfig:
         _whole("top_k", self.top_k, 0)
         _within("top_p", self.top_p, 1e-9, 1)
         _whole("seed", self.seed, 0)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A recipe known by the time it takes on two cores."""
-
-    about: str
-    settings: dict[str, Any]
-
-
-PRESETS = {
-    "quick": Preset(
-        "half a minute",
-        {"hidden": 128, "batch": 32, "minutes": 0.5, "lr": 8e-3, "average": 0.99},
-    ),
-    "small": Preset(
-        "three minutes",
-        {"hidden": 256, "batch": 32, "minutes": 3.0, "lr": 4e-3, "average": 0.998},
-    ),
-    "medium": Preset(
-        "ten minutes",
-        {
-            "cell": "gru",
-            "hidden": 512,
-            "batch": 64,
-            "minutes": 10.0,
-            "lr": 4e-3,
-            "dropout": 0.3,
-            "average": 0.995,
-        },
-    ),
-}
-DEFAULT_PRESET = "small"
-
-
-def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Return all settings: those chosen, else the preset's, else the defaults.
-
-    The preset's length gives way to another kind of length that was chosen.
-    """
-    defaults = {
-        field.name: field.default
-        for kind in (ModelConfig, TrainConfig)
-        for field in fields(kind)
-        if field.default is not MISSING
-    }
-    name = name or DEFAULT_PRESET
-    _one_of("preset", name, tuple(PRESETS))
-    preset = dict(PRESETS[name].settings)
-    for length in LENGTHS:
-        if not chosen.get(length, 1) > 0:
-            raise ConfigError(f"{length} is {chosen[length]}; expected more than 0")
-    if any(length in chosen for length in LENGTHS):
-        preset = {key: value for key, value in preset.items() if key not in LENGTHS}
-    return defaults | preset | chosen
+        one_of("kernels", self.kernels, KERNELS)
 
 
 def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How well a network predicts a text: nats and bits per character, perplexity."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import exp, log
 
@@ -10,6 +11,7 @@ from charrnn.arrays import Array
 from charrnn.errors import TextError
 from charrnn.functional import softmax_losses
 from charrnn.model import Model
+from charrnn.parallel import in_threads
 
 # A pass over one stream leaves the machine idle, so a text is cut into up to this many,
 # each run in on the characters before its start, whose predictions do not count. The
@@ -48,12 +50,13 @@ class Predictions:
 
 
 def predictions(
-    model: Model, ids: Array, *, streams: int = STREAMS
+    model: Model, ids: Array, *, streams: int = STREAMS, part: int = 0, parts: int = 1
 ) -> Iterator[Predictions]:
     """Go over ids (n + 1,) once, as S streams of C = ceil(n / S) predictions each.
 
     Stream s predicts ids[s·C + 1 : (s + 1)·C + 1]; what the last stream predicts beyond
-    the end means nothing. The pass starts from the zero state and carries it on.
+    the end means nothing. The pass starts from the zero state and carries it on. With
+    `parts`, only the streams of one of so many parts are gone over.
     """
     n = len(ids) - 1
     if n < 1:
@@ -67,12 +70,15 @@ def predictions(
     padded[run_in : run_in + n + 1] = ids
     # Row t holds character t of every stream, the run-in first.
     rows = np.lib.stride_tricks.sliding_window_view(padded, run_in + C + 1)[::C].T
-    state, workspace = model.zero_state(S), model.workspace(_WINDOW, S)
+    first, last = S * part // parts, S * (part + 1) // parts
+    rows = rows[:, first:last]
+    N = last - first
+    state, workspace = model.zero_state(N), model.workspace(_WINDOW, N)
     for start in range(0, run_in, _WINDOW):
         _, state = model.forward(rows[start : start + _WINDOW], state, workspace)
-    if run_in:  # nothing stands before the first stream
-        for part in (part for layer in state for part in layer):
-            part[0] = 0
+    if run_in and first == 0:  # nothing stands before the first stream
+        for array in (array for layer in state for array in layer):
+            array[0] = 0
     rows = rows[run_in:]
     for start in range(0, C, _WINDOW):
         stop = min(start + _WINDOW, C)
@@ -85,21 +91,35 @@ def stream_length(n: int, streams: int = STREAMS) -> int:
     return -(-n // max(1, min(streams, n // (4 * _RUN_IN))))
 
 
-def losses(model: Model, ids: Array, *, streams: int = STREAMS) -> Array:
+def losses(
+    model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
+) -> Array:
     """Return the loss in nats of each of ids[1:], given all before it (len(ids) - 1,).
 
-    With `streams=1` the pass is made to the letter, one character after another.
+    With `streams=1` the pass is made to the letter, one character after another. The
+    streams are shared out over threads.
     """
-    windows = []
-    for window in predictions(model, ids, streams=streams):
-        logits = window.logits.reshape(-1, window.logits.shape[-1])
-        found, _ = softmax_losses(logits, window.targets.reshape(-1))
-        windows.append(found.reshape(window.targets.shape).astype(np.float64))
-    by_stream: Array = np.concatenate(windows).T
-    return by_stream.reshape(-1)[: len(ids) - 1]
+    n = len(ids) - 1
+    parts = max(1, min(threads, -(-n // stream_length(max(1, n), streams))))
+
+    def work(part: int) -> Array:
+        windows = []
+        for window in predictions(model, ids, streams=streams, part=part, parts=parts):
+            logits = window.logits.reshape(-1, window.logits.shape[-1])
+            found, _ = softmax_losses(logits, window.targets.reshape(-1))
+            windows.append(found.reshape(window.targets.shape).astype(np.float64))
+        in_part: Array = np.concatenate(windows)
+        return in_part
+
+    with ThreadPoolExecutor(parts) as pool:
+        by_step: Array = np.concatenate(in_threads(work, parts, pool), axis=1)
+    in_order: Array = by_step.T.reshape(-1)
+    return in_order[:n]
 
 
-def evaluate(model: Model, ids: Array, *, streams: int = STREAMS) -> Score:
+def evaluate(
+    model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
+) -> Score:
     """Return the mean of `losses`."""
-    found = losses(model, ids, streams=streams)
+    found = losses(model, ids, streams=streams, threads=threads)
     return Score(float(found.mean()), len(found))

@@ -6,10 +6,11 @@ from typing import Any
 
 from charrnn import runs
 from charrnn.checkpoint import load as load_checkpoint
-from charrnn.config import ModelConfig, TrainConfig, known_settings, with_preset
+from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.corpus import read_corpus
 from charrnn.errors import ConfigError
 from charrnn.language_model import LanguageModel
+from charrnn.recipes import for_text, with_preset
 from charrnn.records import Record
 
 
@@ -35,10 +36,12 @@ def train(
     unknown = settings.keys() - with_preset(None, {}).keys()
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
-    config = TrainConfig(**known_settings(TrainConfig, merged))
-    shape = known_settings(ModelConfig, merged)
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
+    fixed = {*settings, *(("hidden", "layers") if init_from else ())}
+    merged, _ = for_text(merged, fixed, len(corpus.text))
+    config = TrainConfig(**known_settings(TrainConfig, merged))
+    shape = known_settings(ModelConfig, merged)
     source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None
     folder = Path(out) if out else None
     if folder:
@@ -55,7 +58,9 @@ def train(
 def load(path: str | Path | None = None) -> LanguageModel:
     """Return the model of a checkpoint file or a run's folder (its best).
 
-    Without a path, that of the newest run under checkpoints/. Raises CheckpointError.
+    Without a path, that of the newest run under checkpoints/, or, where there is none,
+    the Shakespeare model that comes with the package ("shakespeare" names it, too).
+    Raises CheckpointError.
     """
     found = runs.find_checkpoint(path)
     return LanguageModel(load_checkpoint(found), found)

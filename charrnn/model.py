@@ -17,7 +17,6 @@ from charrnn.cells import CELLS, State
 from charrnn.cells.initial import uniform
 from charrnn.config import ModelConfig
 from charrnn.errors import ShapeError
-from charrnn.functional import cross_entropy
 from charrnn.kernels import REFERENCE
 
 ModelState: TypeAlias = tuple[State, ...]  # one cell state a layer, lowest first
@@ -126,9 +125,15 @@ class Model:
         gradients belong to the workspace. They stop at the window's first step: that is
         the truncation in truncated backpropagation through time (Williams & Peng 1990).
         """
+        V = self.config.vocab
+        if targets.shape != inputs.shape or targets.max(initial=0) >= V:
+            raise ShapeError(
+                f"targets {targets.shape}, up to {targets.max(initial=0)}; expected "
+                f"{inputs.shape}, below {V}"
+            )
         logits, state = self.forward(inputs, state, workspace, masks)
-        loss, dlogits = cross_entropy(
-            logits.reshape(-1, self.config.vocab), targets.reshape(-1)
+        loss, dlogits = self.steps.cross_entropy(
+            logits.reshape(-1, V), targets.reshape(-1)
         )
         self._backward(dlogits, len(inputs), workspace, masks)
         return loss, workspace.grads, state

@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.arrays import Array, Parameters
 from charrnn.config import TrainConfig
+from charrnn.kernels import REFERENCE, Steps
 
 
 class Optimizer:
@@ -18,9 +19,11 @@ class Optimizer:
 
     moments: ClassVar[tuple[str, ...]]
 
-    def __init__(self, params: Parameters, config: TrainConfig) -> None:
+    def __init__(
+        self, params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+    ) -> None:
         θ = params.flat
-        self.config = config
+        self.config, self._steps = config, steps
         self.state = {name: np.zeros_like(θ) for name in self.moments}
         self._tmp, self._step = np.empty_like(θ), np.empty_like(θ)
 
@@ -88,15 +91,15 @@ class Adam(Optimizer):
     β1, β2 = 0.9, 0.99
 
     def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        m, v, tmp = self.state["m"], self.state["v"], self._tmp
-        m *= self.β1
-        m += np.multiply(g, 1 - self.β1, out=tmp)
-        np.multiply(g, g, out=tmp)
-        tmp *= 1 - self.β2
-        v *= self.β2
-        v += tmp
-        v_hat = np.multiply(v, 1 / (1 - self.β2**t), out=self._step)
-        self._subtract(θ, lr / (1 - self.β1**t), m, v_hat)
+        rates = (
+            self.β1,
+            self.β2,
+            self.epsilon,
+            lr / (1 - self.β1**t),
+            1 / (1 - self.β2**t),
+        )
+        m, v = self.state["m"], self.state["v"]
+        self._steps.adam(θ, g, m, v, rates, (self._tmp, self._step))
 
 
 class AdamW(Adam):
@@ -105,8 +108,10 @@ class AdamW(Adam):
     Only matrices decay; biases have no reason to be small.
     """
 
-    def __init__(self, params: Parameters, config: TrainConfig) -> None:
-        super().__init__(params, config)
+    def __init__(
+        self, params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+    ) -> None:
+        super().__init__(params, config, steps)
         decays = params.like()
         for view in decays.values():
             view.fill(view.ndim > 1)
@@ -128,6 +133,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_optimizer(params: Parameters, config: TrainConfig) -> Optimizer:
+def make_optimizer(
+    params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+) -> Optimizer:
     """Return the optimizer that the configuration names, with fresh state."""
-    return OPTIMIZERS[config.optimizer](params, config)
+    return OPTIMIZERS[config.optimizer](params, config, steps)

@@ -8,14 +8,15 @@ machine and the sizes, so it is measured.
 """
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from statistics import median
 from time import perf_counter, sleep
+from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -24,6 +25,7 @@ from charrnn.arrays import Array, Parameters
 from charrnn.dropout import Dropout
 from charrnn.model import Model, ModelState
 
+_T = TypeVar("_T")
 # The threads inside a product wait for each other by spinning. They must be this much
 # faster to be chosen: as soon as anything else wants a core, they are many times slower
 # than threads that sleep.
@@ -61,6 +63,17 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def in_threads(work: Callable[[int], _T], parts: int, pool: Executor) -> list[_T]:
+    """Return work(0), … work(parts - 1), computed side by side."""
+    caller = np.geterr()  # a thread starts with the default, not with its caller's
+
+    def part(i: int) -> _T:
+        with np.errstate(**caller):
+            return work(i)
+
+    return list(pool.map(part, range(parts)))
+
+
 class Workers:
     """Computes losses and gradients of a batch (T, N), split by columns."""
 
@@ -87,24 +100,20 @@ class Workers:
                 inputs, targets, state, self._workspaces[0], masks
             )
 
-        caller = np.geterr()  # a thread starts with the default, not with its caller's
-
         def work(i: int) -> tuple[float, ModelState]:
             columns, share = self._parts[i], self._shares[i]
-            with np.errstate(**caller):
-                loss, grads, after = self.model.loss_and_grads(
-                    inputs[:, columns],
-                    targets[:, columns],
-                    _map_state(state, columns),
-                    self._workspaces[i],
-                    None if masks is None else masks[:, :, columns],
-                )
+            loss, grads, after = self.model.loss_and_grads(
+                inputs[:, columns],
+                targets[:, columns],
+                _map_state(state, columns),
+                self._workspaces[i],
+                None if masks is None else masks[:, :, columns],
+            )
             grads.flat *= share
             return loss * share, after
 
-        losses, states = zip(
-            *self._pool.map(work, range(len(self._parts))), strict=True
-        )
+        done = in_threads(work, len(self._parts), self._pool)
+        losses, states = zip(*done, strict=True)
         # Summed in a fixed order, whoever finished first: the same numbers every time.
         total = self._workspaces[0].grads
         for workspace in self._workspaces[1:]:

@@ -50,7 +50,11 @@ class Plan:
                 "a resumed run keeps its steps; to change their number give --steps "
                 "or --epochs, not --minutes"
             )
-        return replace(self, steps=config.steps or round(config.epochs * epoch_steps))
+        return replace(self, steps=_asked_steps(config, epoch_steps))
+
+
+def _asked_steps(config: TrainConfig, epoch_steps: int) -> int:
+    return config.steps or round(config.epochs * epoch_steps)
 
 
 def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Plan:
@@ -72,7 +76,7 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
     if config.minutes:
         steps = _affordable_steps(model, val, config, layout, step_seconds)
     else:
-        steps = config.steps or round(config.epochs * len(Windows(train, T, N)))
+        steps = _asked_steps(config, len(Windows(train, T, N)))
     return Plan(
         steps=max(1, steps),
         window=T,
@@ -88,19 +92,19 @@ def _affordable_steps(
 ) -> int:
     with blas_threads(layout.blas_threads):
         start = perf_counter()
-        evaluate(model, val)
+        evaluate(model, val, threads=layout.workers)
         val_seconds = perf_counter() - start
-    step_seconds += _update_seconds(model, config)
+    step_seconds += update_seconds(model, config)
     budget = config.minutes * 60
     if config.eval_every:
         return int(budget / (step_seconds + val_seconds / config.eval_every))
     return int((budget - _VALIDATIONS * val_seconds) / step_seconds)
 
 
-def _update_seconds(model: Model, config: TrainConfig) -> float:
+def update_seconds(model: Model, config: TrainConfig) -> float:
     """Return what the optimizer takes, measured on copies."""
     params, grads = model.params.like(), model.params.like()
-    optimizer = make_optimizer(params, config)
+    optimizer = make_optimizer(params, config, model.steps)
     start = perf_counter()
     for t in range(1, 6):
         optimizer.update(params.flat, grads.flat, config.lr, t)

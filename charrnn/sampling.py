@@ -6,21 +6,30 @@ and i alone, and texts at different temperatures can share their random numbers.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from charrnn import kernels
 from charrnn.arrays import Array
 from charrnn.config import SampleConfig
 from charrnn.errors import TextError
-from charrnn.functional import softmax
+from charrnn.kernels import Steps
+from charrnn.kernels.numpy_writing import Weights, distribution, draw
 from charrnn.model import Model, ModelState
+from charrnn.parallel import available_cores, blas_threads, in_threads
+
+__all__ = ["distribution", "draw", "read_prime", "sample", "uniforms"]
 
 _PRIME_WINDOW = 64
-_BLOCK = 256  # uniform numbers drawn at once
+_BLOCK = 128  # characters of each text that are written at once
+_TEXTS_A_THREAD = 16  # at least
+# From this many characters on, loading the compiled kernels costs less than they save.
+_MANY = 50_000
 
 
 def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
-    """Yield numbers in [0, 1), one for each text (len(texts),), without end.
+    """Yield blocks of numbers in [0, 1), one for each text (_BLOCK, n), without end.
 
     texts are the texts' numbers; equal ones get equal numbers.
     """
@@ -29,7 +38,7 @@ def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
         for i in texts
     ]
     while True:
-        yield from np.stack([rng.random(_BLOCK) for rng in rngs], axis=1)
+        yield np.stack([rng.random(_BLOCK) for rng in rngs], axis=1)
 
 
 def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
@@ -47,54 +56,29 @@ def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelStat
     return np.repeat(logits[-1], n, axis=0), state
 
 
-def distribution(
-    logits: Array, temperature: Array, top_k: int = 0, top_p: float = 1.0
-) -> Array:
-    """Return the probabilities (n, V) to draw from, in float64.
+def _weights(model: Model, steps: Steps) -> Weights:
+    """Lay a model out for writing."""
+    config, dtype, params = model.config, model.dtype, model.params
+    H, L = config.hidden, config.layers
+    scales = np.repeat(np.array(model.cell.scales, dtype), H)
+    layers = [params.scope(f"layer{i}") for i in range(L)]
 
-    logits (n, V); temperature (n, 1), each of them a divisor of the logits; 0 puts all
-    on the likeliest (the first of equals). Then only the top_k likeliest stay, and of
-    these the likeliest that together hold top_p (Holtzman et al. 2020).
-    """
-    greedy = temperature == 0
-    z = logits.astype(np.float64)
-    z -= z.max(axis=1, keepdims=True)
-    with np.errstate(over="ignore"):  # minus infinity, for the smallest temperatures
-        z /= np.where(greedy, 1, temperature)
-    p = softmax(z, out=z)
-    if greedy.any():
-        p = np.where(greedy, np.arange(p.shape[1]) == p.argmax(1)[:, None], p)
-    if 0 < top_k < p.shape[1]:
-        _keep_top_k(p, top_k)
-    if top_p < 1:
-        _keep_top_p(p, top_p)
-    return p
+    def stacked(name: str, of: list[dict[str, Array]]) -> Array:
+        like = steps.packed(H, len(scales), dtype)
+        stack = np.empty((len(of), *like.shape), dtype)
+        for layer, out in zip(of, stack, strict=True):
+            steps.pack(layer[name] * scales, out)
+        return stack
 
-
-def _keep_top_k(p: Array, k: int) -> None:
-    dropped = np.argsort(-p, axis=1, kind="stable")[:, k:]
-    np.put_along_axis(p, dropped, 0, axis=1)
-    p /= p.sum(axis=1, keepdims=True)
-
-
-def _keep_top_p(p: Array, share: float) -> None:
-    order = np.argsort(-p, axis=1, kind="stable")
-    ranked = np.take_along_axis(p, order, axis=1)
-    # A character stays while those likelier than it hold less than the share.
-    ranked[np.cumsum(ranked, axis=1) - ranked >= share] = 0
-    np.put_along_axis(p, order, ranked, axis=1)
-    p /= p.sum(axis=1, keepdims=True)
-
-
-def draw(p: Array, u: Array) -> Array:
-    """Return one id a row: the first whose cumulated probability exceeds u.
-
-    p (n, V) sums to 1 a row; u (n,) in [0, 1).
-    """
-    cdf = np.cumsum(p, axis=1)
-    ids: Array = (cdf <= (u * cdf[:, -1])[:, None]).sum(axis=1)
-    np.minimum(ids, p.shape[1] - 1, out=ids)  # u·1 may round to 1
-    return ids
+    return Weights(
+        rows=(layers[0]["Wx"] + layers[0]["b"]) * scales,
+        Wx=stacked("Wx", layers[1:]),
+        b=np.array([layer["b"] * scales for layer in layers[1:]], dtype),
+        Wh=stacked("Wh", layers),
+        c=np.array([layer.get("c", np.zeros(H)) for layer in layers], dtype),
+        W=steps.pack(params["output.W"], steps.packed(H, config.vocab, dtype)),
+        output_b=params["output.b"],
+    )
 
 
 def sample(
@@ -111,13 +95,41 @@ def sample(
     take the place of the configuration's.
     """
     n = len(texts)
-    temperature = np.array(temperatures or [config.temperature] * n)[:, None]
-    workspace = model.workspace(1, n)
-    logits, state = read_prime(model, prime, n)
+    temperature = np.array(temperatures or [config.temperature] * n, float)[:, None]
+    steps = _steps(model, config, n)
+    weights = _weights(model, steps)
+    # Plain steps are many short calls, which wait for each other's interpreter lock.
+    cores = 1 if steps is kernels.REFERENCE else available_cores()
+    threads = max(1, min(cores, n // _TEXTS_A_THREAD))
+    parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
+    last, layers = read_prime(model, prime, n)
+    state: Array = np.array(layers)  # (L, S, n, H)
+    logits = [last[part].copy() for part in parts]
+    states = [state[:, :, part].copy() for part in parts]
+
+    def write(i: int) -> Array:
+        part = parts[i]
+        ids = np.empty((len(u), part.stop - part.start), dtype)
+        args = temperature[part], config.top_k, config.top_p, u[:, part], ids
+        steps.write(weights, states[i], logits[i], *args)
+        return ids
+
     dtype = np.min_scalar_type(model.config.vocab - 1)
-    for _, u in zip(range(config.length), uniforms(config.seed, texts), strict=False):
-        p = distribution(logits, temperature, config.top_k, config.top_p)
-        ids = draw(p, u).astype(dtype)
-        yield ids
-        window, state = model.forward(ids[None], state, workspace)
-        logits = window[0]
+    left = config.length
+    for u in uniforms(config.seed, texts):
+        if not left:
+            return
+        u = u[:left]
+        left -= len(u)
+        # Products this small are slower on several threads, which spin besides. The
+        # limit must not be felt by whoever has the ids, so each block sets its own.
+        with blas_threads(1), ThreadPoolExecutor(threads) as pool:
+            ids = np.concatenate(in_threads(write, threads, pool), axis=1)
+        yield from ids
+
+
+def _steps(model: Model, config: SampleConfig, n: int) -> Steps:
+    name = config.kernels
+    if name == "auto" and (config.length * n < _MANY or model.dtype != np.float32):
+        name = "numpy"
+    return kernels.steps(name)

@@ -12,14 +12,14 @@ from time import perf_counter
 
 import numpy as np
 
-from charrnn.arrays import Array
+from charrnn.arrays import Array, Parameters
 from charrnn.batches import Windows
 from charrnn.clipping import CLIPPERS
 from charrnn.config import TrainConfig
-from charrnn.dropout import Dropout
+from charrnn.dropout import Dropout, WeightDrop
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
-from charrnn.model import Model
+from charrnn.model import Model, ModelState
 from charrnn.optimizers import make_optimizer
 from charrnn.parallel import Workers, blas_threads
 from charrnn.plan import Plan
@@ -42,7 +42,7 @@ class Trainer:
         self.best_params = model.params.flat.copy()
         self._windows = Windows(train, plan.window, plan.batch)
         self._val = val
-        self._optimizer = make_optimizer(model.params, config)
+        self._optimizer = make_optimizer(model.params, config, model.steps)
         self._clip = CLIPPERS[config.clip_mode]
         self._state = model.zero_state(plan.batch)
         self._stop = False
@@ -51,6 +51,7 @@ class Trainer:
         )
         shape = (model.config.layers, plan.window, plan.batch, model.config.hidden)
         self._dropout = Dropout(config.dropout, shape, model.dtype)
+        self._weight_drop = WeightDrop(config.recurrent_dropout, model.params)
         # The weights that validate: a running average, or the model's own.
         self._averaged = self._twin() if config.average else model
         self._scratch = np.empty_like(model.params.flat)
@@ -144,12 +145,9 @@ class Trainer:
         if window == 0:  # the streams start over
             self._state = model.zero_state(self.plan.batch)
         inputs, targets = self._windows[window]
-        masks = self._dropout.draw(rng=self._rng) if self.config.dropout else None
         with self._arithmetic():
             # The state is carried into the next window; the gradient is not.
-            loss, grads, state = workers.loss_and_grads(
-                inputs, targets, self._state, masks
-            )
+            loss, grads, state = self._gradient(workers, inputs, targets)
             norm = self._clip(grads.flat, self.config.clip)
         self._check(progress.step + 1, loss if isfinite(norm) else norm)
         lr = self._lr(progress.step)
@@ -165,6 +163,20 @@ class Trainer:
         progress.clipped += 0 < self.config.clip < norm
         progress.seconds += perf_counter() - start
         return Step(progress.step, loss, lr, inputs.size)
+
+    def _gradient(
+        self, workers: Workers, inputs: Array, targets: Array
+    ) -> tuple[float, Parameters, ModelState]:
+        """Return loss, gradients and the state after a window, with fresh masks."""
+        config, rng = self.config, self._rng
+        masks = self._dropout.draw(rng=rng) if config.dropout else None
+        if not config.recurrent_dropout:
+            return workers.loss_and_grads(inputs, targets, self._state, masks)
+        with self._weight_drop.applied(rng=rng) as dropped:
+            found = workers.loss_and_grads(inputs, targets, self._state, masks)
+        for name, mask in dropped.items():
+            found[1][name][:] *= mask
+        return found
 
     def _lr(self, step: int) -> float:
         rate = learning_rate(step, self.plan.steps, self.config)
@@ -187,7 +199,8 @@ class Trainer:
         start = perf_counter()
         progress = self.progress
         with self._arithmetic():
-            val_loss = evaluate(self._averaged, self._val).nats
+            threads = self.plan.layout.workers
+            val_loss = evaluate(self._averaged, self._val, threads=threads).nats
         self._check(progress.step, val_loss)
         best = val_loss < progress.best_loss
         if best:

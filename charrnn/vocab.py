@@ -15,6 +15,8 @@ _CODE_POINTS = 0x110000
 
 
 def _code_points(text: str) -> Array:
+    if text.isascii():  # which a string knows without looking
+        return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
@@ -35,7 +37,7 @@ class Vocabulary:
         if not self.characters:
             raise TextError("vocabulary: no characters; expected at least one")
         self.dtype = np.min_scalar_type(len(self.characters) - 1)
-        self._points = _code_points("".join(self.characters))
+        self._points = _code_points("".join(self.characters)).astype(np.uint32)
         self._unknown = len(self.characters)
         self._ids: Array | None = None  # id by code point, made when first needed
 
@@ -44,7 +46,10 @@ class Vocabulary:
         """Return the vocabulary of a text. Raises TextError where it is empty."""
         present = np.zeros(_CODE_POINTS, bool)
         for _, points in _slices(text):
-            present[points] = True
+            if points.dtype == np.uint8:
+                present[: 1 << 8] |= np.bincount(points, minlength=1 << 8) > 0
+            else:
+                present[points] = True
         return cls(map(chr, np.flatnonzero(present)))
 
     @classmethod
@@ -73,7 +78,7 @@ class Vocabulary:
             self._ids[self._points] = np.arange(len(self))
         ids = np.empty(len(text), self.dtype)
         for start, points in _slices(text):
-            found = self._ids[points]
+            found = self._ids.take(points)
             if found.max() == self._unknown:
                 where = start + int(np.argmax(found))
                 raise TextError(

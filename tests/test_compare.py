@@ -117,13 +117,6 @@ def test_without_the_corpus_its_figures_are_none():
         assert column == replace(other, known_words=None, longest_copy=None)
 
 
-def test_an_empty_text_has_figures_too():
-    (column,) = comparison(0.8, length=0).columns
-    assert column.text == ""
-    assert (column.log_prob, column.entropy, column.repetition) == (0, 0, 0)
-    assert (column.known_words, column.longest_copy) == (None, "")
-
-
 def test_a_comparison_is_json():
     found = comparison(0.5, 1.0)
     assert json.loads(json.dumps(asdict(found)))["columns"][0]["temperature"] == 0.5

@@ -1,4 +1,4 @@
-"""Settings: limits with their messages, presets, and which of them wins."""
+"""Settings: their limits, with messages."""
 
 from dataclasses import fields
 from math import inf, nan
@@ -9,16 +9,12 @@ from charrnn import cells, clipping, optimizers, schedules
 from charrnn.config import (
     CELLS,
     CLIP_MODES,
-    DEFAULT_PRESET,
-    LENGTHS,
     OPTIMIZERS,
-    PRESETS,
     SCHEDULES,
     ModelConfig,
     SampleConfig,
     TrainConfig,
     known_settings,
-    with_preset,
 )
 from charrnn.errors import ConfigError
 
@@ -54,7 +50,7 @@ TRAIN = [
     ],
     *[
         (name, value, f"{name} is {value}; expected 0 to 0.9999")
-        for name in ("dropout", "average")
+        for name in ("dropout", "recurrent_dropout", "average")
         for value in (-0.1, 1)
     ],
     ("lr", 0, "lr is 0; expected at least 1e-12"),
@@ -85,6 +81,7 @@ SAMPLE = [
     ("top_p", 0, "top_p is 0; expected 1e-09 to 1"),
     ("top_p", 1.5, "top_p is 1.5; expected 1e-09 to 1"),
     ("seed", -1, "seed is -1; expected at least 0"),
+    ("kernels", "cuda", "kernels is 'cuda'; expected one of auto, numpy, numba"),
 ]
 REFUSED = [
     *[(ModelConfig, *case) for case in MODEL],
@@ -190,65 +187,6 @@ def test_two_lengths_of_training_exclude_each_other(lengths):
 )
 def test_names_that_can_be_chosen_are_those_that_exist(names, known):
     assert sorted(names) == sorted(known)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_a_valid_recipe_with_a_length(name):
-    settings = with_preset(name, {})
-    config = TrainConfig(**known_settings(TrainConfig, settings))
-    shape = ModelConfig(65, **known_settings(ModelConfig, settings))
-    assert config.minutes > 0
-    assert vars(config) | vars(shape) | PRESETS[name].settings == (
-        vars(config) | vars(shape)
-    )
-
-
-def test_chosen_settings_win_over_the_preset_and_it_over_the_defaults():
-    settings = with_preset("quick", {"hidden": 7, "cell": "lstm"})
-    quick = PRESETS["quick"].settings
-    assert settings["hidden"] == 7 != quick["hidden"]
-    assert settings["cell"] == "lstm"
-    assert settings["lr"] == quick["lr"] != TrainConfig().lr
-    assert settings["window"] == TrainConfig().window
-
-
-@pytest.mark.parametrize("length", LENGTHS)
-def test_chosen_length_takes_the_place_of_the_presets(length):
-    settings = with_preset("quick", {length: 3})
-    assert {name: settings[name] for name in LENGTHS} == {
-        name: 3 if name == length else 0 for name in LENGTHS
-    }
-
-
-def test_default_preset_applies_where_none_is_named():
-    assert with_preset(None, {}) == with_preset(DEFAULT_PRESET, {})
-
-
-def test_all_settings_are_there_but_the_vocabulary():
-    names = {
-        field.name for kind in (ModelConfig, TrainConfig) for field in fields(kind)
-    }
-    assert set(with_preset(None, {})) == names - {"vocab"}
-
-
-def test_presets_are_not_changed_by_use():
-    before = {name: dict(preset.settings) for name, preset in PRESETS.items()}
-    with_preset("quick", {"steps": 5, "hidden": 9})
-    assert {name: preset.settings for name, preset in PRESETS.items()} == before
-
-
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("value", [0, -1])
-def test_chosen_length_of_nothing_is_refused(length, value):
-    with pytest.raises(ConfigError, match=f"{length} is {value}; expected more than 0"):
-        with_preset(None, {length: value})
-
-
-def test_unknown_preset_is_refused_by_name():
-    with pytest.raises(
-        ConfigError, match="preset is 'huge'; expected one of quick, small"
-    ):
-        with_preset("huge", {})
 
 
 def test_known_settings_are_the_fields_of_the_kind():

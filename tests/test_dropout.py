@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from charrnn.dropout import Dropout
+from charrnn.arrays import Parameters
+from charrnn.dropout import Dropout, WeightDrop
 
 SHAPE = (2, 30, 4, 50)  # L, T, N, H: 12,000 numbers
 
@@ -44,3 +45,36 @@ def test_masks_have_the_shape_and_precision_asked_for(dtype):
     masks = drawn(0.3, dtype=dtype)
     assert masks.shape == SHAPE
     assert masks.dtype == dtype
+
+
+SHAPES = {"layer0.Wx": (5, 40), "layer0.Wh": (40, 40), "layer1.Wh": (40, 40)}
+
+
+def dropped(rate=0.5, seed=0):
+    """Return parameters of ones, and a view of what they were while masked."""
+    params = Parameters(SHAPES)
+    params.flat[:] = 1
+    drop = WeightDrop(rate, params)
+    with drop.applied(rng=np.random.default_rng(seed)) as masks:
+        return params, params.like(params.flat), {k: m.copy() for k, m in masks.items()}
+
+
+def test_recurrent_weights_alone_are_dropped_and_come_back():
+    params, masked, masks = dropped()
+    assert set(masks) == {"layer0.Wh", "layer1.Wh"}
+    np.testing.assert_array_equal(masked["layer0.Wx"], 1)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(masked[name], mask)
+        assert (mask == 0).mean() == pytest.approx(0.5, abs=0.05)
+        assert mask.max() == 2
+    assert not np.array_equal(*masks.values())
+    np.testing.assert_array_equal(params.flat, 1)
+
+
+def test_weights_come_back_from_an_interrupted_step():
+    params = Parameters(SHAPES)
+    params.flat[:] = np.arange(params.flat.size)
+    drop = WeightDrop(0.5, params)
+    with pytest.raises(KeyboardInterrupt), drop.applied(rng=np.random.default_rng(0)):
+        raise KeyboardInterrupt
+    np.testing.assert_array_equal(params.flat, np.arange(params.flat.size))

@@ -98,6 +98,18 @@ def test_many_streams_differ_little_at_any_single_place():
     np.testing.assert_allclose(many, one, atol=1e-3)
 
 
+@every_cell
+@pytest.mark.parametrize("streams", [1, 3, 7])
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_threads_share_the_streams_and_change_nothing(kind, streams, threads):
+    model, ids = contracting_model(kind, dtype=np.float64), random_text(4000)
+    np.testing.assert_allclose(
+        losses(model, ids, streams=streams, threads=threads),
+        losses(model, ids, streams=streams),
+        rtol=1e-12,
+    )
+
+
 def test_windows_carry_logits_and_targets_of_all_streams():
     model, ids = memoryless_model(), random_text(2000)
     n, C, seen = 1999, stream_length(1999), []

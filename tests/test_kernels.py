@@ -1,22 +1,18 @@
 """The compiled steps against the plain ones, and the switch between them."""
 
-import importlib.util
-
 import numpy as np
 import pytest
+from extras import HAVE_NUMBA, PLAIN_AND_COMPILED, needs_numba
 from texts import small_run
 
 from charrnn import kernels
 from charrnn.cells import CELLS
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, MissingExtraError
 from charrnn.model import Model
+from charrnn.optimizers import make_optimizer
 from charrnn.records import Rollback
 
-HAVE_NUMBA = importlib.util.find_spec("numba") is not None
-needs_numba = pytest.mark.skipif(
-    not HAVE_NUMBA, reason="Numba is not installed (pip install 'charrnn[fast]')"
-)
 needs_none = pytest.mark.skipif(HAVE_NUMBA, reason="Numba is installed")
 
 T, N, H, V = 7, 5, 24, 11
@@ -55,13 +51,126 @@ def test_compiled_tanh_is_right_everywhere():
     steps = kernels.steps("numba")
     exponents = np.arange(-40, 40, dtype=np.float32)
     x = np.concatenate([np.linspace(-12, 12, 200_001, dtype=np.float32), 2**exponents])
-    x = np.concatenate([x, -x])[None].astype(np.float32)
-    found = np.empty_like(x)
-    steps.rnn_forward(np.zeros_like(x), x, found)
-    true = np.tanh(x.astype(np.float64))
+    x = np.concatenate([x, -x]).astype(np.float32)
+    Wh = steps.pack(np.zeros((1, 1), np.float32), steps.packed(1, 1, np.float32))
+    h, u = np.zeros((2, x.size, 1), np.float32), np.empty((x.size, 1), np.float32)
+    steps.rnn_forward(Wh, x.reshape(1, -1, 1), h, u)
+    found, true = h[1, :, 0], np.tanh(x.astype(np.float64))
     assert np.abs(found - true).max() < 3e-7
     tiny = np.abs(x) < 1e-3
     np.testing.assert_allclose(found[tiny], true[tiny], rtol=1e-6)
+
+
+SHAPES = [
+    (8, 4, 32),
+    (1, 1, 1),
+    (1, 9, 200),
+    (3, 5, 7),
+    (16, 64, 96),
+    (17, 33, 65),
+    (40, 3, 31),
+]
+
+
+@needs_numba
+@pytest.mark.parametrize(("M", "K", "N"), SHAPES)
+def test_product_of_one_step_is_the_product(M, K, N):
+    from charrnn.kernels.numba_product import product
+
+    steps = kernels.steps("numba")
+    rng = np.random.default_rng(0)
+    A, W = (rng.standard_normal(s, dtype=np.float32) for s in ((M, K), (K, N)))
+    C = np.full((M + 2, N + 3), 7, np.float32)  # what lies around it stays
+    inner = np.ascontiguousarray(C[1:-1, 1:-2])
+    for right in (W, np.asfortranarray(W)):
+        product(A, steps.pack(right, steps.packed(K, N, np.float32)), inner)
+        np.testing.assert_allclose(inner, A @ W, atol=1e-5 * K)
+    product(A, steps.pack(W, steps.packed(K, N, np.float32)), C[1:-1, 1:-2])
+    np.testing.assert_array_equal(C[1:-1, 1:-2], inner)
+    C[1:-1, 1:-2] = 7
+    assert (C == 7).all()
+
+
+@needs_numba
+@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize(("rows", "panels"), [(1, 1), (4, 1), (8, 1), (1, 4)])
+def test_tile_of_every_machine_is_a_product(rows, width, panels):
+    import numba
+
+    from charrnn.kernels.numba_product import VECTORS, tile
+
+    part, K = tile(rows, width, panels), 9
+    columns = panels * VECTORS * width
+
+    @numba.njit
+    def multiply(A, P, C):
+        part(A.ctypes.data, K, P.ctypes.data, K, C.ctypes.data, columns)
+
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((rows, K), dtype=np.float32)
+    W = rng.standard_normal((K, columns), dtype=np.float32)
+    P = np.stack(np.split(W, panels, axis=1))
+    C = np.empty((rows, columns), np.float32)
+    multiply(A, P, C)
+    np.testing.assert_allclose(C, A @ W, atol=1e-5)
+
+
+@needs_numba
+def test_compiled_steps_refuse_what_is_not_float32():
+    with pytest.raises(ConfigError, match="float32, not float64"):
+        passes("gru", "numba", np.float64)
+
+
+@needs_numba
+@pytest.mark.parametrize("scale", [0.1, 1, 10, 300])
+def test_compiled_cross_entropy_is_the_plain_one(scale):
+    rng = np.random.default_rng(2)
+    logits = (scale * rng.standard_normal((50, V))).astype(np.float32)
+    targets = rng.integers(0, V, 50).astype(np.uint8)
+    true_loss, true = kernels.REFERENCE.cross_entropy(logits.astype(float), targets)
+    loss, found = kernels.steps("numba").cross_entropy(logits, targets)
+    assert loss == pytest.approx(true_loss, rel=1e-6)
+    np.testing.assert_allclose(found, true, atol=1e-8)
+    assert found is logits
+
+
+@needs_numba
+def test_compiled_cross_entropy_shows_what_is_not_finite():
+    for bad in (np.nan, np.inf):
+        logits = np.zeros((3, V), np.float32)
+        logits[1, 2] = bad
+        loss, _ = kernels.steps("numba").cross_entropy(logits, np.zeros(3, np.uint8))
+        assert not np.isfinite(loss)
+
+
+@pytest.mark.parametrize("vocab", [V, 300])
+@pytest.mark.parametrize("name", PLAIN_AND_COMPILED)
+def test_rows_are_added_up_by_id(name, vocab):
+    rng = np.random.default_rng(3)
+    ids = rng.integers(0, vocab, 70).astype(np.uint16)
+    rows = rng.standard_normal((70, 6), dtype=np.float32)
+    out = np.full((vocab, 6), 9, np.float32)
+    kernels.steps(name).sum_rows(ids, rows, out)
+    for i in range(vocab):
+        expected = rows[ids == i].sum(axis=0)
+        np.testing.assert_allclose(out[i], expected, atol=1e-5)
+
+
+@needs_numba
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_compiled_update_is_the_plain_one(optimizer):
+    ends = []
+    for name in ("numpy", "numba"):
+        model = Model(ModelConfig(V, H))
+        model.init(rng=np.random.default_rng(0))
+        config = TrainConfig(optimizer=optimizer)
+        update = make_optimizer(model.params, config, kernels.steps(name)).update
+        rng = np.random.default_rng(1)
+        for t in range(1, 20):
+            g = rng.standard_normal(model.params.flat.size, dtype=np.float32) ** 3
+            update(model.params.flat, g, 0.01, t)
+        ends.append(model.params.flat)
+    np.testing.assert_allclose(*ends, atol=1e-6)
 
 
 @needs_numba

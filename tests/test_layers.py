@@ -19,10 +19,15 @@ LAYERS = (
     # words
     "errors",
     "config",
+    "recipes",
     # maths: NumPy only
     "arrays",
     "functional",
+    "kernels.numpy_writing",
     "kernels.numpy_steps",
+    "kernels.numba_maths",
+    "kernels.numba_product",
+    "kernels.numba_writing",
     "kernels.numba_steps",
     "kernels",
     "cells.contract",
@@ -45,10 +50,11 @@ LAYERS = (
     "ngram",
     "textstats",
     # training
+    "parallel",
     "evaluate",
     "scoreboard",
-    "parallel",
     "plan",
+    "speed",
     "records",
     "progress",
     "training",
@@ -56,6 +62,8 @@ LAYERS = (
     # files
     "files",
     "checkpoint",
+    "safetensors",
+    "state_dict",
     "exchange",
     "runs",
     # use
@@ -77,6 +85,9 @@ LAYERS = (
     "cli.compare",
     "cli.next",
     "cli.eval",
+    "cli.export",
+    "cli.import_",
+    "cli.bench",
     "cli.gradcheck",
     "cli.download",
     "cli",
@@ -84,15 +95,16 @@ LAYERS = (
 )
 NETWORK = LAYERS.index("fetch")
 COMMAND_LINE = LAYERS.index("cli.options")
-EXTRAS = {"kernels.numba_steps"}  # importable only with an optional package
+# Importable only with an optional package.
+EXTRAS = {name for name in LAYERS if name.startswith("kernels.numba")}
 
 # What computes and nothing else: no files, no clock, no global generator.
 MATHS = [
     name
     for name in LAYERS[: LAYERS.index("dropout") + 1]
     if not name.startswith("kernels")
-] + ["kernels.numpy_steps", "batches"]
-MATHS_IMPORTS = {"collections", "dataclasses", "math", "numpy", "typing"}
+] + ["kernels.numpy_steps", "kernels.numpy_writing", "batches"]
+MATHS_IMPORTS = {"collections", "contextlib", "dataclasses", "math", "numpy", "typing"}
 
 
 def path_of(name):
@@ -221,7 +233,8 @@ def test_help_of_no_command_waits_for_numpy():
         if name.startswith("cli.")
         and name not in ("cli.options", "cli.begin", "cli.watch")
     ]
-    pages = [["--help"], ["--version"], *([name, "--help"] for name in commands)]
+    called = [name.rstrip("_") for name in commands]  # `import` is a keyword
+    pages = [["--help"], ["--version"], *([name, "--help"] for name in called)]
     loaded = loaded_by(
         f"from charrnn.cli import main\n"
         f"for arguments in {pages}:\n"

@@ -5,6 +5,7 @@ import pytest
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
+from charrnn.errors import ShapeError
 from charrnn.model import Model
 from charrnn.parallel import (
     Layout,
@@ -108,7 +109,7 @@ def test_batch_state_and_parameters_are_left_as_they_were(workers):
 def test_an_error_in_a_worker_reaches_the_caller():
     model = random_model()
     inputs, targets, state = random_batch(model, 4)
-    with pytest.raises(IndexError):
+    with pytest.raises(ShapeError, match="up to 1"):
         Workers(model, T, 4, 2).loss_and_grads(inputs, targets + 100, state)
 
 

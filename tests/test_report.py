@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from texts import sentences, trained
 
-from charrnn.compare import Comparison, compare
+from charrnn.compare import compare
 from charrnn.corpus import from_text
 from charrnn.evaluate import Score
 from charrnn.report import comparison_page, scoreboard_table, table, wrapped
@@ -135,9 +135,3 @@ def test_figures_of_the_corpus_are_left_out_without_it(comparison):
     assert "log p" in page
     for name in ("known", "copied", "likeliest"):
         assert name not in page
-
-
-def test_a_page_without_texts_stands(comparison):
-    empty = compare(trained(), "", [0.5], length=0)
-    assert isinstance(empty, Comparison)
-    assert "temperature 0.5" in comparison_page(empty, 60)

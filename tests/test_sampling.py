@@ -5,11 +5,14 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from extras import PLAIN_AND_COMPILED, needs_numba
 from texts import trained
 
-from charrnn.config import SampleConfig
+from charrnn.cells import CELLS
+from charrnn.config import ModelConfig, SampleConfig
 from charrnn.errors import ConfigError, TextError
 from charrnn.functional import softmax
+from charrnn.model import Model
 from charrnn.sampling import distribution, draw, read_prime, sample, uniforms
 
 P = np.array([0.5, 0.25, 0.125, 0.125])
@@ -130,20 +133,22 @@ def test_distributions_sum_to_1_and_leave_the_logits_alone():
 def test_a_draw_is_where_the_cumulated_probability_passes_u():
     cases = {0.0: 0, 0.499: 0, 0.5: 1, 0.749: 1, 0.75: 2, 0.875: 3, 0.999: 3}
     p = np.repeat(P[None], len(cases), axis=0)
-    np.testing.assert_array_equal(draw(p, np.array([*cases])), [*cases.values()])
+    u = np.array([*cases])[:, None]
+    np.testing.assert_array_equal(draw(p, u), [*cases.values()])
+    np.testing.assert_array_equal(draw(p * 3, u), [*cases.values()])
 
 
 def test_a_draw_never_takes_what_has_no_probability():
     p = np.array([[0, 0.5, 0, 0.5, 0], [0, 0, 1, 0, 0], [0.1, 0.2, 0.7, 0, 0]])
     largest = np.nextafter(1, 0)
-    np.testing.assert_array_equal(draw(p, np.zeros(3)), [1, 2, 0])
-    np.testing.assert_array_equal(draw(p, np.full(3, largest)), [3, 2, 2])
+    np.testing.assert_array_equal(draw(p, np.zeros((3, 1))), [1, 2, 0])
+    np.testing.assert_array_equal(draw(p, np.full((3, 1), largest)), [3, 2, 2])
 
 
 def test_draws_come_as_often_as_their_probabilities_say():
     n = 20_000
     u = np.random.default_rng(3).random(n)
-    found = np.bincount(draw(np.repeat(P[None], n, axis=0), u), minlength=4)
+    found = np.bincount(draw(np.repeat(P[None], n, axis=0), u[:, None]), minlength=4)
     chi_square = ((found - n * P) ** 2 / (n * P)).sum()
     assert chi_square < 11.3  # 1 % of chance, 3 degrees of freedom
 
@@ -161,12 +166,15 @@ def test_the_model_is_sampled_as_often_as_it_says():
 
 
 def test_uniform_numbers_belong_to_a_seed_and_a_number():
-    one = np.array([*islice(uniforms(7, [3]), 600)])[:, 0]
-    many = np.array([*islice(uniforms(7, [0, 3, 1, 3]), 600)])
+    def numbers(seed, texts):
+        return np.concatenate([*islice(uniforms(seed, texts), 5)])[:600]
+
+    one = numbers(7, [3])[:, 0]
+    many = numbers(7, [0, 3, 1, 3])
     np.testing.assert_array_equal(many[:, 1], one)
     np.testing.assert_array_equal(many[:, 3], one)
     assert len({*many[:, [0, 1, 2]].ravel()}) == 3 * 600
-    other = np.array([*islice(uniforms(8, [3]), 600)])[:, 0]
+    other = numbers(8, [3])[:, 0]
     assert not np.isin(other, one).any()
     assert (many >= 0).all()
     assert (many < 1).all()
@@ -204,6 +212,60 @@ def test_texts_with_shared_numbers_and_equal_temperatures_are_equal():
     assert not np.array_equal(ids[:, 0], ids[:, 1])
     alone = drawn(texts=[0], length=200, temperature=0.5)
     np.testing.assert_array_equal(ids[:, 0], alone[:, 0])
+
+
+@pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("filters", [{}, {"top_k": 5, "top_p": 0.8}])
+def test_characters_are_those_of_one_forward_pass_after_another(kind, kernels, filters):
+    model, prime = random_model(kind), np.array([3, 1, 4], np.uint8)
+    config = SampleConfig(
+        length=300, temperature=0.9, seed=2, kernels=kernels, **filters
+    )
+    found = np.array([*sample(model, prime, config, texts=[0, 1])])
+    exact = Model(model.config, np.float64)
+    exact.params.flat[:] = model.params.flat
+    for i in (0, 1):
+        u = np.concatenate([*islice(uniforms(2, [i]), 3)])[:, 0]
+        logits, state = read_prime(exact, prime)
+        for t, id_ in enumerate(found[:, i]):
+            p = distribution(logits, temperatures(0.9), **filters)[0]
+            cumulated = np.cumsum(p)
+            # The random number falls into the character's part, but for rounding.
+            assert cumulated[id_] > u[t] - 1e-5
+            assert cumulated[id_] - p[id_] < u[t] + 1e-5
+            ids = found[t : t + 1, i : i + 1]
+            (logits,), state = exact.forward(ids, state, exact.workspace(1, 1))
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+def test_compiled_text_is_the_same_whatever_is_written_beside_it(kind):
+    model, prime = random_model(kind), np.array([3], np.uint8)
+    config = SampleConfig(length=200, kernels="numba", temperature=1.0)
+    many = np.array([*sample(model, prime, config, texts=range(19))])
+    for i in (0, 7, 18):
+        alone = np.array([*sample(model, prime, config, texts=[i])])
+        np.testing.assert_array_equal(alone[:, 0], many[:, i])
+
+
+@needs_numba
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 0.5, 100.0])
+def test_compiled_draws_at_any_temperature_are_the_plain_ones(temperature):
+    model, prime = random_model("rnn"), np.array([3], np.uint8)
+    texts = []
+    for name in ("numpy", "numba"):
+        config = SampleConfig(length=50, kernels=name, temperature=temperature)
+        texts.append(np.array([*sample(model, prime, config)]))
+    np.testing.assert_array_equal(*texts)
+
+
+def random_model(kind):
+    """Return a model of two layers whose every weight counts, but without chaos."""
+    model = Model(ModelConfig(41, 36, 2, kind))
+    rng = np.random.default_rng(8)
+    model.params.flat[:] = rng.normal(0, 0.15, model.params.flat.size)
+    return model
 
 
 def test_ids_are_of_the_smallest_type_that_fits():

@@ -96,7 +96,9 @@ def test_resumed_equals_uninterrupted(cell, optimizer, layers):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("more", [{}, {"dropout": 0.3}, {"average": 0.9}])
+@pytest.mark.parametrize(
+    "more", [{}, {"dropout": 0.3, "recurrent_dropout": 0.3}, {"average": 0.9}]
+)
 def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
     settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2} | more
     whole = small_run(**settings)

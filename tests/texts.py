@@ -16,7 +16,8 @@ from charrnn.language_model import LanguageModel
 
 # Options of `charrnn train` for a model that takes a moment.
 TINY = (
-    *("--hidden", "12", "--batch", "4", "--window", "8"),
+    *("--cell", "rnn", "--hidden", "12", "--batch", "4", "--window", "8"),
+    *("--dropout", "0", "--recurrent-dropout", "0", "--patience", "0"),
     *("--threads", "1", "--kernels", "numpy"),
 )
 # The same as fields of TrainConfig.

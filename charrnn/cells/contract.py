@@ -24,6 +24,9 @@ class Cell(Protocol):
     above are (T, N, D) floats.
     """
 
+    # What the steps want each gate's columns multiplied by: 0.5 for sigmoids.
+    scales: tuple[float, ...]
+
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         """Return the shape of every parameter by name."""
 

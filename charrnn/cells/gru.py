@@ -34,10 +34,16 @@ class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
     def __init__(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> None:
         self.steps = steps
-        self.input = Projection(T, N, D, dtype)
+        self.input = Projection(T, N, D, dtype, steps)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.m = np.empty((T, N, H), dtype)
@@ -47,7 +53,10 @@ class Workspace:
         self.u = np.empty((N, 3 * H), dtype)  # what h[t-1] adds
         self.kept = np.empty((N, H), dtype)  # what z hands straight back
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
-        self.WhT = np.empty((3 * H, H), dtype)
+        self.Wh = steps.packed(H, 3 * H, dtype, 3)
+        self.WhT = steps.packed(3 * H, H, dtype)
+        # What the sigmoid gates' columns are multiplied by, for the steps.
+        self.scales = np.repeat(np.array(GRU.scales, dtype), H)
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array]:
@@ -58,6 +67,8 @@ def gate_views(a: Array) -> tuple[Array, Array, Array]:
 
 class GRU:
     """Parameters Wx (D, 3H), Wh (H, 3H), b (3H), c (H); state (h,)."""
+
+    scales: tuple[float, ...] = (0.5, 0.5, 1.0)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}
@@ -73,16 +84,7 @@ class GRU:
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
 
-    def workspace(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
-    ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, steps)
+    workspace = staticmethod(Workspace)
 
     def forward(
         self,
@@ -91,16 +93,13 @@ class GRU:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        Wh, T = params["Wh"], len(inputs)
+        steps, T = workspace.steps, len(inputs)
         h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
-        u = workspace.u
         workspace.T = T
         (h[0],) = state
-        workspace.input.forward(inputs, params, out=a)
-        step = workspace.steps.gru_forward
-        for t in range(T):
-            np.matmul(h[t], Wh, out=u)
-            step(u, params["c"], a[t], m[t], h[t], h[t + 1])
+        workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
+        Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
+        steps.gru_forward(Wh, params["c"], a, h, m, workspace.u)
         return h[1:], (h[T].copy(),)
 
     def backward(
@@ -110,19 +109,12 @@ class GRU:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        T, H = workspace.T, dh.shape[-1]
-        h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
+        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
+        h, m, gates = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
         da, du = workspace.da[:T], workspace.du[:T]
-        dh_next, kept = workspace.dh, workspace.kept
-        WhT = workspace.WhT
-        WhT[:] = params["Wh"].T
-        dh_next.fill(0)
-        kept.fill(0)
-        step = workspace.steps.gru_backward
-        for t in reversed(range(T)):
-            step(dh[t], dh_next, kept, a[t], m[t], h[t], da[t], du[t])
-            np.matmul(du[t], WhT, out=dh_next)
-        dh_next += kept
+        dh_next = workspace.dh
+        WhT = steps.pack(params["Wh"].T, workspace.WhT)
+        steps.gru_backward(WhT, dh, gates, m, h, da, du, dh_next, workspace.kept)
         rows = du.reshape(-1, 3 * H)
         np.matmul(h[:-1].reshape(-1, H).T, rows, out=grads["Wh"])
         rows[:, 2 * H :].sum(axis=0, out=grads["c"])

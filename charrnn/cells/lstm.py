@@ -35,10 +35,16 @@ class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
     def __init__(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> None:
         self.steps = steps
-        self.input = Projection(T, N, D, dtype)
+        self.input = Projection(T, N, D, dtype, steps)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
@@ -48,7 +54,10 @@ class Workspace:
         self.u = np.empty((N, 4 * H), dtype)  # what h[t-1] adds
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.dc = np.empty((N, H), dtype)
-        self.WhT = np.empty((4 * H, H), dtype)
+        self.Wh = steps.packed(H, 4 * H, dtype, 4)
+        self.WhT = steps.packed(4 * H, H, dtype)
+        # What the sigmoid gates' columns are multiplied by, for the steps.
+        self.scales = np.repeat(np.array(LSTM.scales, dtype), H)
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -59,6 +68,8 @@ def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
 
 class LSTM:
     """Parameters Wx (D, 4H), Wh (H, 4H), b (4H); state (h, c)."""
+
+    scales: tuple[float, ...] = (0.5, 0.5, 0.5, 1.0)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}
@@ -76,16 +87,7 @@ class LSTM:
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return np.zeros((N, H), dtype), np.zeros((N, H), dtype)
 
-    def workspace(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
-    ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, steps)
+    workspace = staticmethod(Workspace)
 
     def forward(
         self,
@@ -94,16 +96,14 @@ class LSTM:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        Wh, T = params["Wh"], len(inputs)
-        h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        a, u = workspace.a[:T], workspace.u
+        steps, T = workspace.steps, len(inputs)
+        h, c = workspace.h[: T + 1], workspace.c[: T + 1]
+        a, tanh_c = workspace.a[:T], workspace.tanh_c[:T]
         workspace.T = T
         h[0], c[0] = state
-        workspace.input.forward(inputs, params, out=a)
-        step = workspace.steps.lstm_forward
-        for t in range(T):
-            np.matmul(h[t], Wh, out=u)
-            step(u, a[t], c[t], c[t + 1], tanh_c[t], h[t + 1])
+        workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
+        Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
+        steps.lstm_forward(Wh, a, h, c, tanh_c, workspace.u)
         return h[1:], (h[T].copy(), c[T].copy())
 
     def backward(
@@ -113,17 +113,12 @@ class LSTM:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        T, H = workspace.T, dh.shape[-1]
+        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
         h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        da, dh_next, dc = workspace.da[:T], workspace.dh, workspace.dc
-        WhT = workspace.WhT
-        WhT[:] = params["Wh"].T
-        dh_next.fill(0)
-        dc.fill(0)
-        step = workspace.steps.lstm_backward
-        for t in reversed(range(T)):
-            step(dh[t], dh_next, dc, workspace.a[t], c[t], tanh_c[t], da[t])
-            np.matmul(da[t], WhT, out=dh_next)
+        gates, da = workspace.a[:T], workspace.da[:T]
+        dh_next, dc = workspace.dh, workspace.dc
+        WhT = steps.pack(params["Wh"].T, workspace.WhT)
+        steps.lstm_backward(WhT, dh, gates, c, tanh_c, da, dh_next, dc)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
         dstate = dh_next.copy(), dc.copy()
         return workspace.input.backward(params, da, grads), dstate

@@ -10,23 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.arrays import Array
-
-# Up to this many characters, a product with real one-hot rows beats sorting the rows.
-_DENSE_VOCAB = 256
+from charrnn.kernels import Steps
 
 
 class Projection:
     """Arrays for the inputs of one layer: what forward read, what backward needs."""
 
-    def __init__(self, T: int, N: int, D: int, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, T: int, N: int, D: int, dtype: npt.DTypeLike, steps: Steps
+    ) -> None:
+        self.steps = steps
         self.inputs: Array
         self._dinputs = np.empty((T, N, D), dtype)
         self._T, self._N, self._D = T, N, D
 
-    def forward(self, inputs: Array, params: Mapping[str, Array], out: Array) -> None:
-        """Write `x Wx + b` into out (T, N, G·H)."""
+    def forward(
+        self,
+        inputs: Array,
+        params: Mapping[str, Array],
+        out: Array,
+        scale: Array | None = None,
+    ) -> None:
+        """Write `x Wx + b` into out (T, N, G·H), its columns times `scale` (G·H)."""
         self.inputs = inputs
         Wx, b = params["Wx"], params["b"]
+        if scale is not None:
+            Wx, b = Wx * scale, b * scale
         if inputs.dtype.kind == "u":
             # Adding b to V rows is less work than adding it to T·N of them.
             np.take(Wx + b, inputs, axis=0, out=out, mode="clip")
@@ -46,7 +55,7 @@ class Projection:
         T, N = da.shape[:2]
         rows = da.reshape(T * N, -1)
         if self.inputs.dtype.kind == "u":
-            self._sum_by_id(self.inputs.reshape(-1), rows, dWx)
+            self.steps.sum_rows(self.inputs.reshape(-1), rows, dWx)
             # Each row of da went to exactly one row of dWx, so these add up to db.
             dWx.sum(axis=0, out=db)
             return None
@@ -55,17 +64,3 @@ class Projection:
         dinputs = self._dinputs[:T]
         np.matmul(rows, Wx.T, out=dinputs.reshape(T * N, -1))
         return dinputs
-
-    def _sum_by_id(self, ids: Array, rows: Array, out: Array) -> None:
-        """Write `one_hot(ids).T @ rows` into out (V, G·H)."""
-        R, V = len(ids), len(out)
-        if V <= _DENSE_VOCAB:
-            one_hot = self._dinputs.reshape(-1, V)[:R]
-            one_hot.fill(0)
-            one_hot[np.arange(R), ids] = 1
-            np.matmul(one_hot.T, rows, out=out)
-            return
-        order = np.argsort(ids, kind="stable")
-        present, starts = np.unique(ids[order], return_index=True)
-        out.fill(0)
-        out[present] = np.add.reduceat(rows[order], starts, axis=0)

@@ -30,21 +30,30 @@ class Workspace:
     """Arrays of one layer for windows of up to (T, N)."""
 
     def __init__(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike, steps: Steps
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        steps: Steps = REFERENCE,
     ) -> None:
         self.steps = steps
-        self.input = Projection(T, N, D, dtype)
+        self.input = Projection(T, N, D, dtype, steps)
         self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # what h[t-1] adds
         self.da = np.empty((T, N, H), dtype)
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
-        self.WhT = np.empty((H, H), dtype)
+        self.Wh = steps.packed(H, H, dtype)
+        self.WhT = steps.packed(H, H, dtype)
 
 
 class RNN:
     """h' = tanh(x Wx + h Wh + b). Parameters Wx (D, H), Wh (H, H), b (H)."""
+
+    scales: tuple[float, ...] = (1.0,)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, H), "Wh": (H, H), "b": (H,)}
@@ -57,16 +66,7 @@ class RNN:
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
 
-    def workspace(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
-    ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, steps)
+    workspace = staticmethod(Workspace)
 
     def forward(
         self,
@@ -75,15 +75,13 @@ class RNN:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        Wh, T = params["Wh"], len(inputs)
+        steps, T = workspace.steps, len(inputs)
         h, a = workspace.h[: T + 1], workspace.a[:T]
         workspace.T = T
         (h[0],) = state
         workspace.input.forward(inputs, params, out=a)
-        u, step = workspace.u, workspace.steps.rnn_forward
-        for h_last, a_t, h_t in zip(h, a, h[1:], strict=False):
-            np.matmul(h_last, Wh, out=u)
-            step(u, a_t, h_t)
+        Wh = steps.pack(params["Wh"], workspace.Wh)
+        steps.rnn_forward(Wh, a, h, workspace.u)
         return h[1:], (h[T].copy(),)
 
     def backward(
@@ -93,15 +91,9 @@ class RNN:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        T, H = workspace.T, dh.shape[-1]
+        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
         h, da, dh_next = workspace.h[: T + 1], workspace.da[:T], workspace.dh
-        # A product with a transposed view repacks it at each call; a copy does so once.
-        WhT = workspace.WhT
-        WhT[:] = params["Wh"].T
-        dh_next.fill(0)
-        step = workspace.steps.rnn_backward
-        for dh_t, h_t, da_t in zip(dh[::-1], h[:0:-1], da[::-1], strict=True):
-            step(dh_t, dh_next, h_t, da_t)
-            np.matmul(da_t, WhT, out=dh_next)
+        WhT = steps.pack(params["Wh"].T, workspace.WhT)
+        steps.rnn_backward(WhT, dh, h, da, dh_next)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
         return workspace.input.backward(params, da, grads), (dh_next.copy(),)

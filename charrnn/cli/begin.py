@@ -116,8 +116,8 @@ def refuse_changes(ctx: click.Context) -> None:
             )
 
 
-def introduce(run: "Run", say: Say) -> None:
-    """Say what will be trained on what."""
+def introduce(run: "Run", say: Say, fitting: str) -> None:
+    """Say what will be trained on what, and how the recipe was fitted to the text."""
     model, plan, corpus = run.checkpoint.model, run.plan, run.checkpoint.corpus
     config, asked = model.config, run.config
     say(
@@ -125,6 +125,8 @@ def introduce(run: "Run", say: Say) -> None:
         f"distinct; {len(run.train_ids):,} to train on, {len(run.val_ids):,} to "
         "validate"
     )
+    if fitting:
+        say(fitting)
     say(
         f"{config.cell}, {config.layers} x {config.hidden} units, "
         f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps an "

@@ -133,11 +133,18 @@ def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> 
 
 
 def opened(checkpoint: str | None) -> "LanguageModel":
-    """Return a checkpoint's model; without a name the newest run's, and say which."""
+    """Return a checkpoint's model; without a name the newest run's, and say which.
+
+    Without a run it is the one that comes with the package.
+    """
     from charrnn.library import load
+    from charrnn.runs import SHIPPED
 
     model = load(checkpoint)
-    if not checkpoint:
+    if model.path == SHIPPED:
+        here = "" if checkpoint else "no run in checkpoints/; "
+        note(f"{here}using the Shakespeare model that comes with charrnn")
+    elif not checkpoint:
         note(f"checkpoint {model.path}")
     return model
 

@@ -16,7 +16,7 @@ from charrnn.cli.options import (
     opened,
     typed,
 )
-from charrnn.config import SampleConfig
+from charrnn.config import KERNELS, SampleConfig
 
 if TYPE_CHECKING:
     from charrnn.language_model import LanguageModel
@@ -49,6 +49,13 @@ _output = grouped("Output")
     default="",
     metavar="TEXT",
     help="End a text before this.  [default: none]",
+)
+@_output(
+    "--kernels",
+    type=click.Choice(KERNELS),
+    default="auto",
+    help="Plain steps, or compiled by Numba (pip install 'charrnn[fast]').  "
+    "[default: compiled where it can be and the text is long]",
 )
 @_output(
     "-n",
@@ -109,7 +116,8 @@ def _stream(model: "LanguageModel", prime: str, steps: Any, stop: str) -> None:
             held = held[len(held) - keep :]
             if at_once:
                 sys.stdout.flush()
-    _write(model, held + "\n")
+    # A line end would be a byte too many for whoever reads bytes.
+    _write(model, held if model.reads_bytes and not at_once else held + "\n")
 
 
 def _write(model: "LanguageModel", text: str) -> None:

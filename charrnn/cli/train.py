@@ -9,13 +9,11 @@ from charrnn.cli.options import GroupedCommand, grouped, note
 from charrnn.config import (
     CELLS,
     CLIP_MODES,
-    DEFAULT_PRESET,
     KERNELS,
     OPTIMIZERS,
-    PRESETS,
     SCHEDULES,
-    with_preset,
 )
+from charrnn.recipes import DEFAULT_PRESET, PRESETS, for_text, with_preset
 
 _text = grouped("Text")
 _network = grouped("Network")
@@ -137,6 +135,12 @@ def _presets() -> str:
     "on short texts." + _default("dropout"),
 )
 @_learning(
+    "--recurrent-dropout",
+    type=float,
+    help="Share of the recurrent weights to leave out, for a window at a time; against "
+    "memorising, too." + _default("recurrent_dropout"),
+)
+@_learning(
     "--average",
     type=float,
     help="Decay of a running average of the weights, which then validates and is kept, "
@@ -224,12 +228,15 @@ def command(
     if as_bytes and encoding:
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
     encoding = "bytes" if as_bytes else encoding or "utf-8"
+    fitting = ""
     if resume:
         refuse_changes(click.get_current_context())
         run = resumed(text, out, chosen, say)
     else:
         settings = with_preset(preset, chosen)
         corpus = read_text(text, encoding, data_dir, quiet, say)
+        fixed = {*chosen, *(("hidden", "layers") if init_from else ())}
+        settings, fitting = for_text(settings, fixed, len(corpus.text))
         run = started(corpus, settings, chosen, init_from, out, force, say)
-    introduce(run, say)
+    introduce(run, say, fitting)
     raise SystemExit(watch(run, sample_every=sample_every, quiet=quiet))

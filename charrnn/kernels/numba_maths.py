@@ -1,0 +1,90 @@
+"""How Numba compiles here, and tanh, sigmoid and exp that it can turn into vectors.
+
+Dividing needs error_model="numpy", because Python's own check for zero forbids vector
+instructions; fastmath leaves out the two flags that assume there are no NaN and no
+infinity, so that a diverged loss shows as it does in NumPy. `nogil` lets threads run
+side by side, and the cache on disk saves all but the first run the compiling.
+
+tanh is x P(x²) / Q(x²) with the coefficients of Eigen's float32 `ptanh` (a minimax fit,
+clamped where tanh rounds to 1). Its largest error is 2.6e-7, four units in the last
+place of a number just below 1, and 3e-7 of the value where that is small. sigmoid(a) is
+(1 + tanh(a / 2)) / 2. exp(x) is 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in
+two parts, and the Cephes polynomial for exp on |r| <= ln 2 / 2; its largest error is
+2e-7 of the value.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile a function that Python calls; the result is kept on disk."""
+    jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+    return cast(_Function, jit(function))
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile a function into those that call it."""
+    jit = numba.njit(inline="always", error_model="numpy", fastmath=_FAST)
+    return cast(_Function, jit(function))
+
+
+_f = np.float32
+ONE, HALF = _f(1), _f(0.5)
+_LIMIT = _f(7.90531110763549805)
+_P0, _P1 = _f(4.89352455891786e-03), _f(6.37261928875436e-04)
+_P2, _P3 = _f(1.48572235717979e-05), _f(5.12229709037114e-08)
+_P4, _P5 = _f(-8.60467152213735e-11), _f(2.00018790482477e-13)
+_P6 = _f(-2.76076847742355e-16)
+_Q0, _Q1 = _f(4.89352518554385e-03), _f(2.26843463243900e-03)
+_Q2, _Q3 = _f(1.18534705686654e-04), _f(1.19825839466702e-06)
+
+
+@inlined
+def tanh(x: Any) -> Any:
+    # Written so that NaN, of which every comparison is false, passes through.
+    x = _LIMIT if x > _LIMIT else x
+    x = -_LIMIT if x < -_LIMIT else x
+    y = x * x
+    p = ((((((_P6 * y + _P5) * y + _P4) * y + _P3) * y + _P2) * y) + _P1) * y + _P0
+    q = ((_Q3 * y + _Q2) * y + _Q1) * y + _Q0
+    return x * p / q
+
+
+@inlined
+def sigmoid(x: Any) -> Any:
+    return HALF + HALF * tanh(HALF * x)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _float_of_bits(typing_context: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+_LOWEST, _HIGHEST = _f(-87.3), _f(88.3)  # beyond which 2^n is no ordinary number
+_PER_LN2, _LN2_HIGH, _LN2_LOW = _f(1.44269504), _f(0.693359375), _f(-2.12194440e-4)
+_E0, _E1, _E2 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
+_E3, _E4, _E5 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
+
+
+@inlined
+def exp(x: Any) -> Any:
+    x = _HIGHEST if x > _HIGHEST else x
+    x = _LOWEST if x < _LOWEST else x
+    n = np.floor(x * _PER_LN2 + HALF)
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    p = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
+    p = p * r * r + r + ONE
+    return p * _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))

@@ -1,0 +1,134 @@
+"""Recipes known by the time that they take, and how they fit a text.
+
+No NumPy here: the command line shows the presets in `--help` and must start fast. How
+they were found stands in benchmarks/recipes.md.
+"""
+
+from collections.abc import Collection
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from charrnn.config import LENGTHS, ModelConfig, TrainConfig, one_of
+from charrnn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe known by the time it takes on two cores."""
+
+    about: str
+    settings: dict[str, Any]
+
+
+PRESETS = {
+    "quick": Preset(
+        "half a minute",
+        {
+            "cell": "gru",
+            "hidden": 128,
+            "batch": 32,
+            "minutes": 0.5,
+            "lr": 8e-3,
+            "average": 0.99,
+        },
+    ),
+    "small": Preset(
+        "three minutes",
+        {
+            "cell": "gru",
+            "hidden": 320,
+            "batch": 32,
+            "minutes": 3.0,
+            "lr": 5e-3,
+            "dropout": 0.25,
+            "recurrent_dropout": 0.1,
+            "average": 0.995,
+        },
+    ),
+    "medium": Preset(
+        "a quarter of an hour",
+        {
+            "cell": "gru",
+            "hidden": 512,
+            "batch": 32,
+            "minutes": 15.0,
+            "lr": 4e-3,
+            "dropout": 0.4,
+            "recurrent_dropout": 0.2,
+            "average": 0.998,
+        },
+    ),
+    "large": Preset(
+        "an hour and a quarter",
+        {
+            "cell": "gru",
+            "hidden": 448,
+            "layers": 2,
+            "batch": 32,
+            "window": 128,
+            "minutes": 75.0,
+            "lr": 3e-3,
+            "warmup": 200,
+            "dropout": 0.5,
+            "recurrent_dropout": 0.4,
+            "average": 0.999,
+        },
+    ),
+}
+DEFAULT_PRESET = "small"
+
+
+def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings: those chosen, else the preset's, else the defaults.
+
+    The preset's length gives way to another kind of length that was chosen.
+    """
+    defaults = {
+        field.name: field.default
+        for kind in (ModelConfig, TrainConfig)
+        for field in fields(kind)
+        if field.default is not MISSING
+    }
+    name = name or DEFAULT_PRESET
+    one_of("preset", name, tuple(PRESETS))
+    preset = dict(PRESETS[name].settings)
+    for length in LENGTHS:
+        if not chosen.get(length, 1) > 0:
+            raise ConfigError(f"{length} is {chosen[length]}; expected more than 0")
+    if any(length in chosen for length in LENGTHS):
+        preset = {key: value for key, value in preset.items() if key not in LENGTHS}
+    return defaults | preset | chosen
+
+
+# Characters below which a network of a preset's size learns a text by heart within the
+# preset's time, and beyond which it does not even read it twice.
+_SHORT, _LONG = 300_000, 8_000_000
+
+
+def for_text(
+    settings: dict[str, Any], chosen: Collection[str], characters: int
+) -> tuple[dict[str, Any], str]:
+    """Return the settings as a text of this length wants them, and why, in a line.
+
+    The settings named in `chosen` stay as they are; the reason is empty where nothing
+    changes.
+    """
+    if characters < _SHORT:
+        fitted = {
+            "hidden": min(settings["hidden"], 128),
+            "layers": 1,
+            "dropout": max(settings["dropout"], 0.5),
+            "recurrent_dropout": max(settings["recurrent_dropout"], 0.3),
+            "patience": 10,
+        }
+        why = "is short, and a large network would learn it by heart"
+    elif characters > _LONG:
+        fitted = {"dropout": 0.0, "recurrent_dropout": 0.0}
+        why = "is too long to be learned by heart"
+    else:
+        return settings, ""
+    fitted = {k: v for k, v in fitted.items() if k not in chosen and v != settings[k]}
+    if not fitted:
+        return settings, ""
+    changes = ", ".join(f"{name} {value}" for name, value in fitted.items())
+    return settings | fitted, f"the text {why}: {changes.replace('_', ' ')}"
