@@ -14,7 +14,6 @@ PyTorch, JAX and Numba (for the kernels) take part where they are installed.
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 
 from charrnn import kernels
 from charrnn.clipping import clip_norm
@@ -67,7 +67,7 @@ def charrnn_step(config: ModelConfig, N: int, layout: Layout, steps: str) -> Ste
     inputs, targets = window(N)
     workers = Workers(model, T, N, layout.workers)
     train = TrainConfig(lr=LR, clip=CLIP)
-    optimizer = make_optimizer(model.params, train)
+    optimizer = make_optimizer(model.params, train, model.steps)
     state, t = model.zero_state(N), 0
 
     def step() -> float:
@@ -323,7 +323,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the table here")
     args = parser.parse_args()
     lines = [
-        f"{machine()}; {args.rounds} rounds of {args.seconds:g} s each, medians; "
+        f"{machine(PyTorch=torch, JAX=jax)}; "
+        f"{args.rounds} rounds of {args.seconds:g} s each, medians; "
         "characters a second (and workers x BLAS threads).",
         "",
         "| cell | hidden | batch | PyTorch | JAX | products "
@@ -340,22 +341,6 @@ def main() -> None:
                 print(lines[-1], flush=True)
     if args.output:
         args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def machine() -> str:
-    versions = [f"NumPy {np.__version__}"]
-    versions += [f"PyTorch {torch.__version__}"] if torch else []
-    versions += [f"JAX {jax.__version__}"] if jax else []
-    return f"{available_cores()} cores, {cpu()}, {', '.join(versions)}"
-
-
-def cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

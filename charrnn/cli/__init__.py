@@ -5,6 +5,7 @@ import importlib
 import io
 import os
 import sys
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -20,6 +21,9 @@ _COMMANDS = {
     "compare": "Put texts at several temperatures side by side.",
     "next": "Show what comes next, and how likely.",
     "eval": "Score a model on a text, beside an n-gram.",
+    "bench": "Measure how fast this machine trains.",
+    "export": "Write a model's weights for PyTorch.",
+    "import": "Make a checkpoint of PyTorch's weights.",
     "gradcheck": "Prove the gradients by finite differences.",
 }
 
@@ -36,7 +40,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"charrnn.cli.{name}")
+        keyword = "_" if iskeyword(name) else ""  # no module is called `import`
+        module = importlib.import_module(f"charrnn.cli.{name}{keyword}")
         command: click.Command = module.command
         return command
 

@@ -1,0 +1,25 @@
+"""What every benchmark says of the machine that it ran on."""
+
+import platform
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from charrnn.parallel import available_cores
+
+
+def machine(**packages: ModuleType | None) -> str:
+    """Describe cores, processor and versions; packages by name, None if missing."""
+    versions = [f"NumPy {np.__version__}"]
+    versions += [f"{name} {one.__version__}" for name, one in packages.items() if one]
+    return f"{available_cores()} cores, {cpu()}, {', '.join(versions)}"
+
+
+def cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()

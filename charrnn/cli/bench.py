@@ -1,0 +1,84 @@
+"""charrnn bench: how fast this machine trains."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn.recipes import PRESETS
+
+if TYPE_CHECKING:
+    from charrnn.speed import Speed
+
+_FAST = "pip install 'charrnn[fast]'"
+
+
+@click.command("bench")
+@click.option(
+    "--preset",
+    "presets",
+    type=click.Choice(tuple(PRESETS)),
+    multiple=True,
+    help="Measure only this one; may be given several times.  [default: all]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything as a JSON object.")
+def command(presets: tuple[str, ...], as_json: bool) -> None:
+    """Measure how fast this machine trains.
+
+    In GFLOP/s, the rate of matrix products, a large one and that of a single time step;
+    and each preset's characters a second in plain NumPy and with compiled kernels, each
+    with the fastest use of the cores. Takes about half a minute; let nothing else run.
+    """
+    import numpy as np
+
+    from charrnn import kernels
+    from charrnn.parallel import available_cores
+    from charrnn.speed import preset_speed, product_rate
+
+    cores = available_cores()
+    products = {
+        "1024 x 1024 by 1024 x 1024": product_rate(1024, 1024, 1024, cores),
+        "32 x 256 by 256 x 768, a step of small": product_rate(32, 256, 768, cores),
+    }
+    if not as_json:
+        click.echo(f"{cores} cores, NumPy {np.__version__}\n")
+        click.echo("Products, GFLOP/s")
+        for name, rate in products.items():
+            click.echo(f"  {name:<42}{rate:>7,.0f}")
+        click.echo("\nTraining, characters a second")
+        click.echo(f"  {'preset':<20}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores")
+    compiled = kernels.resolve("auto") == "numba"
+    found: dict[str, Any] = {}
+    for name in presets or PRESETS:
+        plain = preset_speed(name, "numpy")
+        fast = preset_speed(name, "numba") if compiled else None
+        found[name] = {"plain": asdict(plain)}
+        if fast:
+            found[name]["compiled"] = asdict(fast)
+        if not as_json:
+            click.echo(_row(name, plain, fast))
+    if as_json:
+        about = {"cores": cores, "numpy": np.__version__, "products": products}
+        click.echo(json.dumps(about | {"presets": found}))
+    elif not compiled:
+        click.echo(
+            f"\nNumba is not installed. {_FAST} compiles what is not a large\n"
+            "product: README.md says what that brought where it was measured; run\n"
+            "this again to see it here."
+        )
+
+
+def _row(name: str, plain: "Speed", fast: "Speed | None") -> str:
+    settings = PRESETS[name].settings
+    shape = f"{settings['cell']} {settings.get('layers', 1)} x {settings['hidden']}"
+    layout = (fast or plain).layout
+    uses = (
+        f"batch over {layout.workers} threads"
+        if layout.workers > 1
+        else f"{layout.blas_threads} in each product"
+    )
+    compiled = f"{fast.characters:>11,.0f}" if fast else f"{'–':>11}"
+    ratio = f"{fast.characters / plain.characters:>7.2f}" if fast else f"{'–':>7}"
+    label = f"{name}, {shape}"
+    return f"  {label:<20}{plain.characters:>10,.0f}{compiled}{ratio}  {uses}"
