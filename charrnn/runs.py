@@ -15,6 +15,7 @@ import numpy as np
 
 from charrnn import kernels
 from charrnn.arrays import Array
+from charrnn.batches import Windows
 from charrnn.checkpoint import Checkpoint, load, save
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, split
@@ -28,6 +29,8 @@ from charrnn.transfer import Growth, grow
 from charrnn.vocab import Vocabulary
 
 CHECKPOINTS = Path("checkpoints")
+# The trained model that comes with the package, known by its name.
+SHIPPED = Path(__file__).with_name("shipped") / "shakespeare.npz"
 BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
 
 
@@ -171,16 +174,16 @@ def resume(
             "another charrnn, or was edited"
         ) from None
     ids = _ids(corpus, checkpoint.vocab, config)
-    run = Run(checkpoint, ids, config, plan, folder)
     if lengthen:
-        plan = plan.lengthen(lengthen, run.trainer.epoch_steps)
+        train, _ = split(ids, config.val_fraction)
+        plan = plan.lengthen(lengthen, len(Windows(train, plan.window, plan.batch)))
         done = checkpoint.snapshot.progress["step"] if checkpoint.snapshot else 0
         if plan.steps <= done:
             raise ConfigError(
                 f"{folder} is at step {done:,} already; expected more than the "
                 f"{plan.steps:,} steps asked for"
             )
-        run = Run(checkpoint, ids, config, plan, folder)
+    run = Run(checkpoint, ids, config, plan, folder)
     assert checkpoint.snapshot  # load_last sees to it
     run.trainer.restore(checkpoint.snapshot)
     if (folder / BEST).exists():
@@ -269,22 +272,32 @@ def make_folder(folder: Path, *, force: bool = False) -> None:
         ) from error
 
 
+def _newest(root: Path) -> Path | None:
+    files = [file for name in (BEST, LAST) for file in root.glob(f"*/{name}")]
+    return (
+        max(files, key=lambda file: file.stat().st_mtime_ns).parent if files else None
+    )
+
+
 def newest_run(root: Path = CHECKPOINTS) -> Path:
     """Return the folder of the run that saved last. Raises CheckpointError for none."""
-    files = [file for name in (BEST, LAST) for file in root.glob(f"*/{name}")]
-    if not files:
+    folder = _newest(root)
+    if folder is None:
         raise CheckpointError(
             f"no run in {root}/; train one with `charrnn train`, or name a checkpoint"
         )
-    return max(files, key=lambda file: file.stat().st_mtime_ns).parent
+    return folder
 
 
 def find_checkpoint(path: str | Path | None = None) -> Path:
     """Return the checkpoint file that a path means: itself, or a folder's best.
 
-    Without a path it is the newest run's.
+    Without a path it is the newest run's, and without a run the shipped model, which
+    also goes by its name where nothing else does.
     """
-    path = Path(path) if path else newest_run()
+    path = Path(path) if path else _newest(CHECKPOINTS) or SHIPPED
+    if path == Path(SHIPPED.stem) and not path.exists():
+        return SHIPPED
     if not path.is_dir():
         return path
     for name in (BEST, LAST):

@@ -1,0 +1,60 @@
+"""Turn a run on tiny Shakespeare into the model that comes with the package.
+
+    python scripts/pack.py checkpoints/shipped [--force]
+
+Weights take two bytes each if that changes the validation loss by less than 0.001. The
+file that is there gives way only to one of a lower loss, or to --force.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from charrnn.checkpoint import load, save
+from charrnn.corpus import read_corpus, split
+from charrnn.evaluate import evaluate
+from charrnn.runs import SHIPPED, find_checkpoint
+
+LIMIT = 4_000_000  # bytes
+TOLERANCE = 0.001  # nats per character
+
+
+def validation_loss(path: Path, text: Path) -> float:
+    checkpoint = load(path)
+    ids = checkpoint.vocab.encode(read_corpus([text]).text)
+    _, val = split(ids, checkpoint.split["val_fraction"])
+    return evaluate(checkpoint.model, val, streams=1).nats
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--force", action="store_true")
+    args = parser.parse_args()
+    best = find_checkpoint(args.run)
+    checkpoint = load(best)
+    text = Path(checkpoint.corpus["files"][0])
+    if read_corpus([text]).sha256 != checkpoint.corpus["sha256"]:
+        sys.exit(f"{text} is not the text that {args.run} was trained on")
+    # Where `charrnn download` puts it, seen from where its user stands.
+    checkpoint.corpus["files"] = ["data/tinyshakespeare.txt"]
+    checkpoint.corpus["name"] = "tinyshakespeare"
+    packed = SHIPPED.with_suffix(".new.npz")
+    packed.parent.mkdir(exist_ok=True)
+    save(checkpoint, packed, half=True)
+    whole, half = validation_loss(best, text), validation_loss(packed, text)
+    size = packed.stat().st_size
+    print(f"{whole:.4f} nats a character, {half:.4f} packed, {size:,} bytes")
+    there = validation_loss(SHIPPED, text) if SHIPPED.exists() else float("inf")
+    if abs(half - whole) >= TOLERANCE or size > LIMIT:
+        packed.unlink()
+        sys.exit(f"expected less than {TOLERANCE} between them and {LIMIT:,} bytes")
+    if half > there and not args.force:
+        packed.unlink()
+        sys.exit(f"{SHIPPED} stays: its loss is {there:.4f}")
+    packed.replace(SHIPPED)
+    print(SHIPPED)
+
+
+if __name__ == "__main__":
+    main()
