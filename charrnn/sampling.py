@@ -22,14 +22,16 @@ from charrnn.parallel import available_cores, blas_threads, in_threads
 __all__ = ["distribution", "draw", "read_prime", "sample", "uniforms"]
 
 _PRIME_WINDOW = 64
-_BLOCK = 128  # characters of each text that are written at once
+# Characters of each text that are written at once: few at first, so that they come at
+# once, and more and more, because every block has its price.
+_FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
 _TEXTS_A_THREAD = 16  # at least
 # From this many characters on, loading the compiled kernels costs less than they save.
 _MANY = 50_000
 
 
 def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
-    """Yield blocks of numbers in [0, 1), one for each text (_BLOCK, n), without end.
+    """Yield ever larger blocks of numbers in [0, 1), (B, n) for n texts, without end.
 
     texts are the texts' numbers; equal ones get equal numbers.
     """
@@ -37,8 +39,10 @@ def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         for i in texts
     ]
+    B = _FIRST_BLOCK
     while True:
-        yield np.stack([rng.random(_BLOCK) for rng in rngs], axis=1)
+        yield np.stack([rng.random(B) for rng in rngs], axis=1)
+        B = min(2 * B, _LARGEST_BLOCK)
 
 
 def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
@@ -123,8 +127,12 @@ def sample(
         left -= len(u)
         # Products this small are slower on several threads, which spin besides. The
         # limit must not be felt by whoever has the ids, so each block sets its own.
-        with blas_threads(1), ThreadPoolExecutor(threads) as pool:
-            ids = np.concatenate(in_threads(write, threads, pool), axis=1)
+        with blas_threads(1):
+            if threads == 1:
+                ids = write(0)
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    ids = np.concatenate(in_threads(write, threads, pool), axis=1)
         yield from ids
 
 

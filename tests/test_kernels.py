@@ -42,7 +42,7 @@ def test_compiled_steps_agree_to_rounding(kind):
     np.testing.assert_allclose(compiled[2], plain[2], atol=5e-6 * max(largest, 1))
     for mine, theirs in zip(compiled[3], plain[3], strict=True):
         for a, b in zip(mine, theirs, strict=True):
-            np.testing.assert_allclose(a, b, atol=2e-6)
+            np.testing.assert_allclose(a, b, atol=5e-6)
             assert a.dtype == np.float32
 
 

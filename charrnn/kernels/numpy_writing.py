@@ -4,7 +4,8 @@
 characters in the block, V vocabulary, L layers, H hidden, G gates, S parts of a state.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,47 +96,79 @@ def write(
     """
     L, H = len(state), state.shape[-1]
     rows, Wx, b, Wh, c, W, output_b = weights
+    draw_next = _drawing(logits, temperature, top_k, top_p)
+    if len(logits) == 1:
+        # A text alone is vectors: NumPy is twice as fast with them as with matrices of
+        # one row.
+        state, logits = state[:, :, 0], logits[0]
+    above, gates = np.empty((2, *logits.shape[:-1], rows.shape[1]), rows.dtype)
+    advance = _ADVANCE[rows.shape[1] // H]
+    layers = [(i, Wh[i], c[i], state[i]) for i in range(L)]
+    with np.errstate(over="ignore"):  # minus infinity, for the smallest temperatures
+        for u_t, ids_t in zip(u, ids, strict=True):
+            ids_t[:] = drawn = draw_next(u_t)
+            a = rows[drawn]
+            for i, Wh_i, c_i, state_i in layers:
+                np.dot(state_i[0], Wh_i, out=gates)
+                if i:
+                    a = np.dot(state[i - 1, 0], Wx[i - 1], out=above)
+                    a += b[i - 1]
+                advance(a, gates, c_i, state_i)
+            np.dot(state_i[0], W, out=logits)
+            logits += output_b
+
+
+def _drawing(
+    logits: Array, temperature: Array, top_k: int, top_p: float
+) -> Callable[[Array], Array]:
+    """Return what draws from the logits (n, V) as they then are, for numbers (n,)."""
     p = np.empty(logits.shape)
-    above, gates = np.empty((2, len(p), rows.shape[1]), rows.dtype)
     greedy = temperature == 0
     divisor = np.where(greedy, 1, temperature)
     filtered = greedy.any() or top_k > 0 or top_p < 1
-    advance = _ADVANCE[rows.shape[1] // H]
-    for u_t, ids_t in zip(u[:, :, None], ids, strict=True):
+
+    def draw_many(u: Array) -> Array:
         _temper(logits, divisor, p)
         if filtered:
             _filter(p, logits, greedy, top_k, top_p)
-        ids_t[:] = drawn = draw(p, u_t)
-        for i in range(L):
-            np.matmul(state[i, 0], Wh[i], out=gates)
-            if i == 0:
-                a = rows[drawn]
-            else:
-                a = np.matmul(state[i - 1, 0], Wx[i - 1], out=above)
-                a += b[i - 1]
-            advance(a, gates, c[i], state[i])
-        np.matmul(state[-1, 0], W, out=logits)
-        logits += output_b
+        return draw(p, u[:, None])
+
+    z, p_z, cumulated = logits[0], p[0], np.empty(logits.shape[1])
+    τ, last = divisor.flat[0], len(z) - 1
+
+    def draw_one(u: Array) -> Any:
+        # As for many, number for number, in calls that take a vector.
+        np.copyto(p_z, z)
+        np.subtract(p_z, p_z[p_z.argmax()], out=p_z)
+        np.divide(p_z, τ, out=p_z)
+        np.exp(p_z, out=p_z)
+        if filtered:
+            _filter(p, logits, greedy, top_k, top_p)
+        np.add.accumulate(p_z, out=cumulated)
+        goal = u[0] * cumulated[last]
+        return min(int(cumulated.searchsorted(goal, "right")), last)
+
+    return draw_one if len(logits) == 1 else draw_many
 
 
 def _rnn(a: Array, u: Array, c: Array, state: Array) -> None:
-    u += a
+    np.add(u, a, out=u)
     np.tanh(u, out=state[0])
 
 
 def _gru(a: Array, u: Array, c: Array, state: Array) -> None:
     (h,), H = state, len(c)
-    r_z, n = u[:, : 2 * H], u[:, 2 * H :]
-    r_z += a[:, : 2 * H]
+    r_z, n = u[..., : 2 * H], u[..., 2 * H :]
+    r_z += a[..., : 2 * H]
     np.tanh(r_z, out=r_z)
     r_z *= 0.5
     r_z += 0.5
     n += c
-    n *= r_z[:, :H]
-    n += a[:, 2 * H :]
+    n *= r_z[..., :H]
+    n += a[..., 2 * H :]
     np.tanh(n, out=n)
     h -= n
-    h *= r_z[:, H:]
+    h *= r_z[..., H:]
     h += n
 
 
@@ -143,10 +176,10 @@ def _lstm(a: Array, u: Array, c: Array, state: Array) -> None:
     (h, cell), H = state, len(c)
     u += a
     np.tanh(u, out=u)
-    sigmoids = u[:, : 3 * H]
+    sigmoids = u[..., : 3 * H]
     sigmoids *= 0.5
     sigmoids += 0.5
-    i, f, o, g = (u[:, k * H : (k + 1) * H] for k in range(4))
+    i, f, o, g = (u[..., k * H : (k + 1) * H] for k in range(4))
     cell *= f
     i *= g
     cell += i
@@ -154,6 +187,6 @@ def _lstm(a: Array, u: Array, c: Array, state: Array) -> None:
     np.multiply(o, g, out=h)
 
 
-# One step of each cell, by its number of gates: a (n, G·H) is what comes from below and
-# u what comes from h; the state (S, n, H) moves on.
+# One step of each cell, by its number of gates: a (…, G·H) is what comes from below and
+# u what comes from h; the state (S, …, H) moves on.
 _ADVANCE = {1: _rnn, 3: _gru, 4: _lstm}
