@@ -19,8 +19,11 @@ from charrnn.model import Model
 from charrnn.optimizers import make_optimizer
 from charrnn.parallel import Layout, blas_threads, candidate_layouts, measure_layouts
 
-# Validations in a run where nothing else is asked.
-_VALIDATIONS = 25
+# Validations in a run where nothing else is asked: as many as take this share of the
+# time, within limits. A validated character costs a third of a trained one, and more
+# around it. No clock is asked, so that a seed finds the same best weights on a slower
+# machine.
+_FEWEST, _MOST, _SHARE, _COST = 2, 25, 0.03, 0.5
 
 
 @dataclass(frozen=True)
@@ -74,31 +77,49 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
     else:
         layout, step_seconds = layouts[0], 0.0
     if config.minutes:
-        steps = _affordable_steps(model, val, config, layout, step_seconds)
+        step_seconds += update_seconds(model, config)
+        val_seconds = _validation_seconds(model, val, layout)
+        steps = _affordable_steps(config, T * N, len(val), step_seconds, val_seconds)
     else:
         steps = _asked_steps(config, len(Windows(train, T, N)))
     return Plan(
         steps=max(1, steps),
         window=T,
         batch=N,
-        eval_every=config.eval_every or max(1, -(-steps // _VALIDATIONS)),
+        eval_every=config.eval_every
+        or max(1, -(-steps // _validations(steps * T * N, len(val)))),
         layout=layout,
         kernels=kernels.resolve(config.kernels),
     )
 
 
+def _validations(trained: float, validated: int) -> int:
+    """Return how many validations a run affords, both lengths in characters."""
+    affordable = _SHARE * trained / (_COST * validated)
+    return round(min(max(affordable, _FEWEST), _MOST))
+
+
 def _affordable_steps(
-    model: Model, val: Array, config: TrainConfig, layout: Layout, step_seconds: float
+    config: TrainConfig,
+    step_characters: int,
+    val_characters: int,
+    step_seconds: float,
+    val_seconds: float,
 ) -> int:
-    with blas_threads(layout.blas_threads):
-        start = perf_counter()
-        evaluate(model, val, threads=layout.workers)
-        val_seconds = perf_counter() - start
-    step_seconds += update_seconds(model, config)
     budget = config.minutes * 60
     if config.eval_every:
         return int(budget / (step_seconds + val_seconds / config.eval_every))
-    return int((budget - _VALIDATIONS * val_seconds) / step_seconds)
+    trained = budget / step_seconds * step_characters
+    return int(
+        (budget - _validations(trained, val_characters) * val_seconds) / step_seconds
+    )
+
+
+def _validation_seconds(model: Model, val: Array, layout: Layout) -> float:
+    with blas_threads(layout.blas_threads):
+        start = perf_counter()
+        evaluate(model, val, threads=layout.workers)
+        return perf_counter() - start
 
 
 def update_seconds(model: Model, config: TrainConfig) -> float:

@@ -86,6 +86,7 @@ class Run:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = Model(self.checkpoint.model.config)
         model.params.flat[:] = self.trainer.best_params
+        model.steps = self.checkpoint.model.steps
         return self._checkpoint(model)
 
     def _last(self) -> Checkpoint:

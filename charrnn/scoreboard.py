@@ -6,6 +6,7 @@ from charrnn.arrays import Array
 from charrnn.evaluate import Score, evaluate
 from charrnn.model import Model
 from charrnn.ngram import WittenBell
+from charrnn.parallel import available_cores, blas_threads
 
 _ORDER = 6  # characters of the longest n-gram
 
@@ -28,9 +29,11 @@ def score(model: Model, train: Array, val: Array) -> Scoreboard:
     """
     by_order = WittenBell.fit(train, model.config.vocab, order=_ORDER).mean_losses(val)
     best = int(by_order.argmin())
-    return Scoreboard(
-        train=evaluate(model, train[-max(2, len(val)) :]),
-        val=evaluate(model, val),
-        ngram=Score(float(by_order[best]), len(val) - 1),
-        ngram_order=best + 1,
-    )
+    cores = available_cores()
+    with blas_threads(1):  # the streams are split over the cores instead
+        return Scoreboard(
+            train=evaluate(model, train[-max(2, len(val)) :], threads=cores),
+            val=evaluate(model, val, threads=cores),
+            ngram=Score(float(by_order[best]), len(val) - 1),
+            ngram_order=best + 1,
+        )

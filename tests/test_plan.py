@@ -53,7 +53,17 @@ def test_epochs_are_passes_over_the_training_text(model, ids, epochs):
 def test_a_run_validates_25_times_where_nothing_is_asked(model, ids):
     assert planned(model, ids, steps=1000).eval_every == 40
     assert planned(model, ids, steps=1001).eval_every == 41
-    assert planned(model, ids, steps=3).eval_every == 1
+
+
+@pytest.mark.parametrize("steps", [100, 1000, 10_000])
+def test_validations_are_few_where_they_would_take_long(model, ids, steps):
+    val = np.tile(ids, 20)
+    plan = make_plan(model, ids, val, TrainConfig(steps=steps, threads=1))
+    times = -(-steps // plan.eval_every)
+    trained = steps * plan.batch * plan.window
+    # A pass forward is a third of the work of a step on as many characters.
+    assert times == 2 or times * len(val) / 3 < 0.03 * trained
+    assert times > 2 or trained < 40 * len(val)
 
 
 def test_minutes_become_steps_and_the_model_stays_as_it_is(model, ids):
