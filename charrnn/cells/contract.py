@@ -66,7 +66,10 @@ class Cell(Protocol):
         workspace: Any,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        """Go back over the window that forward ran last.
+        """Go back over the window that forward ran last, once.
+
+        What forward left gives way to gradients, step by step, so that the largest
+        arrays are there once and not twice: a second call raises ShapeError.
 
         dh (T, N, H) is the gradient of the loss in the outputs. The gradients of the
         parameters overwrite `grads`. Returns the gradient in the inputs (None where

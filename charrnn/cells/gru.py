@@ -44,13 +44,10 @@ class Workspace:
     ) -> None:
         self.steps = steps
         self.input = Projection(T, N, D, dtype, steps)
-        self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
-        self.m = np.empty((T, N, H), dtype)
-        self.a = np.empty((T, N, 3 * H), dtype)  # what x adds, and then the gates
-        self.da = np.empty((T, N, 3 * H), dtype)
-        self.du = np.empty((T, N, 3 * H), dtype)
-        self.u = np.empty((N, 3 * H), dtype)  # what h[t-1] adds
+        self.m = np.empty((T, N, H), dtype)  # and then du_n
+        self.a = np.empty((T, N, 3 * H), dtype)  # what x adds, then the gates, then da
+        self.u = np.empty((N, 3 * H), dtype)  # what h[t-1] adds, and du[t]
         self.kept = np.empty((N, H), dtype)  # what z hands straight back
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.Wh = steps.packed(H, 3 * H, dtype, 3)
@@ -95,7 +92,6 @@ class GRU:
     ) -> tuple[Array, State]:
         steps, T = workspace.steps, len(inputs)
         h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
-        workspace.T = T
         (h[0],) = state
         workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
         Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
@@ -109,13 +105,14 @@ class GRU:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
-        h, m, gates = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
-        da, du = workspace.da[:T], workspace.du[:T]
-        dh_next = workspace.dh
+        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
+        h, da, du_n = workspace.h[: T + 1], workspace.a[:T], workspace.m[:T]
+        dh_next, kept = workspace.dh, workspace.kept
         WhT = steps.pack(params["Wh"].T, workspace.WhT)
-        steps.gru_backward(WhT, dh, gates, m, h, da, du, dh_next, workspace.kept)
-        rows = du.reshape(-1, 3 * H)
-        np.matmul(h[:-1].reshape(-1, H).T, rows, out=grads["Wh"])
-        rows[:, 2 * H :].sum(axis=0, out=grads["c"])
+        steps.gru_backward(WhT, dh, da, du_n, h, dh_next, kept, workspace.u)
+        hT, dWh = h[:-1].reshape(-1, H).T, grads["Wh"]
+        rows, rows_n = da.reshape(-1, 3 * H), du_n.reshape(-1, H)
+        np.matmul(hT, rows[:, : 2 * H], out=dWh[:, : 2 * H])
+        np.matmul(hT, rows_n, out=dWh[:, 2 * H :])
+        rows_n.sum(axis=0, out=grads["c"])
         return workspace.input.backward(params, da, grads), (dh_next.copy(),)

@@ -45,12 +45,10 @@ class Workspace:
     ) -> None:
         self.steps = steps
         self.input = Projection(T, N, D, dtype, steps)
-        self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
         self.tanh_c = np.empty((T, N, H), dtype)
-        self.a = np.empty((T, N, 4 * H), dtype)  # what x adds, and then the gates
-        self.da = np.empty((T, N, 4 * H), dtype)
+        self.a = np.empty((T, N, 4 * H), dtype)  # what x adds, then the gates, then da
         self.u = np.empty((N, 4 * H), dtype)  # what h[t-1] adds
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.dc = np.empty((N, H), dtype)
@@ -99,7 +97,6 @@ class LSTM:
         steps, T = workspace.steps, len(inputs)
         h, c = workspace.h[: T + 1], workspace.c[: T + 1]
         a, tanh_c = workspace.a[:T], workspace.tanh_c[:T]
-        workspace.T = T
         h[0], c[0] = state
         workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
         Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
@@ -113,12 +110,11 @@ class LSTM:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
+        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
         h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        gates, da = workspace.a[:T], workspace.da[:T]
-        dh_next, dc = workspace.dh, workspace.dc
+        da, dh_next, dc = workspace.a[:T], workspace.dh, workspace.dc
         WhT = steps.pack(params["Wh"].T, workspace.WhT)
-        steps.lstm_backward(WhT, dh, gates, c, tanh_c, da, dh_next, dc)
+        steps.lstm_backward(WhT, dh, da, c, tanh_c, dh_next, dc)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
         dstate = dh_next.copy(), dc.copy()
         return workspace.input.backward(params, da, grads), dstate

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.arrays import Array
+from charrnn.errors import ShapeError
 from charrnn.kernels import Steps
 
 
@@ -21,6 +22,7 @@ class Projection:
     ) -> None:
         self.steps = steps
         self.inputs: Array
+        self.T = 0  # steps that forward left and backward has not used up
         self._dinputs = np.empty((T, N, D), dtype)
         self._T, self._N, self._D = T, N, D
 
@@ -32,7 +34,7 @@ class Projection:
         scale: Array | None = None,
     ) -> None:
         """Write `x Wx + b` into out (T, N, G·H), its columns times `scale` (G·H)."""
-        self.inputs = inputs
+        self.inputs, self.T = inputs, len(inputs)
         Wx, b = params["Wx"], params["b"]
         if scale is not None:
             Wx, b = Wx * scale, b * scale
@@ -43,6 +45,19 @@ class Projection:
             rows = out.reshape(-1, len(b))
             np.matmul(inputs.reshape(len(rows), -1), Wx, out=rows)
             rows += b
+
+    def claim(self, dh: Array) -> int:
+        """Return the steps of the window that forward left for backward, once.
+
+        Raises ShapeError where dh (T, N, H) has another number of them.
+        """
+        T, self.T = self.T, 0
+        if len(dh) != T:
+            raise ShapeError(
+                f"dh has {len(dh)} steps and forward left {T}; expected as many, and a "
+                "forward pass before each backward pass"
+            )
+        return T
 
     def backward(
         self, params: Mapping[str, Array], da: Array, grads: Mapping[str, Array]

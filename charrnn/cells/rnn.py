@@ -40,11 +40,9 @@ class Workspace:
     ) -> None:
         self.steps = steps
         self.input = Projection(T, N, D, dtype, steps)
-        self.T = 0  # of the window that forward ran last
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
-        self.a = np.empty((T, N, H), dtype)
+        self.a = np.empty((T, N, H), dtype)  # what x adds, and in the end da
         self.u = np.empty((N, H), dtype)  # what h[t-1] adds
-        self.da = np.empty((T, N, H), dtype)
         self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
         self.Wh = steps.packed(H, H, dtype)
         self.WhT = steps.packed(H, H, dtype)
@@ -77,7 +75,6 @@ class RNN:
     ) -> tuple[Array, State]:
         steps, T = workspace.steps, len(inputs)
         h, a = workspace.h[: T + 1], workspace.a[:T]
-        workspace.T = T
         (h[0],) = state
         workspace.input.forward(inputs, params, out=a)
         Wh = steps.pack(params["Wh"], workspace.Wh)
@@ -91,8 +88,8 @@ class RNN:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.T, dh.shape[-1]
-        h, da, dh_next = workspace.h[: T + 1], workspace.da[:T], workspace.dh
+        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
+        h, da, dh_next = workspace.h[: T + 1], workspace.a[:T], workspace.dh
         WhT = steps.pack(params["Wh"].T, workspace.WhT)
         steps.rnn_backward(WhT, dh, h, da, dh_next)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])

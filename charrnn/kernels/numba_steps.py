@@ -81,7 +81,6 @@ def lstm_backward(
     gates: Array,
     c: Array,
     tanh_c: Array,
-    da: Array,
     dh_next: Array,
     dc: Array,
 ) -> None:
@@ -90,22 +89,23 @@ def lstm_backward(
     dc[:] = 0
     for t in range(T - 1, -1, -1):
         for k in range(N):
-            s, d = gates[t, k], da[t, k]
+            s = gates[t, k]  # each gate gives way to its derivative
             i, f, o, g = s[:H], s[H : 2 * H], s[2 * H : 3 * H], s[3 * H :]
-            da_i, da_f, da_o, da_g = d[:H], d[H : 2 * H], d[2 * H : 3 * H], d[3 * H :]
             above, after, dc_t = dh[t, k], dh_next[k], dc[k]
             c_last, tanh_c_t = c[t, k], tanh_c[t, k]
             for j in range(H):
                 dh_j = above[j] + after[j]
                 dc_t[j] += dh_j * o[j] * (ONE - tanh_c_t[j] * tanh_c_t[j])
-                da_o[j] = dh_j * tanh_c_t[j] * o[j] * (ONE - o[j])
+                o[j] = dh_j * tanh_c_t[j] * o[j] * (ONE - o[j])
             for j in range(H):
-                da_i[j] = dc_t[j] * g[j] * i[j] * (ONE - i[j])
-                da_g[j] = dc_t[j] * i[j] * (ONE - g[j] * g[j])
+                i_j, g_j = i[j], g[j]
+                i[j] = dc_t[j] * g_j * i_j * (ONE - i_j)
+                g[j] = dc_t[j] * i_j * (ONE - g_j * g_j)
             for j in range(H):
-                da_f[j] = dc_t[j] * c_last[j] * f[j] * (ONE - f[j])
-                dc_t[j] *= f[j]
-        product(da[t], WhT, dh_next)
+                f_j = f[j]
+                f[j] = dc_t[j] * c_last[j] * f_j * (ONE - f_j)
+                dc_t[j] *= f_j
+        product(gates[t], WhT, dh_next)
 
 
 @compiled
@@ -133,33 +133,34 @@ def gru_backward(
     gates: Array,
     m: Array,
     h: Array,
-    da: Array,
-    du: Array,
     dh_next: Array,
     kept: Array,
+    u: Array,
 ) -> None:
     T, N, H = dh.shape
     dh_next[:] = 0
     kept[:] = 0
     for t in range(T - 1, -1, -1):
         for k in range(N):
-            s, da_t, du_t = gates[t, k], da[t, k], du[t, k]
+            s, u_k = gates[t, k], u[k]  # each gate gives way to its derivative
             r, z, n = s[:H], s[H : 2 * H], s[2 * H :]
-            da_r, da_z, da_n = da_t[:H], da_t[H : 2 * H], da_t[2 * H :]
-            du_n, above, after, kept_k = du_t[2 * H :], dh[t, k], dh_next[k], kept[k]
-            m_t, h_last = m[t, k], h[t, k]
+            above, after, kept_k = dh[t, k], dh_next[k], kept[k]
+            m_t, h_last, du_n = m[t, k], h[t, k], u_k[2 * H :]
             for j in range(H):
                 after[j] += above[j] + kept_k[j]
                 kept_k[j] = after[j] * z[j]
             for j in range(H):
-                da_n[j] = (after[j] - kept_k[j]) * (ONE - n[j] * n[j])
-                da_z[j] = (h_last[j] - n[j]) * kept_k[j] * (ONE - z[j])
+                n_j = n[j]
+                n[j] = (after[j] - kept_k[j]) * (ONE - n_j * n_j)
+                z[j] = (h_last[j] - n_j) * kept_k[j] * (ONE - z[j])
             for j in range(H):
-                du_n[j] = da_n[j] * r[j]
-                da_r[j] = du_n[j] * m_t[j] * (ONE - r[j])
+                r_j = r[j]
+                du_n[j] = n[j] * r_j
+                r[j] = du_n[j] * m_t[j] * (ONE - r_j)
+                m_t[j] = du_n[j]
             for j in range(2 * H):
-                du_t[j] = da_t[j]
-        product(du[t], WhT, dh_next)
+                u_k[j] = s[j]
+        product(u, WhT, dh_next)
     dh_next += kept
 
 

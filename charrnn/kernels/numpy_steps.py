@@ -122,11 +122,10 @@ def lstm_backward(
     gates: Array,
     c: Array,
     tanh_c: Array,
-    da: Array,
     dh_next: Array,
     dc: Array,
 ) -> None:
-    """Write da (T, N, 4H), the last step first.
+    """Turn the gates (T, N, 4H) into da, the last step first.
 
     dh (T, N, H), gates, c and tanh_c as forward left them; dh_next and dc (N, H) end as
     the gradients in h[0] and c[0].
@@ -151,9 +150,11 @@ def lstm_backward(
         slope[:3] *= s[:3]  # of the three sigmoids s (1 - s), of the tanh 1 - g²
         np.multiply(g, g, out=slope[3])
         np.subtract(1, slope[3], out=slope[3])
-        np.multiply(d, slope, out=_by_gate(da[t], 4))
         dc *= f
-        np.matmul(da[t], WhT, out=dh_next)
+        np.multiply(d, slope, out=d)
+        da_t = gates[t]
+        _by_gate(da_t, 4)[:] = d
+        np.matmul(da_t, WhT, out=dh_next)
 
 
 def gru_forward(Wh: Array, c: Array, a: Array, h: Array, m: Array, u: Array) -> None:
@@ -186,15 +187,15 @@ def gru_backward(
     gates: Array,
     m: Array,
     h: Array,
-    da: Array,
-    du: Array,
     dh_next: Array,
     kept: Array,
+    u: Array,
 ) -> None:
-    """Write da and du (T, N, 3H), the last step first.
+    """Turn gates (T, N, 3H) into da and m (T, N, H) into du_n, the last step first.
 
-    dh (T, N, H), gates, m and h as forward left them; kept (N, H), what z hands
-    straight back, is scratch; dh_next (N, H) ends as the gradient in h[0].
+    dh (T, N, H), gates, m and h as forward left them; dh_next (N, H) ends as the
+    gradient in h[0]; kept (N, H), what z hands straight back, and u (N, 3H) are
+    scratch.
     """
     T, N, H = dh.shape
     dh_next.fill(0)
@@ -213,10 +214,12 @@ def gru_backward(
         np.subtract(1, s[:2], out=slope)
         slope *= s[:2]
         d[:2] *= slope  # both sigmoids at once: s (1 - s)
-        _by_gate(da[t], 3)[:] = d
-        d[2] *= r
-        _by_gate(du[t], 3)[:] = d
-        np.matmul(du[t], WhT, out=dh_next)
+        np.multiply(d[2], r, out=m[t])
+        da_t = gates[t]
+        _by_gate(da_t, 3)[:] = d
+        u[:, : 2 * H] = da_t[:, : 2 * H]
+        u[:, 2 * H :] = m[t]
+        np.matmul(u, WhT, out=dh_next)
         dh_next += kept
 
 
