@@ -124,7 +124,7 @@ def for_text(
         why = "is short, and a large network would learn it by heart"
     elif characters > _LONG:
         fitted = {"dropout": 0.0, "recurrent_dropout": 0.0}
-        why = "is too long to be learned by heart, and a longer preset learns more of it"
+        why = "is long: nothing of it is learned by heart, a longer preset learns more"
     else:
         return settings, ""
     fitted = {k: v for k, v in fitted.items() if k not in chosen and v != settings[k]}
