@@ -153,6 +153,7 @@ def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | 
     """Return the text that a model was trained on, or say why it is not to be had."""
     from charrnn.corpus import STDIN, read_corpus
     from charrnn.errors import TextError
+    from charrnn.runs import SHIPPED
 
     known = model.checkpoint.corpus
     files = [text] if text else known.get("files", [])
@@ -162,7 +163,8 @@ def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | 
     try:
         corpus = read_corpus(list(files), encoding=known.get("encoding", "utf-8"))
     except TextError as error:
-        note(f"The text that this model was trained on is missing: {error}")
+        fetch = " (`charrnn download` fetches it)" if model.path == SHIPPED else ""
+        note(f"The text that this model was trained on is missing{fetch}: {error}")
         return None
     if corpus.sha256 != known.get("sha256"):
         note(
