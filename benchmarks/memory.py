@@ -72,7 +72,7 @@ def main() -> None:
     args = parser.parse_args()
     names = [n for n in CONTENDERS if n not in NEEDS or find_spec(NEEDS[n])]
     print(f"{machine()}; peak resident memory, MB\n")
-    print("| cell | hidden | batch | " + " | ".join(names) + " |")
+    print("| cell | layers x units | batch | " + " | ".join(names) + " |")
     print("|---" * (3 + len(names)) + "|")
     for cell in args.cell or CELLS:
         found = [peak(n, cell, args.hidden, args.layers, args.batch) for n in names]

@@ -327,7 +327,7 @@ def main() -> None:
         f"{args.rounds} rounds of {args.seconds:g} s each, medians; "
         "characters a second (and workers x BLAS threads).",
         "",
-        "| cell | hidden | batch | PyTorch | JAX | products "
+        "| cell | layers x units | batch | PyTorch | JAX | products "
         "| plain | / PyTorch | / JAX | / products "
         "| kernels | / PyTorch | / JAX | / products |",
         "|---" * 14 + "|",
