@@ -1,0 +1,108 @@
+"""Where a training step's time goes, in one layer: products, elementwise work, calls.
+
+    python benchmarks/where.py --rows 32 --hidden 256
+
+One worker's share of the batch, on one thread: `cell.forward` and `cell.backward` over
+a window of 64 characters. "loops" are the products that happen one time step after
+another, "sums" the one over all steps (dWh), both measured alone in the same shapes.
+"calls" is what the same passes take with one row and one unit, where nothing but calls
+is left; "elementwise, copies" is all the rest.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+from machine import machine
+
+from charrnn import kernels
+from charrnn.arrays import Parameters
+from charrnn.cells import CELLS
+from charrnn.parallel import blas_threads
+
+T, V = 64, 65
+
+
+def milliseconds(work: Callable[[], object], seconds: float) -> float:
+    work()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return 1000 * best
+
+
+def passes(kind: str, name: str, N: int, H: int) -> Callable[[], object]:
+    """Return a forward and a backward pass of a cell over a window."""
+    cell, rng = CELLS[kind], np.random.default_rng(0)
+    params = Parameters(cell.shapes(V, H), np.dtype(np.float32))
+    cell.init(params, rng=rng)
+    workspace = cell.workspace(T, N, V, H, np.float32, kernels.steps(name))
+    ids = rng.integers(0, V, (T, N)).astype(np.uint8)
+    dh = rng.standard_normal((T, N, H), dtype=np.float32)
+    state, grads = cell.zero_state(N, H, np.float32), params.like()
+
+    def work() -> None:
+        cell.forward(params, ids, state, workspace)
+        cell.backward(params, dh, workspace, grads)
+
+    return work
+
+
+def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
+    """Return the products of the two loops over time, and the one over all steps."""
+    steps, rng = kernels.steps(name), np.random.default_rng(0)
+    G = len(CELLS[kind].scales)
+    h, a = (rng.standard_normal((N, n), dtype=np.float32) for n in (H, G * H))
+    W = rng.standard_normal((H, G * H), dtype=np.float32)
+    Wh = steps.pack(W, steps.packed(H, G * H, np.float32))
+    WhT = steps.pack(W.T, steps.packed(G * H, H, np.float32))
+    rows_h, rows_a = np.tile(h, (T, 1)), np.tile(a, (T, 1))
+    dWh, h_out, a_out = np.empty_like(W), np.empty_like(h), np.empty_like(a)
+    if name == "numba":
+        from charrnn.kernels.numba_product import product
+    else:
+
+        def product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
+            np.matmul(left, right, out=out)
+
+    def loops() -> None:
+        for _ in range(T):
+            product(h, Wh, a_out)
+            product(a, WhT, h_out)
+
+    return loops, lambda: np.matmul(rows_h.T, rows_a, out=dWh)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=32, help="streams of the worker")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    args = parser.parse_args()
+    N, H = args.rows, args.hidden
+    print(f"{machine()}; {N} rows, {H} units, window {T}; milliseconds\n")
+    print("| cell | steps | in all | loops | sums | calls | elementwise, copies |")
+    print("|---" * 7 + "|")
+    for kind in CELLS:
+        for name in ("numpy", "numba"):
+            if name == "numba" and kernels.resolve("auto") != "numba":
+                continue
+            with blas_threads(1):
+                whole = milliseconds(passes(kind, name, N, H), args.seconds)
+                loops, sums = (
+                    milliseconds(work, args.seconds)
+                    for work in products(kind, name, N, H)
+                )
+                calls = milliseconds(passes(kind, name, 1, 1), args.seconds)
+            parts = [loops, sums, calls, whole - loops - sums - calls]
+            cells = [f"{part:.1f} ({part / whole:.0%})" for part in parts]
+            print(f"| {kind} | {name} | {whole:.1f} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
