@@ -24,7 +24,7 @@ from charrnn.textstats import (
 )
 
 # Logits that the calibrated temperature is found from; of 65 characters each they are
-# those of 23,000 predictions, which tell it to a hundredth.
+# those of 23,000 predictions, which tell it to about a hundredth.
 _CALIBRATION_LOGITS = 1_500_000
 _COLDEST, _HOTTEST = 0.1, 10.0
 
