@@ -1,7 +1,6 @@
 """How well a network predicts a text: nats and bits per character, perplexity."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import exp, log
 
@@ -111,8 +110,7 @@ def losses(
         in_part: Array = np.concatenate(windows)
         return in_part
 
-    with ThreadPoolExecutor(parts) as pool:
-        by_step: Array = np.concatenate(in_threads(work, parts, pool), axis=1)
+    by_step: Array = np.concatenate(in_threads(work, parts), axis=1)
     in_order: Array = by_step.T.reshape(-1)
     return in_order[:n]
 

@@ -10,7 +10,7 @@ machine and the sizes, so it is measured.
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -63,15 +63,24 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int], _T], parts: int, pool: Executor) -> list[_T]:
-    """Return work(0), … work(parts - 1), computed side by side."""
+def in_threads(
+    work: Callable[[int], _T], parts: int, pool: Executor | None = None
+) -> list[_T]:
+    """Return work(0), … work(parts - 1), computed side by side.
+
+    The threads are those of the pool, or made for this call.
+    """
+    if parts == 1:
+        return [work(0)]
     caller = np.geterr()  # a thread starts with the default, not with its caller's
 
     def part(i: int) -> _T:
         with np.errstate(**caller):
             return work(i)
 
-    return list(pool.map(part, range(parts)))
+    with ExitStack() as stack:
+        pool = pool or stack.enter_context(ThreadPoolExecutor(parts))
+        return list(pool.map(part, range(parts)))
 
 
 class Workers:

@@ -6,7 +6,6 @@ and i alone, and texts at different temperatures can share their random numbers.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -128,11 +127,7 @@ def sample(
         # Products this small are slower on several threads, which spin besides. The
         # limit must not be felt by whoever has the ids, so each block sets its own.
         with blas_threads(1):
-            if threads == 1:
-                ids = write(0)
-            else:
-                with ThreadPoolExecutor(threads) as pool:
-                    ids = np.concatenate(in_threads(write, threads, pool), axis=1)
+            ids = np.concatenate(in_threads(write, threads), axis=1)
         yield from ids
 
 

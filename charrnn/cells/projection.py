@@ -24,7 +24,6 @@ class Projection:
         self.inputs: Array
         self.T = 0  # steps that forward left and backward has not used up
         self._dinputs = np.empty((T, N, D), dtype)
-        self._T, self._N, self._D = T, N, D
 
     def forward(
         self,

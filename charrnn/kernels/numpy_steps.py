@@ -151,10 +151,8 @@ def lstm_backward(
         np.multiply(g, g, out=slope[3])
         np.subtract(1, slope[3], out=slope[3])
         dc *= f
-        np.multiply(d, slope, out=d)
-        da_t = gates[t]
-        _by_gate(da_t, 4)[:] = d
-        np.matmul(da_t, WhT, out=dh_next)
+        np.multiply(d, slope, out=_by_gate(gates[t], 4))
+        np.matmul(gates[t], WhT, out=dh_next)
 
 
 def gru_forward(Wh: Array, c: Array, a: Array, h: Array, m: Array, u: Array) -> None:
