@@ -69,10 +69,7 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
     T, N = fit_windows(len(train), config.window, config.batch)
     layouts = candidate_layouts(config.threads, N)
     if config.minutes or len(layouts) > 1:
-        shape = (model.config.layers, T, N, model.config.hidden)
-        dropout = (
-            Dropout(config.dropout, shape, model.dtype) if config.dropout else None
-        )
+        dropout = make_dropout(model, config, T, N)
         layout, step_seconds = measure_layouts(model, T, N, layouts, dropout=dropout)
     else:
         layout, step_seconds = layouts[0], 0.0
@@ -120,6 +117,14 @@ def _validation_seconds(model: Model, val: Array, layout: Layout) -> float:
         start = perf_counter()
         evaluate(model, val, threads=layout.workers)
         return perf_counter() - start
+
+
+def make_dropout(model: Model, config: TrainConfig, T: int, N: int) -> Dropout | None:
+    """Return what draws the masks (L, T, N, H) of a step, or None without dropout."""
+    if not config.dropout:
+        return None
+    shape = (model.config.layers, T, N, model.config.hidden)
+    return Dropout(config.dropout, shape, model.dtype)
 
 
 def update_seconds(model: Model, config: TrainConfig) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 
 from charrnn import kernels
 from charrnn.config import ModelConfig, TrainConfig, known_settings
-from charrnn.dropout import Dropout
 from charrnn.model import Model
 from charrnn.parallel import (
     Layout,
@@ -16,7 +15,7 @@ from charrnn.parallel import (
     candidate_layouts,
     measure_layouts,
 )
-from charrnn.plan import update_seconds
+from charrnn.plan import make_dropout, update_seconds
 from charrnn.recipes import with_preset
 
 # Characters in tiny Shakespeare; other texts differ little in what a step costs.
@@ -54,11 +53,8 @@ def preset_speed(name: str, steps: str, *, seconds: float = 1.0) -> Speed:
     model = Model(ModelConfig(_VOCAB, **known_settings(ModelConfig, settings)))
     model.init(rng=np.random.default_rng(0))
     model.steps = kernels.steps(steps)
-    T, N, shape = config.window, config.batch, model.config
-    dropout = None
-    if config.dropout:
-        masks = (shape.layers, T, N, shape.hidden)
-        dropout = Dropout(config.dropout, masks, model.dtype)
+    T, N = config.window, config.batch
+    dropout = make_dropout(model, config, T, N)
     layouts = candidate_layouts(config.threads, N)
     layout, step = measure_layouts(
         model, T, N, layouts, dropout=dropout, seconds=seconds

@@ -16,13 +16,13 @@ from charrnn.arrays import Array, Parameters
 from charrnn.batches import Windows
 from charrnn.clipping import CLIPPERS
 from charrnn.config import TrainConfig
-from charrnn.dropout import Dropout, WeightDrop
+from charrnn.dropout import WeightDrop
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
 from charrnn.model import Model, ModelState
 from charrnn.optimizers import make_optimizer
 from charrnn.parallel import Workers, blas_threads
-from charrnn.plan import Plan
+from charrnn.plan import Plan, make_dropout
 from charrnn.progress import Progress, Snapshot
 from charrnn.records import Finished, Record, Rollback, Step, Validation
 from charrnn.schedules import learning_rate
@@ -49,8 +49,7 @@ class Trainer:
         self._rng = np.random.default_rng(
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
-        shape = (model.config.layers, plan.window, plan.batch, model.config.hidden)
-        self._dropout = Dropout(config.dropout, shape, model.dtype)
+        self._dropout = make_dropout(model, config, plan.window, plan.batch)
         self._weight_drop = WeightDrop(config.recurrent_dropout, model.params)
         # The weights that validate: a running average, or the model's own.
         self._averaged = self._twin() if config.average else model
@@ -169,7 +168,7 @@ class Trainer:
     ) -> tuple[float, Parameters, ModelState]:
         """Return loss, gradients and the state after a window, with fresh masks."""
         config, rng = self.config, self._rng
-        masks = self._dropout.draw(rng=rng) if config.dropout else None
+        masks = self._dropout.draw(rng=rng) if self._dropout else None
         if not config.recurrent_dropout:
             return workers.loss_and_grads(inputs, targets, self._state, masks)
         with self._weight_drop.applied(rng=rng) as dropped:
