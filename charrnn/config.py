@@ -15,6 +15,7 @@ SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
 KERNELS = ("auto", "numpy", "numba")
 LENGTHS = ("steps", "epochs", "minutes")
+SHAPE = ("cell", "hidden", "layers")  # of a network, whatever its vocabulary
 
 
 def _whole(what: str, value: object, low: int) -> None:

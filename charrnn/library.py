@@ -10,7 +10,7 @@ from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.corpus import read_corpus
 from charrnn.errors import ConfigError
 from charrnn.language_model import LanguageModel
-from charrnn.recipes import for_text, with_preset
+from charrnn.recipes import fitted, with_preset
 from charrnn.records import Record
 
 
@@ -38,11 +38,11 @@ def train(
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
-    fixed = {*settings, *(("hidden", "layers") if init_from else ())}
-    merged, _ = for_text(merged, fixed, len(corpus.text))
+    source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None
+    network = source.model.config if source else None
+    merged, _ = fitted(merged, settings, len(corpus.text), network)
     config = TrainConfig(**known_settings(TrainConfig, merged))
     shape = known_settings(ModelConfig, merged)
-    source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None
     folder = Path(out) if out else None
     if folder:
         runs.check_folder(folder, force=force)

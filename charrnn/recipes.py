@@ -4,11 +4,10 @@ No NumPy here: the command line shows the presets in `--help` and must start fas
 they were found stands in benchmarks/recipes.md.
 """
 
-from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from charrnn.config import LENGTHS, ModelConfig, TrainConfig, one_of
+from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, one_of
 from charrnn.errors import ConfigError
 
 
@@ -105,16 +104,28 @@ def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
 _SHORT, _LONG = 300_000, 8_000_000
 
 
-def for_text(
-    settings: dict[str, Any], chosen: Collection[str], characters: int
+def fitted(
+    settings: dict[str, Any],
+    chosen: dict[str, Any],
+    characters: int,
+    network: ModelConfig | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Return the settings as a text of this length wants them, and why, in a line.
 
-    The settings named in `chosen` stay as they are; the reason is empty where nothing
-    changes.
+    Training that starts from another network's weights keeps its shape. What was chosen
+    stays as it is, too; the reason is empty where nothing changes. Raises ConfigError
+    where the choice contradicts the network.
     """
+    kept = {name: getattr(network, name) for name in SHAPE} if network else {}
+    for name, value in kept.items():
+        if chosen.get(name, value) != value:
+            raise ConfigError(
+                f"{name} {chosen[name]} does not go with the weights to start from, "
+                f"whose network has {value}; leave it out"
+            )
+    settings = settings | kept
     if characters < _SHORT:
-        fitted = {
+        wanted = {
             "hidden": min(settings["hidden"], 128),
             "layers": 1,
             "dropout": max(settings["dropout"], 0.5),
@@ -123,12 +134,13 @@ def for_text(
         }
         why = "is short, and a large network would learn it by heart"
     elif characters > _LONG:
-        fitted = {"dropout": 0.0, "recurrent_dropout": 0.0}
+        wanted = {"dropout": 0.0, "recurrent_dropout": 0.0}
         why = "is long: nothing of it is learned by heart, a longer preset learns more"
     else:
         return settings, ""
-    fitted = {k: v for k, v in fitted.items() if k not in chosen and v != settings[k]}
-    if not fitted:
+    fixed = kept | chosen
+    changes = {k: v for k, v in wanted.items() if k not in fixed and v != settings[k]}
+    if not changes:
         return settings, ""
-    changes = ", ".join(f"{name} {value}" for name, value in fitted.items())
-    return settings | fitted, f"the text {why}: {changes.replace('_', ' ')}"
+    said = ", ".join(f"{name} {value}" for name, value in changes.items())
+    return settings | changes, f"the text {why}: {said.replace('_', ' ')}"

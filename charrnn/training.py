@@ -50,7 +50,11 @@ class Trainer:
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
         self._dropout = make_dropout(model, config, plan.window, plan.batch)
-        self._weight_drop = WeightDrop(config.recurrent_dropout, model.params)
+        self._weight_drop = (
+            WeightDrop(config.recurrent_dropout, model.params)
+            if config.recurrent_dropout
+            else None
+        )
         # The weights that validate: a running average, or the model's own.
         self._averaged = self._twin() if config.average else model
         self._scratch = np.empty_like(model.params.flat)
@@ -167,9 +171,9 @@ class Trainer:
         self, workers: Workers, inputs: Array, targets: Array
     ) -> tuple[float, Parameters, ModelState]:
         """Return loss, gradients and the state after a window, with fresh masks."""
-        config, rng = self.config, self._rng
+        rng = self._rng
         masks = self._dropout.draw(rng=rng) if self._dropout else None
-        if not config.recurrent_dropout:
+        if not self._weight_drop:
             return workers.loss_and_grads(inputs, targets, self._state, masks)
         with self._weight_drop.applied(rng=rng) as dropped:
             found = workers.loss_and_grads(inputs, targets, self._state, masks)

@@ -422,9 +422,10 @@ def test_help_shows_every_option_with_its_default():
 def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
     started("lines.txt", *BRIEF, "--out", "run")
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
-    error = refused(*again, "--hidden", "13", status=2)
-    assert "--hidden 13 does not go with --init-from, whose network has 12" in error
-    assert "--cell gru does not go" in refused(*again, "--cell", "gru", status=2)
+    error = refused(*again, "--hidden", "13")
+    assert "hidden 13 does not go with the weights to start from, whose" in error
+    assert "network has 12; leave it out" in error
+    assert "cell gru does not go" in refused(*again, "--cell", "gru")
     started(*again, "--hidden", "12", "--batch", "4", "--window", "8")
 
 

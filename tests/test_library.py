@@ -95,6 +95,15 @@ def test_training_goes_on_from_other_weights(text):
     assert set(grown.vocab.characters) == {*sentences(), "ä"}
 
 
+def test_weights_to_start_from_keep_their_shape_or_the_setting_is_refused(text):
+    charrnn.train(text, out="first", **BRIEF)
+    shape = charrnn.load("first").model.config
+    brief = {k: v for k, v in BRIEF.items() if k != "hidden"}
+    assert charrnn.train(text, init_from="first", **brief).model.config == shape
+    with pytest.raises(ConfigError, match="hidden 300 does not go with the weights"):
+        charrnn.train(text, init_from="first", **brief, hidden=300)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -6,7 +6,7 @@ import pytest
 
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import ConfigError
-from charrnn.recipes import DEFAULT_PRESET, PRESETS, for_text, with_preset
+from charrnn.recipes import DEFAULT_PRESET, PRESETS, fitted, with_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -71,27 +71,27 @@ def test_unknown_preset_is_refused_by_name():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_text_of_a_usual_length_changes_nothing(name):
     settings = with_preset(name, {})
-    assert for_text(settings, (), 1_000_000) == (settings, "")
+    assert fitted(settings, {}, 1_000_000) == (settings, "")
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_short_text_gets_a_smaller_network_and_more_dropout(name):
     settings = with_preset(name, {})
-    fitted, why = for_text(settings, (), 50_000)
-    assert fitted["hidden"] <= min(settings["hidden"], 128)
-    assert fitted["dropout"] >= max(settings["dropout"], 0.5)
+    found, why = fitted(settings, {}, 50_000)
+    assert found["hidden"] <= min(settings["hidden"], 128)
+    assert found["dropout"] >= max(settings["dropout"], 0.5)
     assert why.startswith("the text is short")
-    changed = {key: value for key, value in fitted.items() if value != settings[key]}
+    changed = {key: value for key, value in found.items() if value != settings[key]}
     for key, value in changed.items():
         assert f"{key.replace('_', ' ')} {value}" in why
-    config = TrainConfig(**known_settings(TrainConfig, fitted))
+    config = TrainConfig(**known_settings(TrainConfig, found))
     assert config.minutes == settings["minutes"]
 
 
 def test_a_long_text_needs_no_dropout():
-    fitted, why = for_text(with_preset("large", {}), (), 50_000_000)
-    assert fitted["dropout"] == fitted["recurrent_dropout"] == 0
-    assert fitted["hidden"] == PRESETS["large"].settings["hidden"]
+    found, why = fitted(with_preset("large", {}), {}, 50_000_000)
+    assert found["dropout"] == found["recurrent_dropout"] == 0
+    assert found["hidden"] == PRESETS["large"].settings["hidden"]
     assert why == (
         "the text is long: nothing of it is learned by heart, a longer preset learns "
         "more: dropout 0.0, recurrent dropout 0.0"
@@ -100,9 +100,9 @@ def test_a_long_text_needs_no_dropout():
 
 def test_what_was_chosen_fits_every_text():
     chosen = {"hidden": 300, "dropout": 0.1, "patience": 3}
-    fitted, why = for_text(with_preset("small", chosen), chosen, 50_000)
-    assert fitted | chosen == fitted
+    found, why = fitted(with_preset("small", chosen), chosen, 50_000)
+    assert found | chosen == found
     assert "hidden" not in why
     chosen = {"dropout": 0.2, "recurrent_dropout": 0.1}
     settings = with_preset("small", chosen)
-    assert for_text(settings, chosen, 50_000_000) == (settings, "")
+    assert fitted(settings, chosen, 50_000_000) == (settings, "")

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.errors import TextError
+from charrnn.recipes import fitted
 
 if TYPE_CHECKING:
     from charrnn.corpus import Corpus
@@ -43,16 +44,20 @@ def started(
     out: str | None,
     force: bool,
     say: Say,
-) -> "Run":
-    """Return a new run in a folder of its own; chosen are the settings asked for."""
+) -> tuple["Run", str]:
+    """Return a new run in a folder of its own, and how its recipe fits the text.
+
+    chosen are the settings asked for.
+    """
     from charrnn import runs
     from charrnn.checkpoint import load
 
+    source = load(runs.find_checkpoint(init_from)) if init_from else None
+    network = source.model.config if source else None
+    settings, fitting = fitted(settings, chosen, len(corpus.text), network)
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = known_settings(ModelConfig, settings)
-    source = load(runs.find_checkpoint(init_from)) if init_from else None
     if source:
-        _keep_shape(source.model.config, chosen)
         say(f"starting from {init_from}; its cell, hidden and layers are kept")
     folder = Path(out) if out else runs.new_folder(corpus.name)
     runs.check_folder(folder, force=force)
@@ -64,17 +69,7 @@ def started(
         )
     # Last, so that a mistake in any option costs no run that --force would replace.
     runs.make_folder(folder, force=force)
-    return run
-
-
-def _keep_shape(config: ModelConfig, chosen: dict[str, Any]) -> None:
-    for name in ("cell", "hidden", "layers"):
-        kept = getattr(config, name)
-        if chosen.get(name, kept) != kept:
-            raise click.UsageError(
-                f"--{name} {chosen[name]} does not go with --init-from, whose network "
-                f"has {kept}; leave it out"
-            )
+    return run, fitting
 
 
 def resumed(

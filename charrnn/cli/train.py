@@ -13,7 +13,7 @@ from charrnn.config import (
     OPTIMIZERS,
     SCHEDULES,
 )
-from charrnn.recipes import DEFAULT_PRESET, PRESETS, for_text, with_preset
+from charrnn.recipes import DEFAULT_PRESET, PRESETS, with_preset
 
 _text = grouped("Text")
 _network = grouped("Network")
@@ -236,8 +236,6 @@ def command(
     else:
         settings = with_preset(preset, chosen)
         corpus = read_text(text, encoding, data_dir, quiet, say)
-        fixed = {*chosen, *(("hidden", "layers") if init_from else ())}
-        settings, fitting = for_text(settings, fixed, len(corpus.text))
-        run = started(corpus, settings, chosen, init_from, out, force, say)
+        run, fitting = started(corpus, settings, chosen, init_from, out, force, say)
     introduce(run, say, fitting)
     raise SystemExit(watch(run, sample_every=sample_every, quiet=quiet))
