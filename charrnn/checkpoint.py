@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from charrnn.vocab import Vocabulary
 FORMAT = "charrnn"
 VERSION = 1
 _HEADER_LIMIT = 64 << 20  # bytes
-_INFO = {"corpus": dict, "split": dict, "train": dict, "history": list}
+INFO = {"corpus": dict, "split": dict, "train": dict, "history": list}
 _DAMAGED = "the file is damaged or was edited; restore it from a backup"
 
 
@@ -136,14 +137,14 @@ class _Reader:
         try:
             vocab = Vocabulary.from_json(header["vocab"])
             config = ModelConfig(**header["model"])
-            info = {key: header[key] for key in _INFO}
+            info = {key: header[key] for key in INFO}
         except KeyError as error:
             raise self._error(f"the header has no {error}; {_DAMAGED}") from None
         except (TypeError, CharRNNError) as error:
             raise self._error(
                 f"the header does not hold: {error}; {_DAMAGED}"
             ) from None
-        for key, kind in _INFO.items():
+        for key, kind in INFO.items():
             if not isinstance(header[key], kind):
                 raise self._error(
                     f"the header's '{key}' is no {kind.__name__}; {_DAMAGED}"
@@ -170,7 +171,8 @@ class _Reader:
         if info.file_size > _HEADER_LIMIT:
             raise self._error(f"the header has {info.file_size:,} bytes; {_DAMAGED}")
         try:
-            header = json.loads(self._read("header").tobytes().decode("utf-8"))
+            text = self._read("header").tobytes().decode("utf-8", "surrogatepass")
+            header = json.loads(text)
         except ValueError:
             raise self._error(f"the header is not JSON; {_DAMAGED}") from None
         if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -252,7 +254,7 @@ class _Reader:
                 version = np.lib.format.read_magic(file)
                 read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
                 found, _, kind = read(file)
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, SyntaxError, TokenError):
                 raise self._error(f"'{name}' is not an array; {_DAMAGED}") from None
         if found != shape or kind.kind != "f":
             raise self._error(
@@ -265,7 +267,7 @@ class _Reader:
         with self._archive.open(self._members[f"{name}.npy"]) as file:
             try:
                 array: Array = np.lib.format.read_array(file, allow_pickle=False)
-            except ValueError as error:
+            except (ValueError, SyntaxError, TokenError) as error:
                 raise self._error(
                     f"'{name}' cannot be read ({error}); {_DAMAGED}"
                 ) from None

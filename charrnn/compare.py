@@ -7,10 +7,9 @@ from math import exp, log
 import numpy as np
 
 from charrnn.arrays import Array
-from charrnn.config import SampleConfig
 from charrnn.corpus import Corpus, split
 from charrnn.errors import ConfigError
-from charrnn.evaluate import predictions
+from charrnn.evaluate import predictions, stream_length
 from charrnn.functional import log_softmax, softmax_losses
 from charrnn.language_model import LanguageModel
 from charrnn.model import Model
@@ -73,8 +72,6 @@ def compare(
         raise ConfigError("no temperatures; expected at least one")
     if length < 1:
         raise ConfigError(f"length is {length}; expected at least 1, to compare texts")
-    for temperature in temperatures:
-        SampleConfig(temperature=temperature)  # refuses what makes no sense
     steps = language_model.stream(
         prime,
         n=len(temperatures),
@@ -138,11 +135,15 @@ def calibrated_temperature(model: Model, ids: Array) -> float | None:
     of the text, or all of it.
     """
     logits, targets, kept = [], [], 0
+    n = len(ids) - 1
+    C = stream_length(n)
     for window in predictions(model, ids):
-        rows = window.logits.reshape(-1, window.logits.shape[-1])
-        logits.append(rows.copy())
-        targets.append(window.targets.reshape(-1).copy())
-        kept += rows.size
+        T, S = window.targets.shape
+        # The last stream goes on beyond the text.
+        real = np.arange(S) * C + window.start + np.arange(T)[:, None] < n
+        logits.append(window.logits[real])
+        targets.append(window.targets[real])
+        kept += logits[-1].size
         if kept > _CALIBRATION_LOGITS:
             break
     z, y = np.concatenate(logits), np.concatenate(targets)

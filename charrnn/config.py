@@ -80,7 +80,7 @@ class TrainConfig:
     eval_every: int = 0  # steps between validations; 0 chooses
     patience: int = 0  # validations without a new best before stopping; 0 never
     val_fraction: float = 0.1  # of the text, its end
-    seed: int = 1  # of initialisation (and whatever else is drawn)
+    seed: int = 1  # of initialisation and dropout
     threads: int = 0  # workers that share the batch; 0 chooses
     kernels: str = "auto"  # one of KERNELS
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from charrnn import safetensors, state_dict
 from charrnn.arrays import Array, Shape
-from charrnn.checkpoint import FORMAT, Checkpoint
+from charrnn.checkpoint import FORMAT, INFO, Checkpoint
 from charrnn.config import ModelConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharRNNError, CheckpointError
@@ -39,7 +39,6 @@ FORMATS = {"safetensors": safetensors, "torch": state_dict}
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
 # Where each of PyTorch's gates stands in charrnn's columns.
 _ORDER = {"rnn": [0], "gru": [0, 1, 2], "lstm": [0, 1, 3, 2]}
-_INFO = {"corpus": dict, "split": dict, "train": dict, "history": list}
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF"  # how torch.save begins
 _AGAIN = "export or fetch it again"
 _PARTS = (
@@ -165,7 +164,7 @@ def _described(checkpoint: Checkpoint) -> dict[str, str]:
     parts = {
         "model": asdict(checkpoint.model.config),
         "vocab": checkpoint.vocab.to_json(),
-    } | {key: getattr(checkpoint, key) for key in _INFO}
+    } | {key: getattr(checkpoint, key) for key in INFO}
     texts = {key: json.dumps(value) for key, value in parts.items()}
     return {"format": FORMAT, "version": VERSION} | texts
 
@@ -227,12 +226,12 @@ def _with_description(model: Model, about: Mapping[str, str]) -> Checkpoint:
             "install a charrnn that is as new as the file"
         )
     try:
-        parts = {key: json.loads(about[key]) for key in ("model", "vocab", *_INFO)}
+        parts = {key: json.loads(about[key]) for key in ("model", "vocab", *INFO)}
     except KeyError as error:
         raise CheckpointError(f"no {error} in its description; {_AGAIN}") from None
     except (ValueError, TypeError, RecursionError):
         raise CheckpointError(f"its description is not JSON; {_AGAIN}") from None
-    for key, kind in _INFO.items():
+    for key, kind in INFO.items():
         if not isinstance(parts[key], kind):
             raise CheckpointError(f"its '{key}' is no {kind.__name__}; {_AGAIN}")
     said, vocab = parts.pop("model"), Vocabulary.from_json(parts.pop("vocab"))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from charrnn.errors import DownloadError
@@ -112,7 +113,7 @@ def _get(session: requests.Session, url: str, order: Order) -> None:
     timeout = (order.patience.connect, order.patience.read)
     try:
         response = session.get(url, stream=True, timeout=timeout)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError, ValueError) as error:
         raise _Refused(_why(error)) from error
     with response:
         if response.status_code != 200:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Files written whole or not at all, in folders that one process has to itself."""
 
 import os
 import secrets
@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charrnn.errors import CharRNNError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -39,3 +44,30 @@ def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
             f"{target}: cannot be written ({error.strerror or error}), and {kept}; "
             "make room there, or name another folder"
         ) from error
+
+
+@contextmanager
+def claimed(folder: Path, refusal: CharRNNError) -> Iterator[None]:
+    """Have a folder to oneself in the block; raise `refusal` where another has it.
+
+    The lock is the system's, on the folder itself: it leaves no file behind, and a
+    killed process gives it up. Where the system or the disk has none, all may enter.
+    """
+    if fcntl is None:
+        yield
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # as whoever writes there will say
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        except OSError:  # a disk without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)

@@ -98,6 +98,14 @@ class LanguageModel:
         random numbers.
         """
         config = _sample_config(settings)
+        if n < 1:
+            raise ConfigError(f"n is {n}; expected at least 1")
+        if temperatures is not None and len(temperatures) != n:
+            raise ConfigError(
+                f"{len(temperatures)} temperatures for {n} texts; expected one for each"
+            )
+        for temperature in temperatures or ():
+            SampleConfig(temperature=temperature)  # refuses what makes no sense
         ids = self.encode(prime or self.start(), on_unknown)
         if not len(ids):
             raise TextError(f"the model knows no character of the prime {prime!r}")
@@ -120,6 +128,7 @@ class LanguageModel:
         settings: length (characters), temperature, top_k, top_p, seed. The text ends
         before the first `stop` in it.
         """
+        _sample_config(settings)  # n and the like are of `stream` alone
         text = ""
         for (character,) in self.stream(prime, on_unknown=on_unknown, **settings):
             text += character

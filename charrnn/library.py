@@ -6,11 +6,10 @@ from typing import Any
 
 from charrnn import runs
 from charrnn.checkpoint import load as load_checkpoint
-from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.corpus import read_corpus
 from charrnn.errors import ConfigError
 from charrnn.language_model import LanguageModel
-from charrnn.recipes import fitted, with_preset
+from charrnn.recipes import with_preset
 from charrnn.records import Record
 
 
@@ -32,23 +31,17 @@ def train(
     `on_record` is called with each record of the trainer, as it comes. Raises a child
     of CharRNNError where something does not fit.
     """
-    merged = with_preset(preset, settings)
     unknown = settings.keys() - with_preset(None, {}).keys()
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+    merged = with_preset(preset, settings)
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
-    source = load_checkpoint(runs.find_checkpoint(init_from)) if init_from else None
-    network = source.model.config if source else None
-    merged, _ = fitted(merged, settings, len(corpus.text), network)
-    config = TrainConfig(**known_settings(TrainConfig, merged))
-    shape = known_settings(ModelConfig, merged)
-    folder = Path(out) if out else None
-    if folder:
-        runs.check_folder(folder, force=force)
-    run, _ = runs.start(corpus, config, shape, folder=folder, init_from=source)
-    if folder:
-        runs.make_folder(folder, force=force)
+    if out:
+        runs.check_folder(Path(out), force=force)
+    run, _ = runs.begin(corpus, merged, settings, init_from=init_from)
+    if out:
+        run.folder = runs.make_folder(Path(out), force=force)
     for record in run.records():
         if on_record:
             on_record(record)

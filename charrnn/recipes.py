@@ -7,7 +7,14 @@ they were found stands in benchmarks/recipes.md.
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, one_of
+from charrnn.config import (
+    LENGTHS,
+    SHAPE,
+    ModelConfig,
+    TrainConfig,
+    known_settings,
+    one_of,
+)
 from charrnn.errors import ConfigError
 
 
@@ -80,7 +87,8 @@ DEFAULT_PRESET = "small"
 def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return all settings: those chosen, else the preset's, else the defaults.
 
-    The preset's length gives way to another kind of length that was chosen.
+    The preset's length gives way to another kind of length that was chosen. Raises
+    ConfigError for what makes no sense, before any text is fetched or read.
     """
     defaults = {
         field.name: field.default
@@ -92,11 +100,15 @@ def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     one_of("preset", name, tuple(PRESETS))
     preset = dict(PRESETS[name].settings)
     for length in LENGTHS:
-        if not chosen.get(length, 1) > 0:
+        number = chosen.get(length, 1)
+        if isinstance(number, int | float) and not number > 0:
             raise ConfigError(f"{length} is {chosen[length]}; expected more than 0")
     if any(length in chosen for length in LENGTHS):
         preset = {key: value for key, value in preset.items() if key not in LENGTHS}
-    return defaults | preset | chosen
+    settings = defaults | preset | chosen
+    ModelConfig(vocab=1, **known_settings(ModelConfig, settings))
+    TrainConfig(**known_settings(TrainConfig, settings))
+    return settings
 
 
 # Characters below which a network of a preset's size learns a text by heart within the

@@ -37,6 +37,7 @@ class Rollback:
     to_step: int
     loss: float
     lr_scale: float  # what the schedule's rate is multiplied by from now on
+    number: int  # of rollbacks so far, this one included
 
 
 @dataclass(frozen=True)

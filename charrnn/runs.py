@@ -6,8 +6,11 @@ history.jsonl   a line for each validation and each rollback, appended to
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,14 @@ from charrnn import kernels
 from charrnn.arrays import Array
 from charrnn.batches import Windows
 from charrnn.checkpoint import Checkpoint, load, save
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus, split
+from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.corpus import BYTES, Corpus, split
 from charrnn.errors import CheckpointError, ConfigError, TextError
-from charrnn.files import replacing
+from charrnn.files import claimed, replacing
 from charrnn.model import Model
 from charrnn.plan import Plan, make_plan
+from charrnn.progress import Progress
+from charrnn.recipes import fitted
 from charrnn.records import Finished, Record, Rollback, Validation
 from charrnn.training import Trainer
 from charrnn.transfer import Growth, grow
@@ -66,10 +71,13 @@ class Run:
 
         When it ends for whatever reason, the model in `best()` is the best so far.
         """
-        for record in self.trainer.run():
+        with _alone_in(self.folder) if self.folder else nullcontext():
             if self.folder:
-                self._keep(self.folder, record)
-            yield record
+                _forget_after(self.folder / HISTORY, self.trainer.progress)
+            for record in self.trainer.run():
+                if self.folder:
+                    self._keep(self.folder, record)
+                yield record
 
     def _keep(self, folder: Path, record: Record) -> None:
         if isinstance(record, Validation):
@@ -103,6 +111,8 @@ class Run:
 
     def _log(self, folder: Path, record: Validation | Rollback) -> None:
         line = {"event": type(record).__name__.lower()} | asdict(record)
+        if isinstance(record, Rollback) and not isfinite(record.loss):
+            line["loss"] = None  # JSON has no NaN
         try:
             with (folder / HISTORY).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -111,6 +121,35 @@ class Run:
                 f"{folder / HISTORY}: cannot be written: {error.strerror}; the last "
                 "checkpoints are untouched"
             ) from error
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What became of the settings and of other weights on a text."""
+
+    recipe: str  # what the text's length changed and why; empty for nothing
+    growth: Growth | None  # of the vocabulary that came with the weights
+
+
+def begin(
+    corpus: Corpus,
+    settings: dict[str, Any],
+    chosen: dict[str, Any],
+    *,
+    init_from: str | Path | None = None,
+) -> tuple[Run, Fitting]:
+    """Return a new run by settings that are fitted to the text and to the weights.
+
+    settings are those of `with_preset`, of which the user has chosen some himself.
+    `init_from` is a checkpoint or a run's folder.
+    """
+    source = load(find_checkpoint(init_from)) if init_from else None
+    network = source.model.config if source else None
+    settings, recipe = fitted(settings, chosen, len(corpus.text), network)
+    config = TrainConfig(**known_settings(TrainConfig, settings))
+    shape = known_settings(ModelConfig, settings)
+    run, growth = start(corpus, config, shape, init_from=source)
+    return run, Fitting(recipe, growth)
 
 
 def start(
@@ -136,6 +175,7 @@ def start(
     rng = np.random.default_rng(init_seed)
     growth = None
     if init_from:
+        _check_alphabet(corpus, init_from)
         growth = grow(init_from.model, init_from.vocab, vocab, rng=rng)
         model, vocab = growth.model, growth.vocab
     else:
@@ -144,6 +184,17 @@ def start(
     ids = _ids(corpus, vocab, config)
     checkpoint = Checkpoint(model, vocab, corpus.describe())
     return Run(checkpoint, ids, config, folder=folder), growth
+
+
+def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
+    """Refuse to mix characters and bytes in one vocabulary."""
+    before, now = source.corpus.get("encoding") == BYTES, corpus.encoding == BYTES
+    if before != now:
+        raise ConfigError(
+            f"the weights to start from read {'bytes' if before else 'characters'}, "
+            f"and {corpus.name} is read as {'bytes' if now else 'characters'}; "
+            f"{'give' if before else 'leave out'} --bytes"
+        )
 
 
 def resume(
@@ -187,9 +238,10 @@ def resume(
     run = Run(checkpoint, ids, config, plan, folder)
     assert checkpoint.snapshot  # load_last sees to it
     run.trainer.restore(checkpoint.snapshot)
+    if lengthen:
+        run.trainer.progress.since_best = 0  # patience may have ended it
     if (folder / BEST).exists():
         run.trainer.best_params[:] = load(folder / BEST).model.params.flat
-    _forget_after(folder / HISTORY, run.trainer.progress.step)
     return run
 
 
@@ -215,22 +267,26 @@ def _ids(corpus: Corpus, vocab: Vocabulary, config: TrainConfig) -> Array:
     return ids
 
 
-def _forget_after(history: Path, step: int) -> None:
+def _forget_after(history: Path, progress: Progress) -> None:
     """Drop what a killed run logged after its last checkpoint; it comes again."""
     if not history.exists():
         return
     lines = history.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _logged_step(line) <= step]
+    kept = [line for line in lines if _is_saved(line, progress)]
     if len(kept) < len(lines):
         with replacing(history, CheckpointError) as file:
             file.write("".join(line + "\n" for line in kept).encode())
 
 
-def _logged_step(line: str) -> float:
+def _is_saved(line: str, progress: Progress) -> bool:
+    """Return whether the checkpoint holds what a line of the history tells of."""
     try:
-        return float(json.loads(line)["step"])
+        event = json.loads(line)
+        if event["event"] == "rollback":  # the step is then where it came from
+            return bool(event["number"] <= progress.rollbacks)
+        return bool(event["step"] <= progress.step)
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # half a line, as a killed run may leave it
+        return False  # half a line, as a killed run may leave it
 
 
 def holds_run(folder: Path) -> bool:
@@ -239,13 +295,30 @@ def holds_run(folder: Path) -> bool:
 
 
 def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
-    """Return a folder under `root` that no run has used: name, name-2 and so on."""
-    number = 1
-    while True:
+    """Make a folder under `root` that nobody has used: name, name-2 and so on."""
+    for number in count(1):
         folder = root / (name if number == 1 else f"{name}-{number}")
-        if not folder.exists():
-            return folder
-        number += 1
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not root.is_dir():
+                raise _cannot_make(folder, "there is a file in the way") from None
+        except OSError as error:
+            raise _cannot_make(folder, error.strerror) from error
+    return folder
+
+
+def _alone_in(folder: Path) -> AbstractContextManager[None]:
+    refusal = CheckpointError(
+        f"{folder}: another charrnn is training there; wait for it, or give another "
+        "--out"
+    )
+    return claimed(folder, refusal)
+
+
+def _cannot_make(folder: Path, why: str | None) -> CheckpointError:
+    return CheckpointError(f"{folder}: cannot be made: {why}; give another --out")
 
 
 def check_folder(folder: Path, *, force: bool = False) -> None:
@@ -257,35 +330,40 @@ def check_folder(folder: Path, *, force: bool = False) -> None:
         )
 
 
-def make_folder(folder: Path, *, force: bool = False) -> None:
-    """Make a run's folder. Raises CheckpointError where it already holds a run.
+def make_folder(folder: Path, *, force: bool = False) -> Path:
+    """Make a run's folder, and return it.
 
-    With `force` that run's files are removed, and nothing else in the folder.
+    Raises CheckpointError where it already holds a run. With `force` that run's files
+    are removed, and nothing else in the folder.
     """
     check_folder(folder, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (BEST, LAST, HISTORY):
-            (folder / name).unlink(missing_ok=True)
+        with _alone_in(folder):
+            for name in (BEST, LAST, HISTORY):
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be made: {error.strerror}; give another --out"
-        ) from error
+        raise _cannot_make(folder, error.strerror) from error
+    return folder
 
 
-def _newest(root: Path) -> Path | None:
-    files = [file for name in (BEST, LAST) for file in root.glob(f"*/{name}")]
+def _newest(root: Path, names: Sequence[str] = (BEST, LAST)) -> Path | None:
+    files = [file for name in names for file in root.glob(f"*/{name}")]
     return (
         max(files, key=lambda file: file.stat().st_mtime_ns).parent if files else None
     )
 
 
 def newest_run(root: Path = CHECKPOINTS) -> Path:
-    """Return the folder of the run that saved last. Raises CheckpointError for none."""
-    folder = _newest(root)
+    """Return the folder of the run that saved last, to go on with.
+
+    Raises CheckpointError where there is none.
+    """
+    folder = _newest(root, (LAST,))
     if folder is None:
         raise CheckpointError(
-            f"no run in {root}/; train one with `charrnn train`, or name a checkpoint"
+            f"no run to resume in {root}/; start one with `charrnn train`, or name its "
+            "folder with --out"
         )
     return folder
 

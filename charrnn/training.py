@@ -204,7 +204,8 @@ class Trainer:
         with self._arithmetic():
             threads = self.plan.layout.workers
             val_loss = evaluate(self._averaged, self._val, threads=threads).nats
-        self._check(progress.step, val_loss)
+        if not isfinite(val_loss):
+            raise _Diverged(progress.step, val_loss)
         best = val_loss < progress.best_loss
         if best:
             progress.best_loss, progress.best_step = val_loss, progress.step
@@ -217,7 +218,10 @@ class Trainer:
         progress.loss_sum = progress.norm_sum = 0.0
         progress.remember(train_loss, val_loss)
         progress.seconds += perf_counter() - start
-        self._good = self._copy()
+        # A high loss can mean a text unlike the one trained on, and can mean weights
+        # that just blew up, which the next step will tell: not where to go back to.
+        if self._plausible(val_loss):
+            self._good = self._copy()
         return Validation(
             step=progress.step,
             epoch=progress.step / self.epoch_steps,
@@ -231,9 +235,12 @@ class Trainer:
         )
 
     def _check(self, step: int, loss: float) -> None:
-        """Raise _Diverged for a loss that is not finite, or far above a blind guess."""
-        if not loss < 3 * log(self.model.config.vocab) + 3:  # NaN compares false
+        if not self._plausible(loss):
             raise _Diverged(step, loss)
+
+    def _plausible(self, loss: float) -> bool:
+        """Return whether a loss is finite, and not far above a blind guess."""
+        return loss < 3 * log(self.model.config.vocab) + 3  # NaN compares false
 
     def _roll_back(self, step: int, loss: float) -> Rollback:
         tried = self.progress.rollbacks
@@ -248,7 +255,7 @@ class Trainer:
                 f"{tried} times, the last at {lr_scale * 2:g} of the rate; start "
                 f"anew, and try a lower --lr than {self.config.lr:g}, or --clip 1"
             )
-        return Rollback(step, self.progress.step, loss, lr_scale)
+        return Rollback(step, self.progress.step, loss, lr_scale, tried + 1)
 
 
 class _Diverged(Exception):

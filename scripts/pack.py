@@ -12,6 +12,7 @@ from pathlib import Path
 
 from charrnn.checkpoint import load, save
 from charrnn.corpus import read_corpus, split
+from charrnn.download import CORPORA
 from charrnn.evaluate import evaluate
 from charrnn.runs import SHIPPED, find_checkpoint
 
@@ -34,8 +35,9 @@ def main() -> None:
     best = find_checkpoint(args.run)
     checkpoint = load(best)
     text = Path(checkpoint.corpus["files"][0])
-    if read_corpus([text]).sha256 != checkpoint.corpus["sha256"]:
-        sys.exit(f"{text} is not the text that {args.run} was trained on")
+    digests = {checkpoint.corpus["sha256"], read_corpus([text]).sha256}
+    if digests != {CORPORA["tinyshakespeare"].sha256}:
+        sys.exit(f"expected a run on tiny Shakespeare, and {text} to hold it")
     # Where `charrnn download` puts it, seen from where its user stands.
     checkpoint.corpus["files"] = ["data/tinyshakespeare.txt"]
     checkpoint.corpus["name"] = "tinyshakespeare"

@@ -96,6 +96,16 @@ def test_mistyped_commands_and_options_are_usage_errors():
     assert "Missing argument 'PREFIX'" in refused("next", status=2)
 
 
+@pytest.mark.parametrize("url", ["http://[abc/x.txt", "http://a..b/x.txt"])
+def test_an_address_that_is_none_is_one_line(url):
+    result = CliRunner().invoke(main, ["download", "--url", url])
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stderr.strip().split("\n")[-1].startswith("Error: ")
+    assert url in result.stderr
+    assert not Path("data").exists()
+
+
 def test_next_ranks_what_comes():
     result = invoke("next", "Ann mends the moon, at daw")
     lines = result.stdout.rstrip("\n").split("\n")

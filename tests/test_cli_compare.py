@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from texts import save_trained, sentences, trained
 
+from charrnn.checkpoint import load, save
 from charrnn.cli import main
 
 
@@ -80,6 +82,20 @@ def test_a_corpus_that_changed_is_said_and_its_figures_left_out(run):
     assert "SHA-256 " in result.stderr
     assert "is not that of the text that this model was trained on" in result.stderr
     assert "copied" not in result.stdout
+
+
+def test_another_text_than_the_model_s_is_refused(run):
+    Path("other.txt").write_text(sentences(20), encoding="utf-8")
+    result = compare("--text", "other.txt", status=1)
+    assert "Error: other.txt: SHA-256 " in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_model_that_knows_no_text_is_compared_with_the_one_that_is_named(run):
+    checkpoint = load(run / "best.npz")
+    save(replace(checkpoint, corpus={"encoding": "utf-8"}), Path("mine.npz"))
+    result = compare("mine.npz", "--length", 40, "--text", run / "lines.txt")
+    assert "copied" in result.stdout
 
 
 def test_a_corpus_that_moved_is_named(run):

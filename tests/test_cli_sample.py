@@ -223,6 +223,18 @@ def test_a_model_of_bytes_gives_its_prime_back_as_it_was(binary, prime, count):
         assert len(done.stdout) == len(prime.encode()) + 5
 
 
+@pytest.mark.skipif(os.name == "nt", reason="arguments are Unicode there")
+def test_a_model_of_bytes_takes_any_bytes_as_its_prime(binary):
+    prime = os.fsdecode(b"\xff\xfeLe")
+    done = charrnn(
+        *("sample", binary, "--seed", 1, "--length", 5, "--prime", prime),
+        cwd=".",
+        text=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"\xff\xfeLe")
+
+
 def test_a_model_of_bytes_takes_any_file_as_its_prime(binary):
     Path("prime").write_bytes(b"\xff\xfe\x00Le")
     arguments = ("--prime-file", "prime", "--seed", 1, "--length", 5)

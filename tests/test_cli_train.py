@@ -1,6 +1,7 @@
 """`charrnn train`: what it prints, what it refuses, and any odd text it is given."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from charrnn.checkpoint import load
 from charrnn.cli import main
 from charrnn.evaluate import evaluate
 from charrnn.library import load as load_model
+from charrnn.runs import load_last
 
 BRIEF = (*TINY, "--steps", "20")
 LINE = re.compile(
@@ -194,8 +196,29 @@ def test_resuming_needs_the_text_as_it_was(text):
     started("--resume", "--out", "run", "--steps", 30, "moved.txt")
 
 
+def test_patience_that_ended_a_run_starts_anew_with_more_steps():
+    still = ("--lr", "1e-12", "--optimizer", "sgd", "--steps", "500", "--average", "0")
+    options = (*TINY, *still, "--eval-every", "5", "--patience", "3", "--out", "run")
+    assert "no new best in 3" in started("lines.txt", *options).stderr
+    before = load_last(Path("run")).snapshot.progress["step"]
+    assert "no new best" in started("--resume", "--out", "run").stderr
+    started("--resume", "--out", "run", "--steps", "600")
+    assert load_last(Path("run")).snapshot.progress["step"] == before + 15
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes")
+def test_a_text_whose_name_is_no_unicode():
+    name = os.fsdecode(b"caf\xe9.txt")
+    Path("lines.txt").rename(name)
+    done = charrnn("train", name, *BRIEF, "--out", "run", cwd=".")
+    assert done.returncode == 0, done.stderr
+    done = charrnn("train", "--resume", "--out", "run", "--steps", 50, cwd=".")
+    assert done.returncode == 0, done.stderr
+    assert load_model("run").generate("Ann ", length=5, seed=1)
+
+
 def test_resuming_where_there_is_nothing():
-    assert "no run in checkpoints/" in refused("--resume")
+    assert "no run to resume in checkpoints/" in refused("--resume")
     assert "none: no run to resume here" in refused("--resume", "--out", "none")
 
 

@@ -1,9 +1,11 @@
 """The compiled steps against the plain ones, and the switch between them."""
 
+import re
+
 import numpy as np
 import pytest
 from extras import HAVE_NUMBA, PLAIN_AND_COMPILED, needs_numba
-from texts import small_run
+from texts import TINY, charrnn, sentences, small_run
 
 from charrnn import kernels
 from charrnn.cells import CELLS
@@ -200,6 +202,53 @@ def test_a_run_with_compiled_steps_learns_the_same(kind):
             pass
         losses.append(run.trainer.progress.best_loss)
     assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_run_with_compiled_steps_resumes_bit_for_bit(kind):
+    dropout = {"dropout": 0.2, "recurrent_dropout": 0.1, "average": 0.9}
+    settings = {"shape": {"cell": kind, "layers": 2}, "kernels": "numba"} | dropout
+    whole, run, second = (small_run(**settings) for _ in range(3))
+    for _ in whole.trainer.run():
+        pass
+    for _ in run.trainer.run():
+        if run.trainer.progress.step == 17:
+            run.trainer.stop()
+    second.trainer.restore(run.trainer.snapshot())
+    for _ in second.trainer.run():
+        pass
+    for trainer in (second.trainer, whole.trainer):
+        assert trainer.progress.step == 40
+    mine, theirs = second.trainer.snapshot(), whole.trainer.snapshot()
+    np.testing.assert_array_equal(mine.params, theirs.params)
+    for name, moment in theirs.moments.items():
+        np.testing.assert_array_equal(mine.moments[name], moment)
+
+
+# A Numba that is there and does not load, as one older than the NumPy beside it.
+_BROKEN = "raise ImportError('Numba needs NumPy 2.2 or less. Got NumPy 2.4.')\n"
+
+
+def test_a_numba_that_does_not_work_is_done_without_and_said(tmp_path):
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text(_BROKEN)
+    (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
+    tiny = [option for option in TINY if option not in ("--kernels", "numpy")]
+    options = ("lines.txt", *tiny, "--steps", 5)
+    fake = str(tmp_path)
+    done = charrnn("train", *options, cwd=tmp_path, PYTHONPATH=fake)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Numba is installed but does not work (Numba needs NumPy 2.2 or less. Got "
+        "NumPy 2.4.): plain steps"
+    ) in done.stderr
+    asked = (*options, "--kernels", "numba")
+    done = charrnn("train", *asked, cwd=tmp_path, PYTHONPATH=fake)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"Error: Numba is installed but does not work \(.*\); choose .*\n", done.stderr
+    )
 
 
 @needs_numba

@@ -190,3 +190,22 @@ def test_a_model_of_bytes_has_a_character_for_each_byte(bytes_model):
 
 def test_a_model_of_characters_reads_none():
     assert not trained().reads_bytes
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n": 0}, "n is 0; expected at least 1"),
+        ({"temperatures": [0.5, 0.8]}, "2 temperatures for 1 texts; expected one for"),
+        ({"temperatures": [-1.0]}, "temperature is -1; expected 0 to 100"),
+        ({"temprature": 1}, "unexpected keyword argument 'temprature'"),
+    ],
+)
+def test_a_stream_that_makes_no_sense_is_refused_at_once(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        trained().stream("Ann ", **settings)
+
+
+def test_one_text_is_generated_and_no_number_of_them():
+    with pytest.raises(ConfigError, match="'n'"):
+        trained().generate("Ann ", n=2)

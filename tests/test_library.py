@@ -95,6 +95,19 @@ def test_training_goes_on_from_other_weights(text):
     assert set(grown.vocab.characters) == {*sentences(), "ä"}
 
 
+def test_characters_and_bytes_do_not_mix(text):
+    charrnn.train(text, out="characters", **BRIEF)
+    charrnn.train(text, out="bytes", encoding="bytes", **BRIEF)
+    with pytest.raises(ConfigError, match=r"read characters, .* as bytes; leave out"):
+        charrnn.train(text, init_from="characters", encoding="bytes", **BRIEF)
+    with pytest.raises(
+        ConfigError, match=r"read bytes, .* as characters; give --bytes"
+    ):
+        charrnn.train(text, init_from="bytes", **BRIEF)
+    again = charrnn.train(text, init_from="bytes", encoding="bytes", **BRIEF)
+    assert len(again.vocab) == 256
+
+
 def test_weights_to_start_from_keep_their_shape_or_the_setting_is_refused(text):
     charrnn.train(text, out="first", **BRIEF)
     shape = charrnn.load("first").model.config
@@ -115,6 +128,8 @@ def test_weights_to_start_from_keep_their_shape_or_the_setting_is_refused(text):
         ({"cell": "elman"}, "cell is 'elman'; expected one of rnn, gru, lstm"),
         ({"optimizer": "adma"}, "optimizer is 'adma'; expected one of adam"),
         ({"steps": 5, "epochs": 2}, "exclude each other"),
+        ({"steps": "5"}, "steps is '5'; expected a whole number"),
+        ({"hidden": "64"}, "hidden is '64'; expected a whole number"),
         ({"lr": -1.0}, "lr is -1"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"val_fraction": 0.95}, "val_fraction"),

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -25,7 +26,7 @@ from charrnn.config import TrainConfig
 from charrnn.corpus import from_text, read_corpus
 from charrnn.errors import CharRNNError, CheckpointError, TextError
 from charrnn.evaluate import evaluate
-from charrnn.records import Finished
+from charrnn.records import Finished, Rollback
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 
@@ -145,10 +146,44 @@ def test_what_a_killed_run_logged_after_its_checkpoint_is_dropped(tmp_path):
     lines = (whole / "history.jsonl").read_text(encoding="utf-8").splitlines(True)
     # Validation 30 was logged, 40 half written, and neither reached last.npz.
     (folder / "history.jsonl").write_text("".join(lines[:3]) + lines[3][:25])
-    run = reopened(folder)
-    assert [line["step"] for line in history(folder)] == [10, 20]
-    train(run)
+    train(reopened(folder))
     assert_equal_folders(whole, folder)
+
+
+# Diverges and goes back a few times within the first sixty steps.
+_JUMPING = {
+    **{"optimizer": "sgd", "schedule": "constant", "warmup": 1000, "clip": 0.0},
+    **{"lr": 60.0, "steps": 4000, "eval_every": 6},
+}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_rollback_stays_in_the_history_of_a_resumed_run(tmp_path, killed):
+    whole = folder_of(tmp_path, "whole", stop_after=60, **_JUMPING)
+    events = history(whole)
+    jump = next(event for event in events if event["event"] == "rollback")
+    assert jump["to_step"] < jump["step"] - 1
+    folder = tmp_path / "stopped"
+    runs.make_folder(folder)
+    run = small_run(folder=folder, **_JUMPING)
+    for record in run.records():
+        if isinstance(record, Rollback) and killed:
+            break  # before anything was saved after it
+        if isinstance(record, Rollback):
+            run.trainer.stop()
+    train(reopened(folder), stop_after=60)
+    assert history(folder) == events
+
+
+def test_the_history_is_json_whatever_the_loss_was(tmp_path):
+    folder = tmp_path / "run"
+    runs.make_folder(folder)
+    run = small_run(folder=folder)
+    for record in run.records():
+        if record.step == 12 and not run.trainer.progress.rollbacks:
+            run.trainer.model.params.flat[:] = np.nan
+    (jump,) = (line for line in history(folder) if line["event"] == "rollback")
+    assert (jump["step"], jump["to_step"], jump["loss"]) == (13, 10, None)
 
 
 def test_resuming_a_finished_run_leaves_its_files_alone(tmp_path):
@@ -308,11 +343,42 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_new_folders_are_numbered(tmp_path):
     assert runs.new_folder("verse", tmp_path) == tmp_path / "verse"
-    (tmp_path / "verse").mkdir()
+    (tmp_path / "verse-3").mkdir()
     assert runs.new_folder("verse", tmp_path) == tmp_path / "verse-2"
-    (tmp_path / "verse-2").mkdir()
-    (tmp_path / "verse-4").mkdir()
-    assert runs.new_folder("verse", tmp_path) == tmp_path / "verse-3"
+    assert runs.new_folder("verse", tmp_path) == tmp_path / "verse-4"
+    assert all((tmp_path / name).is_dir() for name in ("verse", "verse-2", "verse-4"))
+
+
+def test_a_new_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(CheckpointError, match=r"verse: cannot be made.*--out"):
+            runs.new_folder("verse", root)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks on folders")
+def test_two_trainings_in_one_folder_are_one_too_many(tmp_path):
+    (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
+    run = ("train", "lines.txt", *TINY, "--eval-every", 50, "--out", "run")
+    with subprocess.Popen(
+        command(*run, "--steps", 1_000_000),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as first:
+        try:
+            assert any(line.startswith("step") for line in first.stderr)
+            for second in (("train", "--resume", "--out", "run"), (*run, "--force")):
+                done = charrnn(*second, cwd=tmp_path)
+                assert done.returncode == 1
+                last = done.stderr.strip().split("\n")[-1]
+                assert last.startswith("Error: run: another charrnn is training there")
+            assert (tmp_path / "run" / "best.npz").exists()
+        finally:
+            first.kill()
+    resumed = charrnn("train", "--resume", "--out", "run", "--steps", 1, cwd=tmp_path)
+    assert "already" in resumed.stderr, "a killed run leaves no lock behind"
 
 
 def test_the_newest_run_is_the_one_that_saved_last(tmp_path):
@@ -327,13 +393,15 @@ def test_the_newest_run_is_the_one_that_saved_last(tmp_path):
         path.touch()
         os.utime(path, (time, time))
     assert runs.newest_run(tmp_path) == tmp_path / "a"
-    os.utime(tmp_path / "b" / "best.npz", (60, 60))
+    os.utime(tmp_path / "b" / "best.npz", (60, 60))  # imported, say: none to resume
+    assert runs.newest_run(tmp_path) == tmp_path / "a"
+    (tmp_path / "b" / "last.npz").touch()
     assert runs.newest_run(tmp_path) == tmp_path / "b"
 
 
 def test_without_any_run_the_error_says_what_to_do(tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(CheckpointError, match="train one with `charrnn train`"):
+        with pytest.raises(CheckpointError, match="start one with `charrnn train`"):
             runs.newest_run(root)
 
 

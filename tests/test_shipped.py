@@ -126,5 +126,5 @@ def test_a_folder_of_that_name_is_that_folder(tmp_path):
 
 
 def test_it_is_no_run_to_resume():
-    with pytest.raises(CheckpointError, match="no run in checkpoints/"):
+    with pytest.raises(CheckpointError, match="no run to resume in checkpoints/"):
         newest_run()

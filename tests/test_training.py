@@ -359,6 +359,16 @@ def test_a_run_that_recovers_goes_on_to_its_end_at_the_lower_rate():
     assert np.isfinite(run.trainer.best_params).all()
 
 
+def test_a_text_that_ends_otherwise_is_no_divergence():
+    # Sure of what it never saw otherwise, and wrong: the loss is high and in order.
+    text = "a" * 1500 + "b" + "a" * 1500 + "b" * 330
+    run = small_run(text, steps=600, eval_every=60, lr=2e-2)
+    records = finished(run)
+    found = [r for r in records if isinstance(r, Validation)]
+    assert found[-1].val_loss > 3 * np.log(2) + 3
+    assert not any(isinstance(r, Rollback) for r in records)
+
+
 def test_the_history_stays_short_and_ends_with_the_newest_validation():
     run = small_run(steps=830, eval_every=1, shape={"hidden": 2})
     history = run.trainer.progress.history

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from click.core import ParameterSource
 
-from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.config import TrainConfig
 from charrnn.errors import TextError
-from charrnn.recipes import fitted
 
 if TYPE_CHECKING:
     from charrnn.corpus import Corpus
@@ -50,26 +49,24 @@ def started(
     chosen are the settings asked for.
     """
     from charrnn import runs
-    from charrnn.checkpoint import load
 
-    source = load(runs.find_checkpoint(init_from)) if init_from else None
-    network = source.model.config if source else None
-    settings, fitting = fitted(settings, chosen, len(corpus.text), network)
-    config = TrainConfig(**known_settings(TrainConfig, settings))
-    shape = known_settings(ModelConfig, settings)
-    if source:
-        say(f"starting from {init_from}; its cell, hidden and layers are kept")
-    folder = Path(out) if out else runs.new_folder(corpus.name)
-    runs.check_folder(folder, force=force)
-    run, growth = runs.start(corpus, config, shape, folder=folder, init_from=source)
+    if out:
+        runs.check_folder(Path(out), force=force)
+    run, fitting = runs.begin(corpus, settings, chosen, init_from=init_from)
+    growth = fitting.growth
     if growth:
         say(
-            f"of its characters {growth.kept} are in this text and {growth.unused} are "
-            f"not; {growth.added} new ones were added"
+            f"starting from {init_from}; its cell, hidden and layers are kept. Of its "
+            f"characters {growth.kept} are in this text and {growth.unused} are not; "
+            f"{growth.added} new ones were added"
         )
     # Last, so that a mistake in any option costs no run that --force would replace.
-    runs.make_folder(folder, force=force)
-    return run, fitting
+    run.folder = (
+        runs.make_folder(Path(out), force=force)
+        if out
+        else runs.new_folder(corpus.name)
+    )
+    return run, fitting.recipe
 
 
 def resumed(
@@ -113,6 +110,8 @@ def refuse_changes(ctx: click.Context) -> None:
 
 def introduce(run: "Run", say: Say, fitting: str) -> None:
     """Say what will be trained on what, and how the recipe was fitted to the text."""
+    from charrnn.kernels import trouble
+
     model, plan, corpus = run.checkpoint.model, run.plan, run.checkpoint.corpus
     config, asked = model.config, run.config
     say(
@@ -137,6 +136,8 @@ def introduce(run: "Run", say: Say, fitting: str) -> None:
         f"{asked.seed}, {_layout(plan.layout.workers, plan.layout.blas_threads)}"
         f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
+    if asked.kernels == "auto" and trouble():
+        say(f"Numba is installed but does not work ({trouble()}): plain steps")
     say(f"into {run.folder}")
 
 

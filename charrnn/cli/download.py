@@ -79,7 +79,10 @@ def _check_usage(
 
 
 def _name_in(url: str) -> str:
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    try:
+        name = PurePosixPath(unquote(urlsplit(url).path)).name
+    except ValueError as error:
+        raise click.UsageError(f"{url!r} is no address ({error}).") from None
     # No hidden file, no drive, no separator of another system.
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise click.UsageError(f"{url!r} ends in no file name; say one with --out.")

@@ -48,15 +48,16 @@ def command(
     from charrnn.exchange import read
     from charrnn.runs import BEST, HISTORY, LAST, holds_run, new_folder
 
-    out = out or new_folder(file.stem)
-    single = out.suffix == ".npz" and not out.is_dir()
-    if (out.exists() if single else holds_run(out)) and not force:
+    single = out is not None and out.suffix == ".npz" and not out.is_dir()
+    if out and (out.exists() if single else holds_run(out)) and not force:
         held = "is there already" if single else "already holds a run"
         raise CheckpointError(
             f"{out}: {held}; give another --out, or replace it with --force"
         )
     text = read_corpus([vocab], encoding=encoding) if vocab else None
-    save(read(file, text), out if single else out / BEST)
+    checkpoint = read(file, text)
+    out = out or new_folder(file.stem)
+    save(checkpoint, out if single else out / BEST)
     if not single:  # of a run that was replaced
         for name in (LAST, HISTORY):
             (out / name).unlink(missing_ok=True)

@@ -117,7 +117,10 @@ def chosen_seed(seed: int | None) -> int:
 
 def typed(model: "LanguageModel", text: str) -> str:
     """Return what was typed in the model's own characters."""
-    return text.encode().decode("latin-1") if model.reads_bytes else text
+    if not model.reads_bytes:
+        return text
+    # Arguments that are no UTF-8 come with their bytes escaped.
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
@@ -156,20 +159,30 @@ def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | 
     from charrnn.runs import SHIPPED
 
     known = model.checkpoint.corpus
-    files = [text] if text else known.get("files", [])
+    encoding, digest = known.get("encoding", "utf-8"), known.get("sha256")
+    if text:
+        corpus = read_corpus([text], encoding=encoding)
+        if digest and corpus.sha256 != digest:
+            raise TextError(_another(text, corpus, digest))
+        return corpus
+    files = known.get("files", [])
     if not files or STDIN in files:
         note("The text that this model was trained on is not in a file.")
         return None
     try:
-        corpus = read_corpus(list(files), encoding=known.get("encoding", "utf-8"))
+        corpus = read_corpus(list(files), encoding=encoding)
     except TextError as error:
         fetch = " (`charrnn download` fetches it)" if model.path == SHIPPED else ""
         note(f"The text that this model was trained on is missing{fetch}: {error}")
         return None
-    if corpus.sha256 != known.get("sha256"):
-        note(
-            f"{', '.join(files)}: SHA-256 {corpus.sha256[:12]}… is not that of the "
-            f"text that this model was trained on ({str(known.get('sha256'))[:12]}…)."
-        )
+    if corpus.sha256 != digest:
+        note(_another(", ".join(files), corpus, str(digest)))
         return None
     return corpus
+
+
+def _another(files: str, corpus: "Corpus", digest: str) -> str:
+    return (
+        f"{files}: SHA-256 {corpus.sha256[:12]}… is not that of the text that this "
+        f"model was trained on ({digest[:12]}…)"
+    )

@@ -158,12 +158,16 @@ def _presets() -> str:
     help="Limit the norm of all, which keeps the direction, or each value."
     + _default("clip_mode"),
 )
-@_learning("--seed", type=int, help="Of the starting weights." + _default("seed"))
+@_learning(
+    "--seed",
+    type=int,
+    help="Of the starting weights and of what dropout leaves out." + _default("seed"),
+)
 @_learning(
     "--threads",
     type=int,
-    help="Parts of the batch, a thread each; fix it to get the same numbers again."
-    "  [default: the fastest here]",
+    help="Parts of the batch, a thread each; fix it, and --steps or --epochs, to get "
+    "the same numbers again.  [default: the fastest here]",
 )
 @_learning(
     "--kernels",
