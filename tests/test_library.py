@@ -85,7 +85,7 @@ def test_a_preset_gives_way_to_what_is_chosen(text):
     model = charrnn.train(text, preset="quick", **BRIEF | {"hidden": 9})
     assert model.model.config.hidden == 9
     recorded = model.checkpoint.train
-    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (8e-3, 0, 20)
+    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (7e-3, 0, 20)
 
 
 def test_training_goes_on_from_other_weights(text):
