@@ -1,4 +1,4 @@
-"""Softmax, cross-entropy and sigmoid in NumPy: the reference for any faster twin.
+"""Softmax and cross-entropy in NumPy: the reference for any faster twin.
 
 Letters: T time, N batch, V vocabulary. Functions write into `out` where it is given.
 """
@@ -26,15 +26,6 @@ def log_softmax(logits: Array) -> Array:
     shifted: Array = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
-
-
-def sigmoid(a: Array, out: Array | None = None) -> Array:
-    """Return `1 / (1 + exp(-a))`, as `(1 + tanh(a / 2)) / 2`, which cannot overflow."""
-    s: Array = np.multiply(a, 0.5, out=out)
-    np.tanh(s, out=s)
-    s += 1
-    s *= 0.5
-    return s
 
 
 def softmax_losses(logits: Array, targets: Array) -> tuple[Array, Array]:

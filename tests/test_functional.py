@@ -1,4 +1,4 @@
-"""Softmax, cross-entropy and sigmoid against closed forms, also far out."""
+"""Softmax and cross-entropy against closed forms, also far out."""
 
 from math import e, log
 
@@ -9,7 +9,6 @@ from charrnn.errors import ShapeError
 from charrnn.functional import (
     cross_entropy,
     log_softmax,
-    sigmoid,
     softmax,
     softmax_losses,
 )
@@ -55,23 +54,16 @@ def test_log_softmax_stays_exact_where_softmax_rounds_to_zero():
     np.testing.assert_array_equal(log_softmax(np.array([0.0, -1e4])), [0, -1e4])
 
 
-def test_sigmoid_has_its_closed_form():
-    a = np.linspace(-20, 20, 41)
-    np.testing.assert_allclose(sigmoid(a), 1 / (1 + np.exp(-a)), rtol=0, atol=1e-15)
-    assert sigmoid(np.log([3.0])) == pytest.approx([0.75], rel=1e-15)
-
-
-@pytest.mark.parametrize("function", [softmax, sigmoid])
-def test_result_goes_into_out_which_may_be_the_input(function):
+def test_result_goes_into_out_which_may_be_the_input():
     logits, _ = random_case()
-    expected, apart = function(logits), np.empty_like(logits)
-    assert function(logits, out=apart) is apart
+    expected, apart = softmax(logits), np.empty_like(logits)
+    assert softmax(logits, out=apart) is apart
     np.testing.assert_array_equal(apart, expected)
-    assert function(logits, out=logits) is logits
+    assert softmax(logits, out=logits) is logits
     np.testing.assert_array_equal(logits, expected)
 
 
-@pytest.mark.parametrize("function", [softmax, sigmoid, log_softmax])
+@pytest.mark.parametrize("function", [softmax, log_softmax])
 def test_input_is_left_alone_without_out(function):
     logits, _ = random_case()
     before = logits.copy()
@@ -79,7 +71,7 @@ def test_input_is_left_alone_without_out(function):
     np.testing.assert_array_equal(logits, before)
 
 
-@pytest.mark.parametrize("function", [softmax, sigmoid, log_softmax])
+@pytest.mark.parametrize("function", [softmax, log_softmax])
 @both_precisions
 def test_precision_stays(function, dtype):
     assert function(np.ones((2, 3), dtype)).dtype == dtype
@@ -91,7 +83,6 @@ def test_huge_logits_give_certainty_without_overflow(dtype):
     np.testing.assert_allclose(
         softmax(huge), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6
     )
-    np.testing.assert_array_equal(sigmoid(np.array([1e4, -1e4], dtype)), [1, 0])
     losses, _ = softmax_losses(huge.copy(), np.array([1, 2]))
     np.testing.assert_allclose(losses, [2e4, log(3)], rtol=1e-6)
     loss, dlogits = cross_entropy(huge.copy(), np.array([1, 2]))

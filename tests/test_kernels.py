@@ -1,5 +1,6 @@
 """The compiled steps against the plain ones, and the switch between them."""
 
+import os
 import re
 
 import numpy as np
@@ -46,6 +47,25 @@ def test_compiled_steps_agree_to_rounding(kind):
         for a, b in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=5e-6)
             assert a.dtype == np.float32
+
+
+@needs_numba
+def test_what_was_compiled_before_a_change_is_dropped(tmp_path):
+    from charrnn.kernels.numba_maths import drop_stale
+
+    (tmp_path / "__pycache__").mkdir()
+    for name, time in (
+        ("numba_steps.py", 10),
+        ("numba_maths.py", 30),
+        ("__pycache__/numba_steps.f-1.py312.nbi", 20),
+        ("__pycache__/numba_steps.g-1.py312.nbi", 40),
+        ("__pycache__/other.nbi", 5),
+    ):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    drop_stale(tmp_path)
+    left = sorted(path.name for path in (tmp_path / "__pycache__").iterdir())
+    assert left == ["numba_steps.g-1.py312.nbi", "other.nbi"]
 
 
 @needs_numba

@@ -1,4 +1,4 @@
-"""How Numba compiles here, and tanh, sigmoid and exp that it can turn into vectors.
+"""How Numba compiles here, and tanh and exp that it can turn into vectors.
 
 Dividing needs error_model="numpy", because Python's own check for zero forbids vector
 instructions; fastmath leaves out the two flags that assume there are no NaN and no
@@ -7,13 +7,14 @@ side by side, and the cache on disk saves all but the first run the compiling.
 
 tanh is x P(x²) / Q(x²) with the coefficients of Eigen's float32 `ptanh` (a minimax fit,
 clamped where tanh rounds to 1). Its largest error is 2.6e-7, four units in the last
-place of a number just below 1, and 3e-7 of the value where that is small. sigmoid(a) is
-(1 + tanh(a / 2)) / 2. exp(x) is 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in
-two parts, and the Cephes polynomial for exp on |r| <= ln 2 / 2; its largest error is
-2e-7 of the value.
+place of a number just below 1, and 3e-7 of the value where that is small. exp(x) is
+2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two parts, and the Cephes
+polynomial for exp on |r| <= ln 2 / 2; its largest error is 2e-7 of the value.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -24,6 +25,22 @@ from numba.extending import intrinsic
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
+
+
+def drop_stale(folder: Path) -> None:
+    """Remove from `folder` what was compiled before any of its kernels changed.
+
+    Numba looks at the file of a function, and not at those of the functions in it.
+    """
+    sources = folder.glob("numba_*.py")
+    changed = max((source.stat().st_mtime for source in sources), default=0.0)
+    for index in (folder / "__pycache__").glob("numba_*.nbi"):
+        if index.stat().st_mtime < changed:
+            index.unlink(missing_ok=True)
+
+
+with suppress(OSError):  # no sources beside it, or not ours to change
+    drop_stale(Path(__file__).parent)
 
 
 def compiled(function: _Function) -> _Function:
@@ -58,11 +75,6 @@ def tanh(x: Any) -> Any:
     p = ((((((_P6 * y + _P5) * y + _P4) * y + _P3) * y + _P2) * y) + _P1) * y + _P0
     q = ((_Q3 * y + _Q2) * y + _Q1) * y + _Q0
     return x * p / q
-
-
-@inlined
-def sigmoid(x: Any) -> Any:
-    return HALF + HALF * tanh(HALF * x)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
