@@ -138,3 +138,12 @@ def make_optimizer(
 ) -> Optimizer:
     """Return the optimizer that the configuration names, with fresh state."""
     return OPTIMIZERS[config.optimizer](params, config, steps)
+
+
+def follow(mean: Array, θ: Array, decay: float, scratch: Array) -> None:
+    """Move a running average, in place, towards the weights; all (P,).
+
+    As of Polyak & Juditsky 1992, but forgetting: mean = decay mean + (1 - decay) θ.
+    """
+    mean *= decay
+    mean += np.multiply(θ, 1 - decay, out=scratch)

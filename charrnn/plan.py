@@ -4,19 +4,23 @@ It is made once, before the first step, and recorded, so that a resumed run keep
 number of steps, and with it the schedule.
 """
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from charrnn import kernels
-from charrnn.arrays import Array
+from charrnn.arrays import Array, Parameters
 from charrnn.batches import Windows, fit_windows
+from charrnn.clipping import CLIPPERS
 from charrnn.config import TrainConfig
-from charrnn.dropout import Dropout
+from charrnn.dropout import Dropout, WeightDrop
 from charrnn.errors import ConfigError
 from charrnn.evaluate import evaluate
 from charrnn.model import Model
-from charrnn.optimizers import make_optimizer
+from charrnn.optimizers import follow, make_optimizer
 from charrnn.parallel import Layout, blas_threads, candidate_layouts, measure_layouts
 
 # Validations in a run where nothing else is asked: as many as take this share of the
@@ -24,6 +28,7 @@ from charrnn.parallel import Layout, blas_threads, candidate_layouts, measure_la
 # around it. No clock is asked, so that a seed finds the same best weights on a slower
 # machine.
 _FEWEST, _MOST, _SHARE, _COST = 2, 25, 0.03, 0.5
+_TIMED = 5  # updates, to know what one takes
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def make_plan(model: Model, train: Array, val: Array, config: TrainConfig) -> Pl
     else:
         layout, step_seconds = layouts[0], 0.0
     if config.minutes:
-        step_seconds += update_seconds(model, config)
+        step_seconds += weights_seconds(model, config)
         val_seconds = _validation_seconds(model, val, layout)
         steps = _affordable_steps(config, T * N, len(val), step_seconds, val_seconds)
     else:
@@ -127,11 +132,33 @@ def make_dropout(model: Model, config: TrainConfig, T: int, N: int) -> Dropout |
     return Dropout(config.dropout, shape, model.dtype)
 
 
-def update_seconds(model: Model, config: TrainConfig) -> float:
-    """Return what the optimizer takes, measured on copies."""
+def make_weight_drop(params: Parameters, config: TrainConfig) -> WeightDrop | None:
+    """Return what leaves recurrent weights out, or None where none are."""
+    rate = config.recurrent_dropout
+    return WeightDrop(rate, params) if rate else None
+
+
+def weights_seconds(model: Model, config: TrainConfig) -> float:
+    """Return what a step does with the weights beside the gradient, on copies.
+
+    That is leaving some out, clipping, the update and the average.
+    """
     params, grads = model.params.like(), model.params.like()
+    mean, scratch = np.zeros_like(params.flat), np.empty_like(params.flat)
     optimizer = make_optimizer(params, config, model.steps)
-    start = perf_counter()
-    for t in range(1, 6):
+    weight_drop = make_weight_drop(params, config)
+    clip, rng = CLIPPERS[config.clip_mode], np.random.default_rng(0)
+
+    def once(t: int) -> None:
+        with weight_drop.applied(rng=rng) if weight_drop else nullcontext():
+            pass
+        clip(grads.flat, config.clip)
         optimizer.update(params.flat, grads.flat, config.lr, t)
-    return (perf_counter() - start) / 5
+        if config.average:
+            follow(mean, params.flat, config.average, scratch)
+
+    once(1)  # which may have to load what was compiled
+    start = perf_counter()
+    for t in range(2, 2 + _TIMED):
+        once(t)
+    return (perf_counter() - start) / _TIMED

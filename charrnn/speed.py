@@ -15,7 +15,7 @@ from charrnn.parallel import (
     candidate_layouts,
     measure_layouts,
 )
-from charrnn.plan import make_dropout, update_seconds
+from charrnn.plan import make_dropout, weights_seconds
 from charrnn.recipes import with_preset
 
 # Characters in tiny Shakespeare; other texts differ little in what a step costs.
@@ -59,4 +59,4 @@ def preset_speed(name: str, steps: str, *, seconds: float = 1.0) -> Speed:
     layout, step = measure_layouts(
         model, T, N, layouts, dropout=dropout, seconds=seconds
     )
-    return Speed(T * N / (step + update_seconds(model, config)), layout)
+    return Speed(T * N / (step + weights_seconds(model, config)), layout)

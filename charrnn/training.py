@@ -16,13 +16,12 @@ from charrnn.arrays import Array, Parameters
 from charrnn.batches import Windows
 from charrnn.clipping import CLIPPERS
 from charrnn.config import TrainConfig
-from charrnn.dropout import WeightDrop
 from charrnn.errors import TrainingError
 from charrnn.evaluate import evaluate
 from charrnn.model import Model, ModelState
-from charrnn.optimizers import make_optimizer
+from charrnn.optimizers import follow, make_optimizer
 from charrnn.parallel import Workers, blas_threads
-from charrnn.plan import Plan, make_dropout
+from charrnn.plan import Plan, make_dropout, make_weight_drop
 from charrnn.progress import Progress, Snapshot
 from charrnn.records import Finished, Record, Rollback, Step, Validation
 from charrnn.schedules import learning_rate
@@ -50,11 +49,7 @@ class Trainer:
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
         self._dropout = make_dropout(model, config, plan.window, plan.batch)
-        self._weight_drop = (
-            WeightDrop(config.recurrent_dropout, model.params)
-            if config.recurrent_dropout
-            else None
-        )
+        self._weight_drop = make_weight_drop(model.params, config)
         # The weights that validate: a running average, or the model's own.
         self._averaged = self._twin() if config.average else model
         self._scratch = np.empty_like(model.params.flat)
@@ -186,13 +181,12 @@ class Trainer:
         return self.progress.lr_scale * rate
 
     def _average(self) -> None:
-        """Let the averaged weights follow (Polyak & Juditsky 1992, but forgetting)."""
+        """Let the averaged weights follow."""
         θ, mean = self.model.params.flat, self._averaged.params.flat
         t = self.progress.step
         # At first it follows fast, so that it does not remember the start.
         decay = min(self.config.average, (1 + t) / (10 + t))
-        mean *= decay
-        mean += np.multiply(θ, 1 - decay, out=self._scratch)
+        follow(mean, θ, decay, self._scratch)
 
     def _validation_due(self) -> bool:
         step = self.progress.step
