@@ -109,8 +109,10 @@ def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 # Characters below which a network of a preset's size learns a text by heart within the
-# preset's time, and beyond which it does not even read it twice.
+# preset's time, with the most units that do not, and beyond which it does not even read
+# it twice.
 _SHORT, _LONG = 300_000, 8_000_000
+_WIDEST = {100_000: 128, _SHORT: 256}
 
 
 def fitted(
@@ -134,8 +136,9 @@ def fitted(
             )
     settings = settings | kept
     if characters < _SHORT:
+        widest = next(units for below, units in _WIDEST.items() if characters < below)
         wanted = {
-            "hidden": min(settings["hidden"], 128),
+            "hidden": min(settings["hidden"], widest),
             "layers": 1,
             "dropout": max(settings["dropout"], 0.5),
             "recurrent_dropout": max(settings["recurrent_dropout"], 0.3),

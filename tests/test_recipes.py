@@ -74,11 +74,12 @@ def test_a_text_of_a_usual_length_changes_nothing(name):
     assert fitted(settings, {}, 1_000_000) == (settings, "")
 
 
+@pytest.mark.parametrize(("characters", "units"), [(50_000, 128), (200_000, 256)])
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_short_text_gets_a_smaller_network_and_more_dropout(name):
+def test_a_short_text_gets_a_smaller_network_and_more_dropout(name, characters, units):
     settings = with_preset(name, {})
-    found, why = fitted(settings, {}, 50_000)
-    assert found["hidden"] <= min(settings["hidden"], 128)
+    found, why = fitted(settings, {}, characters)
+    assert found["hidden"] == min(settings["hidden"], units)
     assert found["dropout"] >= max(settings["dropout"], 0.5)
     assert why.startswith("the text is short")
     changed = {key: value for key, value in found.items() if value != settings[key]}
