@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import median
 from time import perf_counter, sleep
 from typing import TypeVar
 
@@ -153,8 +153,7 @@ def measure_layouts(
     """Return the fastest layout and the seconds of its gradients, a step.
 
     The steps are made on arbitrary characters and change nothing in the model. Rounds
-    go through the layouts in turn, so that a passing disturbance strikes them all. The
-    medians are compared; a long run takes the mean.
+    go through the layouts in turn, so that a passing disturbance strikes them all.
     """
     rng = np.random.default_rng(0)
 
@@ -185,7 +184,7 @@ def measure_layouts(
     fastest = min(
         layouts, key=lambda one: usual[one] * (_SPINNING if one.blas_threads > 1 else 1)
     )
-    return fastest, fmean(spent[fastest])
+    return fastest, usual[fastest]
 
 
 def candidate_layouts(threads: int, N: int) -> list[Layout]:
