@@ -49,10 +49,14 @@ def started(
     chosen are the settings asked for.
     """
     from charrnn import runs
+    from charrnn.kernels import trouble
 
     if out:
         runs.check_folder(Path(out), force=force)
     run, fitting = runs.begin(corpus, settings, chosen, init_from=init_from)
+    # Planning has looked already; a resumed run, which keeps its steps, need not look.
+    if run.config.kernels == "auto" and trouble():
+        say(f"Numba is installed but does not work ({trouble()}): plain steps")
     growth = fitting.growth
     if growth:
         say(
@@ -110,8 +114,6 @@ def refuse_changes(ctx: click.Context) -> None:
 
 def introduce(run: "Run", say: Say, fitting: str) -> None:
     """Say what will be trained on what, and how the recipe was fitted to the text."""
-    from charrnn.kernels import trouble
-
     model, plan, corpus = run.checkpoint.model, run.plan, run.checkpoint.corpus
     config, asked = model.config, run.config
     say(
@@ -136,8 +138,6 @@ def introduce(run: "Run", say: Say, fitting: str) -> None:
         f"{asked.seed}, {_layout(plan.layout.workers, plan.layout.blas_threads)}"
         f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
-    if asked.kernels == "auto" and trouble():
-        say(f"Numba is installed but does not work ({trouble()}): plain steps")
     say(f"into {run.folder}")
 
 
