@@ -9,7 +9,7 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.corpus import Corpus, split
 from charrnn.errors import ConfigError
-from charrnn.evaluate import predictions, stream_length
+from charrnn.evaluate import counted, predictions
 from charrnn.functional import log_softmax, softmax_losses
 from charrnn.language_model import LanguageModel
 from charrnn.model import Model
@@ -135,12 +135,8 @@ def calibrated_temperature(model: Model, ids: Array) -> float | None:
     of the text, or all of it.
     """
     logits, targets, kept = [], [], 0
-    n = len(ids) - 1
-    C = stream_length(n)
     for window in predictions(model, ids):
-        T, S = window.targets.shape
-        # The last stream goes on beyond the text.
-        real = np.arange(S) * C + window.start + np.arange(T)[:, None] < n
+        real = counted(window, len(ids) - 1)
         logits.append(window.logits[real])
         targets.append(window.targets[real])
         kept += logits[-1].size

@@ -90,6 +90,17 @@ def stream_length(n: int, streams: int = STREAMS) -> int:
     return -(-n // max(1, min(streams, n // (4 * _RUN_IN))))
 
 
+def counted(window: Predictions, n: int) -> Array:
+    """Return which predictions (T, S) of a whole pass over n + 1 ids count.
+
+    The others are those of the last stream beyond the end.
+    """
+    T, S = window.targets.shape
+    steps = window.start + np.arange(T)[:, None]
+    mask: Array = np.arange(S) * stream_length(n) + steps < n
+    return mask
+
+
 def losses(
     model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
 ) -> Array:

@@ -10,7 +10,14 @@ import pytest
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import TextError
-from charrnn.evaluate import Score, evaluate, losses, predictions, stream_length
+from charrnn.evaluate import (
+    Score,
+    counted,
+    evaluate,
+    losses,
+    predictions,
+    stream_length,
+)
 from charrnn.model import Model
 
 V = 7
@@ -151,3 +158,13 @@ def test_score_gives_bits_and_perplexity():
 
 def test_perplexity_of_a_hopeless_score_does_not_overflow():
     assert isfinite(Score(1e6, 5).perplexity)
+
+
+@pytest.mark.parametrize("characters", LENGTHS)
+def test_as_many_predictions_count_as_the_text_has(characters):
+    model, ids = memoryless_model(), random_text(characters)
+    n = characters - 1
+    windows = [(w.targets.copy(), counted(w, n)) for w in predictions(model, ids)]
+    found = [targets[mask] for targets, mask in windows]
+    assert sum(map(len, found)) == n
+    assert sorted(np.concatenate(found)) == sorted(ids[1:])
