@@ -15,7 +15,7 @@ from pathlib import Path
 from machine import machine
 
 from charrnn.config import CELLS
-from charrnn.parallel import available_cores
+from charrnn.nn.workers import available_cores
 
 STEPS = 20
 # What each contender calls, and the packages that it must not bring along.

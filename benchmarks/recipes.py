@@ -20,8 +20,8 @@ from machine import machine
 
 import charrnn
 from charrnn.config import CELLS
-from charrnn.recipes import DEFAULT_PRESET, PRESETS
-from charrnn.records import Record, Validation
+from charrnn.presets import DEFAULT_PRESET, PRESETS
+from charrnn.training.events import Record, Validation
 
 _HEAD = (
     "| text | preset | changed | seed | validation loss | epochs "

@@ -31,14 +31,14 @@ from typing import Any
 import numpy as np
 from machine import machine
 
-from charrnn import kernels
-from charrnn.checkpoint import Checkpoint, save
 from charrnn.config import CELLS, ModelConfig, SampleConfig
-from charrnn.exchange import to_torch
-from charrnn.model import Model
-from charrnn.parallel import available_cores
-from charrnn.sampling import distribution, read_prime, sample, uniforms
-from charrnn.vocab import Vocabulary
+from charrnn.generation.sampling import distribution, read_prime, sample, uniforms
+from charrnn.nn import kernels
+from charrnn.nn.model import Model
+from charrnn.nn.workers import available_cores
+from charrnn.storage.checkpoint import Checkpoint, save
+from charrnn.storage.torch_weights import to_torch
+from charrnn.text.vocab import Vocabulary
 
 try:
     import torch

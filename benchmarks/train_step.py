@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from machine import machine
 
-from charrnn import kernels
-from charrnn.clipping import clip_norm
 from charrnn.config import CELLS, ModelConfig, TrainConfig
-from charrnn.exchange import to_torch
-from charrnn.model import Model
-from charrnn.optimizers import make_optimizer
-from charrnn.parallel import Layout, Workers, available_cores, blas_threads
+from charrnn.nn import kernels
+from charrnn.nn.model import Model
+from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
+from charrnn.storage.torch_weights import to_torch
+from charrnn.training.clipping import clip_norm
+from charrnn.training.optimizers import make_optimizer
 
 try:
     import torch

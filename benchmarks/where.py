@@ -16,10 +16,10 @@ from collections.abc import Callable
 import numpy as np
 from machine import machine
 
-from charrnn import kernels
-from charrnn.arrays import Parameters
-from charrnn.cells import CELLS
-from charrnn.parallel import blas_threads
+from charrnn.nn import kernels
+from charrnn.nn.cells import CELLS
+from charrnn.nn.parameters import Parameters
+from charrnn.nn.workers import blas_threads
 
 T, V = 64, 65
 
@@ -62,7 +62,7 @@ def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
     rows_h, rows_a = np.tile(h, (T, 1)), np.tile(a, (T, 1))
     dWh, h_out, a_out = np.empty_like(W), np.empty_like(h), np.empty_like(a)
     if name == "numba":
-        from charrnn.kernels.numba_product import product
+        from charrnn.nn.kernels.numba_product import product
     else:
 
         def product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charrnn.library import load, train
+    from charrnn.api import load, train
 
 __all__ = ["__version__", "load", "train"]
 
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
     # Loaded when first used: the command line imports this package too, and starts
     # without NumPy.
     if name in ("load", "train"):
-        from charrnn import library
+        from charrnn import api
 
-        return getattr(library, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'charrnn' has no attribute {name!r}")

@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from charrnn.checkpoint import load, save
-from charrnn.corpus import read_corpus, split
-from charrnn.download import CORPORA
-from charrnn.evaluate import evaluate
-from charrnn.runs import SHIPPED, find_checkpoint
+from charrnn.evaluation.loss import evaluate
+from charrnn.run import SHIPPED, find_checkpoint
+from charrnn.storage.checkpoint import load, save
+from charrnn.text.corpus import read_corpus, split
+from charrnn.text.download.registry import CORPORA
 
 LIMIT = 4_000_000  # bytes
 TOLERANCE = 0.001  # nats per character

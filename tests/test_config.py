@@ -5,7 +5,6 @@ from math import inf, nan
 
 import pytest
 
-from charrnn import cells, clipping, optimizers, schedules
 from charrnn.config import (
     CELLS,
     CLIP_MODES,
@@ -17,6 +16,8 @@ from charrnn.config import (
     known_settings,
 )
 from charrnn.errors import ConfigError
+from charrnn.nn import cells
+from charrnn.training import clipping, optimizers, schedules
 
 # Field, a value beyond its limit, and what the message says of it.
 MODEL = [

@@ -1,10 +1,9 @@
-"""Imports point one way: from pure maths outwards to the command line."""
+"""The architecture: folders in the order of the data flow, imports one way only."""
 
 import ast
 import json
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,107 +12,78 @@ import charrnn
 
 PACKAGE = Path(charrnn.__file__).parent
 
-# Each module may import only those that stand before it. A new module gets its place
-# here: as far to the front as what it imports allows.
-LAYERS = (
-    # words
+# The folders and the modules of the package itself, in the order in which data passes
+# through them. Each may import only from itself and from those before it.
+ORDER = (
     "errors",
     "config",
-    "recipes",
-    # maths: NumPy only
-    "arrays",
-    "functional",
-    "kernels.numpy_writing",
-    "kernels.numpy_steps",
-    "kernels.numba_maths",
-    "kernels.numba_product",
-    "kernels.numba_writing",
-    "kernels.numba_steps",
-    "kernels",
-    "cells.contract",
-    "cells.initial",
-    "cells.projection",
-    "cells.rnn",
-    "cells.gru",
-    "cells.lstm",
-    "cells",
-    "model",
-    "gradcheck",
-    "clipping",
-    "optimizers",
-    "schedules",
-    "dropout",
-    # text
-    "vocab",
-    "corpus",
-    "batches",
-    "ngram",
-    "textstats",
-    # training
-    "parallel",
-    "evaluate",
-    "scoreboard",
-    "plan",
-    "speed",
-    "records",
-    "progress",
+    "presets",
+    "atomic",
+    "nn",
+    "text",
+    "evaluation",
     "training",
-    "transfer",
-    # files
-    "files",
-    "checkpoint",
-    "safetensors",
-    "state_dict",
-    "exchange",
-    "runs",
-    # use
-    "sampling",
-    "language_model",
-    "compare",
-    "report",
-    "library",
-    # network
-    "fetch",
-    "plays",
-    "download",
-    # command line
-    "cli.options",
-    "cli.begin",
-    "cli.watch",
-    "cli.train",
-    "cli.sample",
-    "cli.compare",
-    "cli.next",
-    "cli.eval",
-    "cli.export",
-    "cli.import_",
-    "cli.bench",
-    "cli.gradcheck",
-    "cli.download",
+    "storage",
+    "generation",
+    "run",
+    "api",
     "cli",
     "__main__",
 )
-NETWORK = LAYERS.index("fetch")
-COMMAND_LINE = LAYERS.index("cli.options")
-# Importable only with an optional package.
-EXTRAS = {name for name in LAYERS if name.startswith("kernels.numba")}
+# What each part may load from outside the standard library.
+MATHS = {"numpy"}
+LIBRARIES = {
+    "errors": set(),
+    "config": set(),
+    "presets": set(),
+    "atomic": set(),
+    "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
+    "text": MATHS | {"requests", "tqdm", "urllib3"},
+    "evaluation": MATHS,
+    "training": MATHS,
+    "storage": MATHS,
+    "generation": MATHS,
+    "run": MATHS,
+    "api": MATHS,
+    "cli": MATHS | {"click", "tqdm"},
+    "__main__": set(),
+}
+# The mathematics reads no file, no clock and no environment.
+PURE = {
+    "collections",
+    "concurrent",
+    "contextlib",
+    "dataclasses",
+    "functools",
+    "importlib",
+    "itertools",
+    "math",
+    "typing",
+}
+COMPILED = "nn.kernels"
 
-# What computes and nothing else: no files, no clock, no global generator.
-MATHS = [
-    name
-    for name in LAYERS[: LAYERS.index("dropout") + 1]
-    if not name.startswith("kernels")
-] + ["kernels.numpy_steps", "kernels.numpy_writing", "batches"]
-MATHS_IMPORTS = {"collections", "contextlib", "dataclasses", "math", "numpy", "typing"}
+
+def modules():
+    """Return the paths of all modules by their names without `charrnn.`."""
+    paths = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:
+            paths[name] = path
+    return paths
 
 
-def path_of(name):
-    path = PACKAGE.joinpath(*name.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+MODULES = modules()
+MATHS_MODULES = [name for name in MODULES if name.startswith("nn")]
+
+
+def part_of(name):
+    return name.partition(".")[0]
 
 
 def tree_of(name):
-    return ast.parse(path_of(name).read_text(encoding="utf-8"))
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
 
 
 def imports_of(name):
@@ -126,17 +96,10 @@ def imports_of(name):
             assert node.level == 0, f"{name}: relative import"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                is_module = inner.removeprefix("charrnn.") in LAYERS
-                found.add(inner if is_module else node.module)
+                found.add(
+                    inner if inner.removeprefix("charrnn.") in MODULES else node.module
+                )
     return found
-
-
-def own_imports_of(name):
-    return {
-        full.removeprefix("charrnn.")
-        for full in imports_of(name)
-        if full.startswith("charrnn.")
-    }
 
 
 def loaded_by(code):
@@ -151,40 +114,67 @@ def loaded_by(code):
     return set(json.loads(result.stderr.splitlines()[-1]))
 
 
-def test_every_module_has_its_place_in_the_layers():
-    found = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for path in PACKAGE.rglob("*.py")
+def test_every_folder_has_its_place():
+    assert {part_of(name) for name in MODULES} == set(ORDER) == set(LIBRARIES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_nothing_further_out(name):
+    allowed = ORDER[: ORDER.index(part_of(name)) + 1]
+    own = {
+        full.removeprefix("charrnn.")
+        for full in imports_of(name)
+        if full.startswith("charrnn.")
     }
-    names = {name.removesuffix(".__init__") for name in found} - {"__init__"}
-    assert names == set(LAYERS)
-    assert len(LAYERS) == len(set(LAYERS))
+    assert {part_of(inner) for inner in own} <= set(allowed)
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_module_imports_only_what_lies_further_in(name):
-    further_in = set(LAYERS[: LAYERS.index(name)])
-    assert own_imports_of(name) <= further_in
-
-
-def test_package_itself_offers_the_library_and_nothing_else():
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    modules = [
-        node.module if node.module != "charrnn" else node.names[0].name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("charrnn")
-    ]
-    assert {module.removeprefix("charrnn.") for module in modules} == {"library"}
-
-
-@pytest.mark.parametrize("name", MATHS)
-def test_maths_imports_numpy_and_nothing_that_touches_the_world(name):
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_only_the_libraries_of_its_folder(name):
     roots = {full.partition(".")[0] for full in imports_of(name)} - {"charrnn"}
-    assert roots <= MATHS_IMPORTS
+    assert roots - set(sys.stdlib_module_names) <= LIBRARIES[part_of(name)]
 
 
-@pytest.mark.parametrize("name", MATHS)
-def test_maths_draws_from_no_global_generator(name):
+def test_no_two_modules_of_the_package_import_each_other():
+    def visit(name, trail):
+        assert name not in trail, " -> ".join([*trail, name])
+        if name not in done:
+            for full in imports_of(name):
+                inner = full.removeprefix("charrnn.")
+                if full.startswith("charrnn.") and inner in MODULES:
+                    visit(inner, [*trail, name])
+            done.add(name)
+
+    done = set()
+    for name in MODULES:
+        visit(name, [])
+
+
+def test_package_itself_imports_only_its_api():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("charrnn.")
+    }
+    assert {part_of(name.removeprefix("charrnn.")) for name in imported} <= {
+        "api",
+        "errors",
+        "evaluation",
+        "generation",
+    }
+
+
+@pytest.mark.parametrize("name", MATHS_MODULES)
+def test_mathematics_touches_no_file_and_no_clock(name):
+    if name.startswith(COMPILED) or name == "nn.workers":
+        pytest.skip("its compiler keeps files, and its threads ask for the cores")
+    roots = {full.partition(".")[0] for full in imports_of(name)} - {"charrnn"}
+    assert roots <= PURE | MATHS
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_draws_from_the_global_generator(name):
     used = {
         node.attr
         for node in ast.walk(tree_of(name))
@@ -192,10 +182,10 @@ def test_maths_draws_from_no_global_generator(name):
         and isinstance(node.value, ast.Attribute)
         and node.value.attr == "random"
     }
-    assert used <= {"Generator"}
+    assert used <= {"Generator", "SeedSequence", "default_rng"}
 
 
-@pytest.mark.parametrize("name", LAYERS[:COMMAND_LINE])
+@pytest.mark.parametrize("name", [n for n in MODULES if part_of(n) != "cli"])
 def test_only_the_command_line_prints(name):
     calls = {
         node.func.id
@@ -205,16 +195,20 @@ def test_only_the_command_line_prints(name):
     assert not calls & {"print", "input"}
 
 
-def test_inner_modules_bring_no_click_tqdm_or_requests():
-    inner = [name for name in LAYERS[:NETWORK] if name not in EXTRAS]
+def test_inner_folders_load_no_click_tqdm_or_requests():
+    inner = [
+        name
+        for name in MODULES
+        if part_of(name) not in ("cli", "__main__")
+        and not name.startswith((COMPILED, "text.download"))
+    ]
     loaded = loaded_by("\n".join(f"import charrnn.{name}" for name in inner))
     assert {f"charrnn.{name}" for name in inner} <= loaded
     assert not loaded & {"click", "tqdm", "requests"}
 
 
-def test_network_modules_bring_no_click():
-    network = LAYERS[NETWORK:COMMAND_LINE]
-    loaded = loaded_by("\n".join(f"import charrnn.{name}" for name in network))
+def test_downloading_loads_no_click():
+    loaded = loaded_by("import charrnn.text.download.registry")
     assert "requests" in loaded
     assert "click" not in loaded
 
@@ -222,35 +216,23 @@ def test_network_modules_bring_no_click():
 @pytest.mark.parametrize(
     "code", ["import charrnn", "import charrnn.cli", "import charrnn.config"]
 )
-def test_importing_the_package_or_its_command_line_brings_no_numpy(code):
+def test_importing_the_package_or_its_command_line_loads_no_numpy(code):
     assert not loaded_by(code) & {"numpy", "requests", "tqdm"}
 
 
-def test_help_of_no_command_waits_for_numpy():
-    commands = [
-        name.removeprefix("cli.")
-        for name in LAYERS
-        if name.startswith("cli.")
-        and name not in ("cli.options", "cli.begin", "cli.watch")
-    ]
-    called = [name.rstrip("_") for name in commands]  # `import` is a keyword
-    pages = [["--help"], ["--version"], *([name, "--help"] for name in called)]
+def test_help_of_every_command_loads_no_numpy():
+    pages = [["--help"], ["--version"]]
     loaded = loaded_by(
-        f"from charrnn.cli import main\n"
-        f"for arguments in {pages}:\n"
-        f"    main(arguments, standalone_mode=False)"
+        "from charrnn.cli import COMMANDS, main\n"
+        f"pages = {pages} + [[name, '--help'] for name in COMMANDS]\n"
+        "for arguments in pages:\n"
+        "    main(arguments, standalone_mode=False)"
     )
-    assert {f"charrnn.cli.{name}" for name in commands} <= loaded
+    assert "charrnn.cli.train" in loaded
     assert not loaded & {"numpy", "requests", "tqdm", "threadpoolctl"}
 
 
-def test_library_comes_with_the_first_use_of_it():
+def test_the_library_comes_with_its_first_use():
     loaded = loaded_by("import charrnn\ncharrnn.load")
-    assert {"charrnn.library", "numpy"} <= loaded
+    assert {"charrnn.api", "numpy"} <= loaded
     assert not loaded & {"click", "tqdm", "requests"}
-
-
-def test_no_module_is_imported_from_both_sides():
-    depends = {name: own_imports_of(name) for name in LAYERS}
-    for earlier, later in pairwise(LAYERS):
-        assert later not in depends[earlier]

@@ -6,11 +6,11 @@ import naive_rnn
 import numpy as np
 import pytest
 
-from charrnn.batches import Windows
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.gradcheck import numeric_gradient, relative_error
-from charrnn.model import Model
-from charrnn.optimizers import make_optimizer
+from charrnn.nn.gradcheck import numeric_gradient, relative_error
+from charrnn.nn.model import Model
+from charrnn.text.windows import Windows
+from charrnn.training.optimizers import make_optimizer
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

@@ -14,7 +14,7 @@ from charrnn import __version__
 from charrnn.errors import CharRNNError
 
 # Name, and the line that `--help` shows without loading the command.
-_COMMANDS = {
+COMMANDS = {
     "download": "Fetch a text to learn from.",
     "train": "Learn to write like a text.",
     "sample": "Write text with a trained model.",
@@ -35,10 +35,10 @@ class _Commands(click.Group):
     """Loads commands lazily, and turns every expected error into one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
         keyword = "_" if iskeyword(name) else ""  # no module is called `import`
         module = importlib.import_module(f"charrnn.cli.{name}{keyword}")
@@ -49,7 +49,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         _write_any_character()

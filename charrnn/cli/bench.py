@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.recipes import PRESETS
+from charrnn.presets import PRESETS
 
 if TYPE_CHECKING:
-    from charrnn.speed import Speed
+    from charrnn.training.autotune import Speed
 
 _FAST = "pip install 'charrnn[fast]'"
 
@@ -32,9 +32,9 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
     """
     import numpy as np
 
-    from charrnn import kernels
-    from charrnn.parallel import available_cores
-    from charrnn.speed import preset_speed, product_rate
+    from charrnn.nn import kernels
+    from charrnn.nn.workers import available_cores
+    from charrnn.training.autotune import preset_speed, product_rate
 
     cores = available_cores()
     products = {

@@ -67,8 +67,8 @@ def command(
     occur in the corpus; the longest stretch copied from it, in characters. Last, the
     temperature at which held-out text is likeliest.
     """
-    from charrnn.compare import compare
-    from charrnn.report import comparison_page
+    from charrnn.cli.format import comparison_page
+    from charrnn.generation.compare import compare
 
     model = opened(checkpoint)
     prime = chosen_prime(model, prime, prime_file)

@@ -44,8 +44,8 @@ def command(
     """
     _check_usage(name, url, sha256, out, list_all)
     # Here, not above: they bring requests along, which 'charrnn --help' need not await.
-    from charrnn.download import CORPORA, download, download_url
-    from charrnn.fetch import sha256_of
+    from charrnn.text.download.http import sha256_of
+    from charrnn.text.download.registry import CORPORA, download, download_url
 
     if list_all:
         for source in CORPORA.values():

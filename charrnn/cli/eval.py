@@ -35,10 +35,10 @@ def command(
     on, by its own split. Any other text is cut likewise: the n-gram is fitted on the
     first part, and both are scored on the last.
     """
-    from charrnn.corpus import read_corpus, split
+    from charrnn.cli.format import scoreboard_table
     from charrnn.errors import TextError
-    from charrnn.report import scoreboard_table
-    from charrnn.scoreboard import score
+    from charrnn.evaluation.scoreboard import score
+    from charrnn.text.corpus import read_corpus, split
 
     model = opened(checkpoint)
     if text:

@@ -47,8 +47,8 @@ def command(checkpoint: str | None, kind: str, out: Path | None, force: bool) ->
     checkpoint of it again.
     """
     from charrnn.errors import CheckpointError
-    from charrnn.exchange import SUFFIXES, write
-    from charrnn.runs import BEST, LAST
+    from charrnn.run import BEST, LAST
+    from charrnn.storage.torch_weights import SUFFIXES, write
 
     model = opened(checkpoint)
     if out is None:

@@ -32,10 +32,10 @@ def command(
     """
     import numpy as np
 
+    from charrnn.cli.format import table
     from charrnn.config import ModelConfig
     from charrnn.errors import CharRNNError
-    from charrnn.gradcheck import TOLERANCE, check_model
-    from charrnn.report import table
+    from charrnn.nn.gradcheck import TOLERANCE, check_model
 
     wrong = []
     rows = [("parameter", "relative error", "")]

@@ -42,11 +42,11 @@ def command(
     with --vocab. Nothing in it is executed. The checkpoint's path goes to standard
     output. Training cannot be resumed from it, but --init-from can start from it.
     """
-    from charrnn.checkpoint import save
-    from charrnn.corpus import read_corpus
     from charrnn.errors import CheckpointError
-    from charrnn.exchange import read
-    from charrnn.runs import BEST, HISTORY, LAST, holds_run, new_folder
+    from charrnn.run import BEST, HISTORY, LAST, holds_run, new_folder
+    from charrnn.storage.checkpoint import save
+    from charrnn.storage.torch_weights import read
+    from charrnn.text.corpus import read_corpus
 
     single = out is not None and out.suffix == ".npz" and not out.is_dir()
     if out and (out.exists() if single else holds_run(out)) and not force:

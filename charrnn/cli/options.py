@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from charrnn.corpus import Corpus
-    from charrnn.language_model import LanguageModel
+    from charrnn.generation.language_model import LanguageModel
+    from charrnn.text.corpus import Corpus
 
 
 def note(message: str) -> None:
@@ -129,7 +129,7 @@ def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> 
         return typed(model, prime)
     if prime:
         raise click.UsageError("--prime and --prime-file exclude each other; give one")
-    from charrnn.corpus import read_corpus
+    from charrnn.text.corpus import read_corpus
 
     encoding = model.checkpoint.corpus.get("encoding", "utf-8")
     return read_corpus([prime_file], encoding=str(encoding)).text
@@ -140,8 +140,8 @@ def opened(checkpoint: str | None) -> "LanguageModel":
 
     Without a run it is the one that comes with the package.
     """
-    from charrnn.library import load
-    from charrnn.runs import SHIPPED
+    from charrnn.api import load
+    from charrnn.run import SHIPPED
 
     model = load(checkpoint)
     if model.path == SHIPPED:
@@ -154,9 +154,9 @@ def opened(checkpoint: str | None) -> "LanguageModel":
 
 def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
     """Return the text that a model was trained on, or say why it is not to be had."""
-    from charrnn.corpus import STDIN, read_corpus
     from charrnn.errors import TextError
-    from charrnn.runs import SHIPPED
+    from charrnn.run import SHIPPED
+    from charrnn.text.corpus import STDIN, read_corpus
 
     known = model.checkpoint.corpus
     encoding, digest = known.get("encoding", "utf-8"), known.get("sha256")

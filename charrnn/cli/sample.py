@@ -19,7 +19,7 @@ from charrnn.cli.options import (
 from charrnn.config import KERNELS, SampleConfig
 
 if TYPE_CHECKING:
-    from charrnn.language_model import LanguageModel
+    from charrnn.generation.language_model import LanguageModel
 
 _SEPARATOR = "-" * 16
 _drawing = grouped("Drawing characters")

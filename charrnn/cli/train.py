@@ -4,8 +4,14 @@ from typing import Any
 
 import click
 
-from charrnn.cli.begin import introduce, read_text, refuse_changes, resumed, started
 from charrnn.cli.options import GroupedCommand, grouped, note
+from charrnn.cli.train_setup import (
+    introduce,
+    read_text,
+    refuse_changes,
+    resumed,
+    started,
+)
 from charrnn.config import (
     CELLS,
     CLIP_MODES,
@@ -13,7 +19,7 @@ from charrnn.config import (
     OPTIMIZERS,
     SCHEDULES,
 )
-from charrnn.recipes import DEFAULT_PRESET, PRESETS, with_preset
+from charrnn.presets import DEFAULT_PRESET, PRESETS, with_preset
 
 _text = grouped("Text")
 _network = grouped("Network")
@@ -226,7 +232,7 @@ def command(
     Shakespeare, which is fetched first. The run's folder receives best.npz, last.npz
     and history.jsonl. Ctrl-C saves and ends; --resume goes on as if nothing had been.
     """
-    from charrnn.cli.watch import watch
+    from charrnn.cli.train_progress import watch
 
     say = (lambda message: None) if quiet else note
     chosen = {name: value for name, value in settings.items() if value is not None}

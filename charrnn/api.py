@@ -1,0 +1,59 @@
+"""What `import charrnn` offers: train, and load."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from charrnn import run as runs
+from charrnn.errors import ConfigError
+from charrnn.generation.language_model import LanguageModel
+from charrnn.presets import with_preset
+from charrnn.storage.checkpoint import load as load_checkpoint
+from charrnn.text.corpus import read_corpus
+from charrnn.training.events import Record
+
+
+def train(
+    text: str | Path | list[str | Path],
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    preset: str | None = None,
+    encoding: str = "utf-8",
+    init_from: str | Path | None = None,
+    on_record: Callable[[Record], None] | None = None,
+    **settings: Any,
+) -> LanguageModel:
+    """Train on a file, a folder or several, and return the best model.
+
+    settings are the fields of ModelConfig (but vocab) and TrainConfig; what is not
+    given comes from the preset. The run is kept in the folder `out`, if one is named.
+    `on_record` is called with each record of the trainer, as it comes. Raises a child
+    of CharRNNError where something does not fit.
+    """
+    unknown = settings.keys() - with_preset(None, {}).keys()
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+    merged = with_preset(preset, settings)
+    sources = text if isinstance(text, list) else [text]
+    corpus = read_corpus(sources, encoding=encoding)
+    if out:
+        runs.check_folder(Path(out), force=force)
+    run, _ = runs.begin(corpus, merged, settings, init_from=init_from)
+    if out:
+        run.folder = runs.make_folder(Path(out), force=force)
+    for record in run.records():
+        if on_record:
+            on_record(record)
+    return LanguageModel(run.best())
+
+
+def load(path: str | Path | None = None) -> LanguageModel:
+    """Return the model of a checkpoint file or a run's folder (its best).
+
+    Without a path, that of the newest run under checkpoints/, or, where there is none,
+    the Shakespeare model that comes with the package ("shakespeare" names it, too).
+    Raises CheckpointError.
+    """
+    found = runs.find_checkpoint(path)
+    return LanguageModel(load_checkpoint(found), found)

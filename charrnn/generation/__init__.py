@@ -1,0 +1,1 @@
+"""From a model to text: sampling, the language model, comparing temperatures."""

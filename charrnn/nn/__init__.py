@@ -1,0 +1,1 @@
+"""The mathematics: cells, the model, gradients. NumPy only, no files and no clock."""

@@ -1,0 +1,68 @@
+"""Dropout: masks for what a layer hands upwards, and for its recurrent weights.
+
+Dropout proper (Srivastava et al. 2014) acts on what a layer hands to the next layer or
+to the softmax, and never on what it hands to its own next step, where the noise would
+pile up (Zaremba et al. 2014). The recurrence has weight dropping instead: single
+weights of Wh are left out, the same ones for a whole window and all of its columns
+(DropConnect; Wan et al. 2013, Merity et al. 2018). No cell knows of either.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.nn.parameters import Array, Parameters
+
+_RANGE = 1 << 16  # 16 random bits decide; a rate is met to within 1 / 65536
+
+
+class Dropout:
+    """Draws masks of 0 and 1 / (1 - rate), so that their mean is 1."""
+
+    def __init__(
+        self, rate: float, shape: tuple[int, ...], dtype: npt.DTypeLike
+    ) -> None:
+        self._masks = np.empty(shape, dtype)
+        self._threshold = round(rate * _RANGE)
+        self._scale = self._masks.dtype.type(_RANGE / (_RANGE - self._threshold))
+
+    def draw(self, *, rng: np.random.Generator) -> Array:
+        """Return fresh masks, in an array that the next draw overwrites."""
+        size = self._masks.size
+        # Four of them in each number as the generator makes it, without going through
+        # the bytes, which takes five times as long.
+        raw: Array = rng.bit_generator.random_raw(-(-size // 4))
+        bits = raw.astype("<u8", copy=False).view("<u2")[:size]
+        kept = bits.reshape(self._masks.shape) >= self._threshold
+        np.multiply(kept, self._scale, out=self._masks)
+        return self._masks
+
+
+class WeightDrop:
+    """Leaves out a share of the recurrent weights while a gradient is computed."""
+
+    def __init__(self, rate: float, params: Parameters) -> None:
+        self._weights = {k: Wh for k, Wh in params.items() if k.endswith(".Wh")}
+        self._whole = {name: np.empty_like(Wh) for name, Wh in self._weights.items()}
+        self._masks = {
+            name: Dropout(rate, Wh.shape, Wh.dtype)
+            for name, Wh in self._weights.items()
+        }
+
+    @contextmanager
+    def applied(self, *, rng: np.random.Generator) -> Iterator[dict[str, Array]]:
+        """Mask the weights, in place, in the block; yield the masks by name.
+
+        A gradient in the masked weights, times the masks, is that in the weights.
+        """
+        masks = {name: mask.draw(rng=rng) for name, mask in self._masks.items()}
+        for name, Wh in self._weights.items():
+            self._whole[name][:] = Wh
+            Wh *= masks[name]
+        try:
+            yield masks
+        finally:
+            for name, Wh in self._weights.items():
+                Wh[:] = self._whole[name]

@@ -1,0 +1,23 @@
+"""Starting values of matrices, drawn in float64 and then rounded, so that the same seed
+starts the same network in every precision."""
+
+import numpy as np
+
+from charrnn.nn.parameters import Array
+
+
+def orthogonal(W: Array, *, rng: np.random.Generator) -> None:
+    """Fill W (H, H) with a random orthogonal matrix (Saxe et al. 2014).
+
+    It turns the hidden state without growing or shrinking it, and so carries gradients
+    over many steps from the start.
+    """
+    Q, R = np.linalg.qr(rng.standard_normal(W.shape))
+    # Without the signs the factorisation's own convention would bias the draw.
+    W[:] = Q * np.sign(np.diagonal(R))
+
+
+def uniform(W: Array, *, rng: np.random.Generator) -> None:
+    """Fill W (D, H) from U(-s, s), s = sqrt(6 / (D + H)) (Glorot & Bengio 2010)."""
+    limit = np.sqrt(6 / sum(W.shape))
+    W[:] = rng.uniform(-limit, limit, W.shape)

@@ -1,0 +1,183 @@
+"""The matrix product of one time step, for which a general BLAS is the wrong tool.
+
+`h[t-1] Wh` has few rows, 8 to 64, and the same right side in every step of a window. A
+BLAS must copy that side into blocks of its own liking at each call, which for so few
+rows takes as long as the arithmetic. Here it is packed once a window, into panels of
+as many columns as two vector registers hold, and the product then runs at the speed of
+the multipliers: a tile of C, some rows by one panel, stays in registers while k runs
+over all of K, and every step of k is one load for each vector of the panel, and one
+multiply-add for each vector of the tile. The same idea is in GotoBLAS (Goto & van de
+Geijn 2008), without the packing of A, which so few rows do not need.
+
+float32 only. Compilers do not keep such a tile in registers of their own accord, so the
+tile's loop is written in LLVM's own language; that is all of it that is not Python.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from charrnn.errors import ConfigError
+from charrnn.nn.kernels.numba_maths import compiled
+from charrnn.nn.parameters import Array
+
+
+def _shape_of_tile() -> tuple[int, int]:
+    """Return rows, and floats a vector, such that the tile and its operands fit."""
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # not every system says
+        features = {}
+    if features.get("avx512f"):
+        return 8, 16  # 16 of 32 registers hold the tile
+    if features.get("avx"):
+        return 4, 8  # 8 of 16 registers
+    return 4, 4
+
+
+ROWS, WIDTH = _shape_of_tile()
+VECTORS = 2  # a panel is that many vectors wide
+PANEL = VECTORS * WIDTH
+
+
+def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
+    """Return a compiled C = A P of some rows and panels, for addresses of float32.
+
+    Its arguments: a and the distance of A's rows, p and K, c and the distance of C's
+    rows; distances in floats. P is panels that follow each other, each (K, VECTORS ·
+    width), and their columns of C follow each other.
+    """
+    f32, i64, lane = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+    vector = ir.VectorType(f32, width)
+    all_first = ir.Constant(ir.VectorType(lane, width), [0] * width)
+    undefined = ir.Constant(vector, ir.Undefined)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector] * 3),
+            f"llvm.fma.v{width}f32",
+        )
+        a, lda, p, K, c, ldc = args
+        a, p, c = (builder.inttoptr(x, f32.as_pointer()) for x in (a, p, c))
+        starts = [builder.gep(a, [builder.mul(lda, i64(r))]) for r in range(rows)]
+
+        def load(address: Any) -> Any:
+            found = builder.load(address)
+            found.align = 4
+            return found
+
+        def part(address: Any, v: int) -> Any:
+            address = builder.gep(address, [i64(v * width)])
+            return builder.bitcast(address, vector.as_pointer())
+
+        panel = i64(VECTORS * width)
+        starts_p = [
+            builder.gep(p, [builder.mul(builder.mul(K, panel), i64(i))])
+            for i in range(panels)
+        ]
+        vectors = range(panels * VECTORS)
+
+        entry = builder.block
+        loop = builder.append_basic_block("k")
+        done = builder.append_basic_block("stored")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(i64)
+        sums = [[builder.phi(vector) for _ in vectors] for _ in range(rows)]
+        rows_of_p = [builder.gep(p, [builder.mul(k, panel)]) for p in starts_p]
+        p_k = [load(part(row, v)) for row in rows_of_p for v in range(VECTORS)]
+        added = []
+        for start, row in zip(starts, sums, strict=True):
+            one = builder.insert_element(
+                undefined, load(builder.gep(start, [k])), lane(0)
+            )
+            a_k = builder.shuffle_vector(one, undefined, all_first)
+            added.append(
+                [
+                    builder.call(multiply_add, [a_k, p_kv, s])
+                    for p_kv, s in zip(p_k, row, strict=True)
+                ]
+            )
+        following = builder.add(k, i64(1))
+        k.add_incoming(i64(0), entry)
+        k.add_incoming(following, loop)
+        for row, more in zip(sums, added, strict=True):
+            for s, m in zip(row, more, strict=True):
+                s.add_incoming(ir.Constant(vector, [0.0] * width), entry)
+                s.add_incoming(m, loop)
+        builder.cbranch(builder.icmp_signed("<", following, K), loop, done)
+        builder.position_at_end(done)
+        for r, more in enumerate(added):
+            start = builder.gep(c, [builder.mul(ldc, i64(r))])
+            for v, m in enumerate(more):
+                builder.store(m, part(start, v)).align = 4
+        return context.get_dummy_value()
+
+    def typed(typing_context: Any, a: Any, lda: Any, p: Any, K: Any, c: Any, ldc: Any):  # type: ignore[no-untyped-def]
+        return types.void(*[types.intp] * 6), generate
+
+    return intrinsic(typed)
+
+
+# One row alone would wait for each sum before the next could be added to it, so it has
+# several panels at a time.
+_ABREAST = 4
+_tile, _row, _long_row = tile(ROWS), tile(1), tile(1, panels=_ABREAST)
+_FLOAT = 4  # bytes
+
+
+def packed(K: int, N: int, dtype: Any, gates: int = 1) -> Array:
+    """Return what `pack` fills for a right side (K, N), whatever its columns are."""
+    if np.dtype(dtype) != np.float32:
+        raise ConfigError(f"compiled kernels are for float32, not {np.dtype(dtype)}")
+    return np.zeros((-(-N // PANEL), K, PANEL), np.float32)
+
+
+@compiled
+def pack(W: Array, out: Array) -> Array:
+    """Lay W (K, N) out in panels of columns (panels, K, PANEL), and return them."""
+    K, N = W.shape
+    for i in range(len(out)):
+        start = i * PANEL
+        columns = min(PANEL, N - start)
+        for k in range(K):
+            for j in range(columns):
+                out[i, k, j] = W[k, start + j]
+    return out
+
+
+@compiled
+def product(A: Array, P: Array, C: Array) -> None:
+    """C = A W, (M, K) by the panels P of W (K, N) into (M, N)."""
+    M, K = A.shape
+    N = C.shape[1]
+    lda, ldc = A.strides[0] // _FLOAT, C.strides[0] // _FLOAT
+    a, p, c = A.ctypes.data, P.ctypes.data, C.ctypes.data
+    full, tiled = N // PANEL, M - M % ROWS
+    for n in range(full):
+        for i in range(0, tiled, ROWS):
+            a_i, c_i = a + i * lda * _FLOAT, c + (i * ldc + n * PANEL) * _FLOAT
+            _tile(a_i, lda, p + n * K * PANEL * _FLOAT, K, c_i, ldc)
+    for i in range(tiled, M):
+        a_i, c_i, n = a + i * lda * _FLOAT, c + i * ldc * _FLOAT, 0
+        while n + _ABREAST <= full:
+            p_n = p + n * K * PANEL * _FLOAT
+            _long_row(a_i, lda, p_n, K, c_i + n * PANEL * _FLOAT, ldc)
+            n += _ABREAST
+        while n < full:
+            p_n = p + n * K * PANEL * _FLOAT
+            _row(a_i, lda, p_n, K, c_i + n * PANEL * _FLOAT, ldc)
+            n += 1
+    if full * PANEL < N:  # the last panel is not full
+        start, p_n = full * PANEL, p + full * K * PANEL * _FLOAT
+        part = np.empty((ROWS, PANEL), np.float32)
+        for i in range(0, tiled, ROWS):
+            _tile(a + i * lda * _FLOAT, lda, p_n, K, part.ctypes.data, PANEL)
+            C[i : i + ROWS, start:] = part[:, : N - start]
+        for i in range(tiled, M):
+            _row(a + i * lda * _FLOAT, lda, p_n, K, part.ctypes.data, PANEL)
+            C[i, start:] = part[0, : N - start]

@@ -1,0 +1,156 @@
+"""The network: one-hot characters, a stack of recurrent cells, a softmax over the next.
+
+    h = cells(one_hot(ids))          (T, N, H)
+    logits = h W + b                 (T, N, V)
+    loss = mean of -log softmax(logits)[targets]
+
+Letters: T time, N batch (streams), H hidden, V vocabulary, L layers.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.config import ModelConfig
+from charrnn.errors import ShapeError
+from charrnn.nn.cells import CELLS, State
+from charrnn.nn.init import uniform
+from charrnn.nn.kernels import REFERENCE
+from charrnn.nn.parameters import Array, Parameters, Shape
+
+ModelState: TypeAlias = tuple[State, ...]  # one cell state a layer, lowest first
+
+
+class Workspace:
+    """Every array that a forward and a backward pass need, made once for (T, N)."""
+
+    def __init__(self, model: "Model", T: int, N: int) -> None:
+        config, dtype = model.config, model.dtype
+        H, V = config.hidden, config.vocab
+        sizes = [V] + [H] * (config.layers - 1)
+        self.layers: list[Any] = [
+            model.cell.workspace(T, N, D, H, dtype, model.steps) for D in sizes
+        ]
+        self.h: Array  # (T, N, H), what the output layer got in the last forward pass
+        self.logits = np.empty((T, N, V), dtype)
+        self.dh = np.empty((T, N, H), dtype)
+        self.dropped = np.empty((config.layers, T, N, H), dtype)
+        self.grads = model.params.like()
+        self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(config.layers)]
+
+
+class Model:
+    """Parameters and the passes over them; it remembers nothing between calls."""
+
+    def __init__(self, config: ModelConfig, dtype: npt.DTypeLike = np.float32) -> None:
+        self.config = config
+        self.dtype = np.dtype(dtype)
+        self.cell = CELLS[config.cell]
+        self.steps = REFERENCE  # elementwise steps that new workspaces are to use
+        self.params = Parameters(self._shapes(), self.dtype)
+        self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
+
+    def _shapes(self) -> dict[str, Shape]:
+        H, V = self.config.hidden, self.config.vocab
+        shapes: dict[str, Shape] = {}
+        for i in range(self.config.layers):
+            for name, shape in self.cell.shapes(H if i else V, H).items():
+                shapes[f"layer{i}.{name}"] = shape
+        return shapes | {"output.W": (H, V), "output.b": (V,)}
+
+    def init(self, *, rng: np.random.Generator) -> None:
+        """Fill the parameters with their starting values, in place."""
+        for layer in self._layers:
+            self.cell.init(layer, rng=rng)
+        uniform(self.params["output.W"], rng=rng)
+        self.params["output.b"].fill(0)
+
+    def zero_state(self, N: int) -> ModelState:
+        """Return the state before the first character of N streams."""
+        config = self.config
+        return tuple(
+            self.cell.zero_state(N, config.hidden, self.dtype)
+            for _ in range(config.layers)
+        )
+
+    def workspace(self, T: int, N: int) -> Workspace:
+        """Return the arrays for windows of up to T characters of N streams."""
+        return Workspace(self, T, N)
+
+    def forward(
+        self,
+        ids: Array,
+        state: ModelState,
+        workspace: Workspace,
+        masks: Array | None = None,
+    ) -> tuple[Array, ModelState]:
+        """Return logits (T, N, V), a view of the workspace, and the state after.
+
+        ids (T, N) unsigned integers below V; masks (L, T or more, N, H) multiply what
+        each layer hands upwards. Raises ShapeError for ids of another kind.
+        """
+        if ids.ndim != 2 or ids.dtype.kind != "u":
+            raise ShapeError(
+                f"ids are {ids.dtype} {ids.shape}; expected unsigned integers (T, N)"
+            )
+        if ids.max(initial=0) >= self.config.vocab:
+            raise ShapeError(f"id {ids.max()} in a vocabulary of {self.config.vocab}")
+        x, after = ids, []
+        for i, layer in enumerate(self._layers):
+            x, cell_state = self.cell.forward(layer, x, state[i], workspace.layers[i])
+            after.append(cell_state)
+            if masks is not None:
+                T = len(ids)
+                x = np.multiply(x, masks[i, :T], out=workspace.dropped[i, :T])
+        workspace.h = x
+        T, N, H = x.shape
+        logits = workspace.logits[:T]
+        rows = logits.reshape(T * N, -1)
+        np.matmul(x.reshape(T * N, H), self.params["output.W"], out=rows)
+        rows += self.params["output.b"]
+        return logits, tuple(after)
+
+    def loss_and_grads(
+        self,
+        inputs: Array,
+        targets: Array,
+        state: ModelState,
+        workspace: Workspace,
+        masks: Array | None = None,
+    ) -> tuple[float, Parameters, ModelState]:
+        """Return the mean loss in nats per character, its gradients, the state after.
+
+        inputs and targets (T, N), targets one step ahead; masks as in `forward`. The
+        gradients belong to the workspace. They stop at the window's first step: that is
+        the truncation in truncated backpropagation through time (Williams & Peng 1990).
+        """
+        V = self.config.vocab
+        if targets.shape != inputs.shape or targets.max(initial=0) >= V:
+            raise ShapeError(
+                f"targets {targets.shape}, up to {targets.max(initial=0)}; expected "
+                f"{inputs.shape}, below {V}"
+            )
+        logits, state = self.forward(inputs, state, workspace, masks)
+        loss, dlogits = self.steps.cross_entropy(
+            logits.reshape(-1, V), targets.reshape(-1)
+        )
+        self._backward(dlogits, len(inputs), workspace, masks)
+        return loss, workspace.grads, state
+
+    def _backward(
+        self, dlogits: Array, T: int, workspace: Workspace, masks: Array | None
+    ) -> None:
+        R, H = len(dlogits), self.config.hidden
+        grads, dh = workspace.grads, workspace.dh[:T]
+        np.matmul(workspace.h.reshape(R, H).T, dlogits, out=grads["output.W"])
+        dlogits.sum(axis=0, out=grads["output.b"])
+        np.matmul(dlogits, self.params["output.W"].T, out=dh.reshape(R, H))
+        for i in reversed(range(self.config.layers)):
+            if masks is not None:
+                dh *= masks[i, :T]
+            dinputs, _ = self.cell.backward(
+                self._layers[i], dh, workspace.layers[i], workspace.layer_grads[i]
+            )
+            if dinputs is not None:  # the lowest layer's inputs are ids
+                dh = dinputs

@@ -1,0 +1,59 @@
+"""charrnn bench: what it measures and how it says so. No figure is checked here."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from extras import HAVE_NUMBA
+
+from charrnn import presets as recipes
+from charrnn.cli import main
+from charrnn.nn.workers import candidate_layouts
+from charrnn.presets import Preset
+from charrnn.training import autotune as speed
+
+TINY = {
+    "cell": "rnn",
+    "hidden": 8,
+    "batch": 4,
+    "window": 8,
+    "minutes": 0.1,
+    "dropout": 0.2,
+}
+
+
+@pytest.fixture(autouse=True)
+def small_presets(monkeypatch):
+    monkeypatch.setitem(recipes.PRESETS, "quick", Preset("a moment", TINY))
+
+
+def bench(*arguments):
+    result = CliRunner().invoke(main, ["bench", *arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def test_the_table_has_products_and_the_preset_in_lines_that_fit():
+    page = bench("--preset", "quick")
+    lines = page.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith(f"NumPy {np.__version__}")
+    (row,) = [line for line in lines if line.startswith("  quick, rnn 1 x 8")]
+    plain = row.removeprefix("  quick, rnn 1 x 8").split()[0]
+    assert float(plain.replace(",", "")) > 0
+    assert ("pip install 'charrnn[fast]'" in page) == (not HAVE_NUMBA)
+
+
+def test_json_has_the_same():
+    found = json.loads(bench("--preset", "quick", "--json"))
+    assert set(found) == {"cores", "numpy", "products", "presets"}
+    assert all(rate > 0 for rate in found["products"].values())
+    quick = found["presets"]["quick"]
+    assert set(quick) == ({"plain", "compiled"} if HAVE_NUMBA else {"plain"})
+    assert quick["plain"]["characters"] > 0
+
+
+def test_the_layout_is_one_that_training_would_choose_from():
+    found = speed.preset_speed("quick", "numpy", seconds=0.01)
+    assert found.layout in candidate_layouts(0, TINY["batch"])

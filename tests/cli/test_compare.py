@@ -1,0 +1,148 @@
+"""`charrnn compare`: columns on a page or JSON, with the corpus and without."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from texts import save_trained, sentences, trained
+
+from charrnn.cli import main
+from charrnn.storage.checkpoint import load, save
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return save_trained(Path("checkpoints/lines").absolute())
+
+
+def compare(*arguments, status=0, **environ):
+    result = CliRunner(env=environ).invoke(main, ["compare", *map(str, arguments)])
+    assert result.exit_code == status, (result.output, result.exception)
+    return result
+
+
+def test_five_temperatures_by_default_and_the_seed_on_standard_error():
+    result = compare("--length", 60)
+    titles = re.findall(r"temp(?:erature)? ([\d.]+)", result.stdout)
+    assert titles[:5] == ["0.2", "0.5", "0.8", "1", "1.3"]
+    assert "Held-out text is likeliest at temperature" in result.stdout
+    assert re.fullmatch(
+        r"checkpoint checkpoints/lines/best\.npz\nseed \d+\n", result.stderr
+    )
+
+
+def test_columns_share_their_random_numbers():
+    found = compare("-t", 0.8, "-t", 1.2, "-t", 0.8, "--seed", 1, "--json")
+    first, other, same = json.loads(found.stdout)["columns"]
+    assert first == same
+    assert first["text"] != other["text"]
+
+
+def test_json_holds_everything():
+    arguments = ("--prime", "Ann ", "--seed", 3, "--length", 50, "-t", 0.5)
+    found = json.loads(compare(*arguments, "--json").stdout)
+    assert list(found) == ["prime", "seed", "columns", "calibrated"]
+    assert (found["prime"], found["seed"]) == ("Ann ", 3)
+    assert found["calibrated"] > 0
+    (column,) = found["columns"]
+    assert list(column) == [
+        "temperature",
+        "text",
+        "log_prob",
+        "entropy",
+        "distinct_4grams",
+        "repetition",
+        "known_words",
+        "longest_copy",
+    ]
+    text = trained().generate("Ann ", length=50, temperature=0.5, seed=3)
+    assert column["text"] == text[4:]
+
+
+def test_a_missing_corpus_is_said_and_its_figures_left_out(run):
+    (run / "lines.txt").unlink()
+    result = compare("--seed", 1, "--length", 40)
+    assert "lines.txt: no such file" in result.stderr
+    assert "--text says where it is" in result.stderr
+    assert "log p" in result.stdout
+    for name in ("known", "copied", "Held-out"):
+        assert name not in result.stdout
+    found = json.loads(compare("--seed", 1, "--json").stdout)
+    assert found["calibrated"] is None
+    assert {column["known_words"] for column in found["columns"]} == {None}
+
+
+def test_a_corpus_that_changed_is_said_and_its_figures_left_out(run):
+    (run / "lines.txt").write_text(sentences(300) + "More.\n", encoding="utf-8")
+    result = compare("--seed", 1, "--length", 40)
+    assert "SHA-256 " in result.stderr
+    assert "is not that of the text that this model was trained on" in result.stderr
+    assert "copied" not in result.stdout
+
+
+def test_another_text_than_the_model_s_is_refused(run):
+    Path("other.txt").write_text(sentences(20), encoding="utf-8")
+    result = compare("--text", "other.txt", status=1)
+    assert "Error: other.txt: SHA-256 " in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_model_that_knows_no_text_is_compared_with_the_one_that_is_named(run):
+    checkpoint = load(run / "best.npz")
+    save(replace(checkpoint, corpus={"encoding": "utf-8"}), Path("mine.npz"))
+    result = compare("mine.npz", "--length", 40, "--text", run / "lines.txt")
+    assert "copied" in result.stdout
+
+
+def test_a_corpus_that_moved_is_named(run):
+    (run / "lines.txt").rename("moved.txt")
+    result = compare("--seed", 1, "--length", 40, "--text", "moved.txt")
+    assert result.stderr.split("\n")[1:] == ["seed 1", ""]
+    assert "copied" in result.stdout
+
+
+@pytest.mark.parametrize("width", [30, 60, 100])
+def test_the_page_fits_the_width_that_is_asked_for(width):
+    page = compare("--seed", 1, "--length", 200, "--width", width).stdout
+    assert max(map(len, page.split("\n"))) <= width
+
+
+@pytest.mark.parametrize("columns", [60, 132])
+def test_the_page_fits_the_terminal(columns):
+    page = compare("--seed", 1, "--length", 200, COLUMNS=str(columns)).stdout
+    longest = max(map(len, page.split("\n")))
+    assert longest <= columns
+    assert longest > columns * 0.7
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("-t", "-1"), 1, "temperature is -1"),
+        (("-t", "hot"), 2, "'hot' is not a valid float"),
+        (("--length", "-1"), 1, "length is -1"),
+        (("--length", "0"), 1, "length is 0; expected at least 1, to compare texts"),
+        (("--width", "3"), 2, "3 is not in the range"),
+        (("--prime", "#"), 1, "the model has never seen '#'"),
+        (("none.npz",), 1, "none.npz: no such file"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line(options, status, said):
+    result = compare(*options, status=status)
+    assert result.stdout == ""
+    error = result.stderr.strip().split("\n")[-1]
+    assert error.startswith("Error: ")
+    assert said in error
+
+
+def test_a_model_of_bytes_is_compared():
+    Path("data.bin").write_bytes(("Le café où l’été dort. " * 40).encode())
+    brief = ("--hidden", "8", "--steps", "9", "--threads", "1", "--bytes", "--quiet")
+    CliRunner().invoke(main, ["train", "data.bin", *brief, "--out", "run"])
+    found = json.loads(compare("run", "--length", 40, "--seed", 1, "--json").stdout)
+    assert found["calibrated"] is None  # after nine steps it knows nothing
+    assert {len(column["text"]) for column in found["columns"]} == {40}

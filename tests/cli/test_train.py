@@ -1,0 +1,466 @@
+"""`charrnn train`: what it prints, what it refuses, and any odd text it is given."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from texts import TINY, charrnn, sentences
+
+from charrnn.api import load as load_model
+from charrnn.cli import main
+from charrnn.evaluation.loss import evaluate
+from charrnn.run import load_last
+from charrnn.storage.checkpoint import load
+
+BRIEF = (*TINY, "--steps", "20")
+LINE = re.compile(
+    r"step +[\d,]+  epoch +\d+\.\d\d  train \d+\.\d{4}  val \d+\.\d{4}[* ]  \d+:\d\d"
+)
+
+
+@pytest.fixture(autouse=True)
+def text(tmp_path, monkeypatch):
+    """Work in an empty folder that holds one text."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("lines.txt")
+    path.write_text(sentences(), encoding="utf-8")
+    return path
+
+
+def train(*arguments, input=None):
+    return CliRunner().invoke(main, ["train", *map(str, arguments)], input=input)
+
+
+def refused(*arguments, status=1, **settings):
+    """Return the error of a training that must not start, and see that none did."""
+    before = sorted(Path().rglob("*"))
+    result = train(*arguments, **settings)
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert sorted(Path().rglob("*")) == before
+    error = result.stderr.strip().split("\n")[-1]
+    assert error.startswith("Error: ")
+    return error
+
+
+def started(*arguments, **settings):
+    result = train(*arguments, **settings)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def test_a_run_says_what_it_does_and_ends_with_a_scoreboard():
+    result = started("lines.txt", *BRIEF, "--eval-every", 10)
+    lines = result.stderr.split("\n")
+    assert lines[0].startswith("lines: 4,")
+    assert "33 distinct" in lines[0]
+    assert lines[1].startswith("rnn, 1 x 12 units, ")
+    assert lines[2] == "20 steps of 4 x 8 characters, seed 1, 1 thread"
+    assert lines[3] == "into checkpoints/lines"
+    assert LINE.fullmatch(lines[4]), lines[4]
+    assert LINE.fullmatch(lines[5]), lines[5]
+    assert "charrnn sample checkpoints/lines" in result.stderr
+    board = result.stdout.split("\n")
+    assert board[0].split() == ["nats/char", "bits/char", "perplexity"]
+    assert [line.split("  ")[0] for line in board[1:3]] == ["train", "validation"]
+    assert "-gram, validation" in board[3]
+    assert "Counting still beats the network" in board[4]
+
+
+def test_the_scoreboard_is_that_of_the_best_model():
+    result = started("lines.txt", *BRIEF, "--out", "run")
+    model = load_model("run")
+    ids = model.encode(sentences())
+    nats = evaluate(model.model, ids[int(len(ids) * 0.9) :]).nats
+    assert result.stdout.split("\n")[2].split()[1] == f"{nats:.4f}"
+
+
+def test_quiet_leaves_only_the_scoreboard():
+    result = started("lines.txt", *BRIEF, "--quiet")
+    assert result.stderr == ""
+    assert len(result.stdout.strip().split("\n")) == 5
+
+
+def test_output_to_a_file_holds_no_progress_bar(tmp_path):
+    done = charrnn("train", "lines.txt", *BRIEF, "--eval-every", 5, cwd=tmp_path)
+    assert done.returncode == 0
+    for stream in (done.stdout, done.stderr):
+        assert not re.search(r"[\r\x1b█▏]|it/s", stream)
+    assert sum(bool(LINE.fullmatch(line)) for line in done.stderr.split("\n")) == 4
+
+
+def test_samples_on_the_way():
+    result = started("lines.txt", *BRIEF, "--sample-every", 10)
+    assert result.stderr.count("--- sample at step") == 2
+    assert "--- sample at step 10\n" in result.stderr
+    assert "sample" not in result.stdout
+
+
+def test_the_same_seed_gives_the_same_weights_and_the_seed_is_said():
+    for seed, out in ((5, "a"), (5, "b"), (6, "c")):
+        result = started("lines.txt", *BRIEF, "--seed", seed, "--out", out)
+        assert f"seed {seed}," in result.stderr
+    a, b, c = (load(Path(out, "best.npz")).model.params.flat for out in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_new_runs_get_new_folders():
+    for name in ("lines", "lines-2", "lines-3"):
+        assert f"into checkpoints/{name}\n" in started("lines.txt", *BRIEF).stderr
+        assert Path("checkpoints", name, "last.npz").exists()
+
+
+def test_a_run_is_replaced_with_force_alone():
+    started("lines.txt", *BRIEF, "--out", "run")
+    Path("run/notes.txt").write_text("mine")
+    before = Path("run/best.npz").read_bytes()
+    error = refused("lines.txt", *BRIEF, "--out", "run")
+    assert error == (
+        "Error: run: already holds a run; continue it with --resume, give another "
+        "--out, or replace it with --force"
+    )
+    started("lines.txt", *BRIEF, "--out", "run", "--force", "--seed", 2)
+    assert Path("run/best.npz").read_bytes() != before
+    assert Path("run/notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mistake", [("--lr", "0"), ("--weight-decay", "0.1")])
+def test_a_mistake_beside_force_costs_no_run(mistake):
+    started("lines.txt", *BRIEF, "--out", "run")
+    before = {path: path.read_bytes() for path in Path("run").iterdir()}
+    refused("lines.txt", *BRIEF, "--out", "run", "--force", *mistake)
+    assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+def test_resume_goes_on_with_the_newest_run():
+    started("lines.txt", *BRIEF)
+    started("lines.txt", *BRIEF)
+    result = started("--resume", "--steps", 30)
+    assert "resuming checkpoints/lines-2 at step 20" in result.stderr
+    assert load(Path("checkpoints/lines-2/last.npz")).train["plan"]["steps"] == 30
+    assert load(Path("checkpoints/lines/last.npz")).train["plan"]["steps"] == 20
+
+
+def test_resuming_a_finished_run_says_so():
+    started("lines.txt", *BRIEF, "--out", "run")
+    result = started("--resume", "--out", "run")
+    assert "run is finished; --steps or --epochs give it more" in result.stderr
+
+
+def test_resume_by_epochs():
+    started("lines.txt", *BRIEF, "--out", "run")
+    started("--resume", "--out", "run", "--epochs", 0.5)
+    steps = load(Path("run/last.npz")).train["plan"]["steps"]
+    assert 20 < steps < 100
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--hidden", "16"),
+        ("--lr", "0.1"),
+        ("--batch", "8"),
+        ("--seed", "2"),
+        ("--optimizer", "sgd"),
+        ("--minutes", "1"),
+        ("--threads", "2"),
+        ("--preset", "quick"),
+        ("--init-from", "run"),
+        ("--eval-every", "3"),
+        ("--force",),
+        ("--bytes",),
+    ],
+)
+def test_a_resumed_run_refuses_to_change(option):
+    started("lines.txt", *BRIEF, "--out", "run")
+    error = refused("--resume", "--out", "run", *option, status=2)
+    assert f"{option[0]} cannot change in a resumed run" in error
+
+
+def test_resuming_needs_the_text_as_it_was(text):
+    started("lines.txt", *BRIEF, "--out", "run")
+    text.write_text(sentences() + "More.\n", encoding="utf-8")
+    error = refused("--resume", "--out", "run", "--steps", 30)
+    assert "lines.txt: SHA-256 " in error
+    text.unlink()
+    error = refused("--resume", "--out", "run", "--steps", 30)
+    assert "lines.txt: no such file" in error
+    Path("moved.txt").write_text(sentences(), encoding="utf-8")
+    started("--resume", "--out", "run", "--steps", 30, "moved.txt")
+
+
+def test_patience_that_ended_a_run_starts_anew_with_more_steps():
+    still = ("--lr", "1e-12", "--optimizer", "sgd", "--steps", "500", "--average", "0")
+    options = (*TINY, *still, "--eval-every", "5", "--patience", "3", "--out", "run")
+    assert "no new best in 3" in started("lines.txt", *options).stderr
+    before = load_last(Path("run")).snapshot.progress["step"]
+    assert "no new best" in started("--resume", "--out", "run").stderr
+    started("--resume", "--out", "run", "--steps", "600")
+    assert load_last(Path("run")).snapshot.progress["step"] == before + 15
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes")
+def test_a_text_whose_name_is_no_unicode():
+    name = os.fsdecode(b"caf\xe9.txt")
+    Path("lines.txt").rename(name)
+    done = charrnn("train", name, *BRIEF, "--out", "run", cwd=".")
+    assert done.returncode == 0, done.stderr
+    done = charrnn("train", "--resume", "--out", "run", "--steps", 50, cwd=".")
+    assert done.returncode == 0, done.stderr
+    assert load_model("run").generate("Ann ", length=5, seed=1)
+
+
+def test_resuming_where_there_is_nothing():
+    assert "no run to resume in checkpoints/" in refused("--resume")
+    assert "none: no run to resume here" in refused("--resume", "--out", "none")
+
+
+def test_standard_input_is_a_text():
+    result = started("-", *BRIEF, "--out", "run", input=sentences())
+    assert result.stderr.startswith("stdin: ")
+    assert "as a file" in refused("--resume", "--out", "run", status=2)
+    started("--resume", "--out", "run", "--steps", 30, "lines.txt")
+
+
+def test_minutes_become_steps_that_a_resumed_run_keeps():
+    started("lines.txt", *TINY, "--minutes", "0.01", "--out", "run")
+    train_settings = load(Path("run/last.npz")).train
+    assert train_settings["plan"]["steps"] > 1
+    result = started("--resume", "--out", "run")
+    assert "finished" in result.stderr
+    assert load(Path("run/last.npz")).train == train_settings
+
+
+def test_patience_ends_a_run_and_says_so():
+    still = ("--optimizer", "sgd", "--lr", "1e-12", "--eval-every", 2, "--patience", 2)
+    result = started("lines.txt", *TINY, "--steps", 500, *still)
+    assert "Stopped: no new best in 2 validations." in result.stderr
+    assert "nats/char" in result.stdout
+
+
+def test_a_folder_is_joined_in_order_and_said():
+    Path("verse").mkdir()
+    Path("verse/b.txt").write_text("second\n" * 30)
+    Path("verse/a.txt").write_text("first\n" * 30)
+    Path("verse/.hidden").write_text("never\n")
+    result = started("verse", *BRIEF)
+    assert "joined 2 files, in this order: verse/a.txt, verse/b.txt" in result.stderr
+    assert set(load_model("checkpoints/verse").vocab.characters) == set(
+        "first\nsecond\n"
+    )
+
+
+def test_line_ends_and_byte_order_marks_are_said():
+    data = b"\xef\xbb\xbf" + sentences().replace("\n", "\r\n").encode()
+    Path("windows.txt").write_bytes(data)
+    result = started("windows.txt", *BRIEF)
+    assert "dropped the byte-order mark" in result.stderr
+    assert "turned 120 CRLF line ends into LF" in result.stderr
+    assert "\r" not in load_model("checkpoints/windows").vocab
+
+
+def test_a_file_that_is_no_text_names_the_offset_and_learns_as_bytes():
+    Path("image.bin").write_bytes(b"PNG" + bytes(range(256)) * 8)
+    error = refused("image.bin", *BRIEF)
+    assert "image.bin: byte 0x80 at offset 131 is not utf-8" in error
+    assert "--bytes" in error
+    result = started("image.bin", *BRIEF, "--bytes")
+    assert "256 distinct" in result.stderr
+
+
+def test_another_encoding():
+    Path("old.txt").write_bytes(("Müller straße " * 50).encode("latin-1"))
+    assert "offset 1 is not utf-8" in refused("old.txt", *BRIEF)
+    started("old.txt", *BRIEF, "--encoding", "latin-1", "--out", "run")
+    assert "ü" in load_model("run").vocab
+    started("--resume", "--out", "run", "--steps", 25)
+
+
+def test_starting_from_a_run_of_another_text():
+    started("lines.txt", *BRIEF, "--out", "first")
+    Path("new.txt").write_text(sentences(60).replace("a", "ä"), encoding="utf-8")
+    result = started("new.txt", *BRIEF, "--init-from", "first", "--out", "second")
+    assert "1 new ones were added" in result.stderr
+    assert set(load_model("second").vocab.characters) == {*sentences(), "ä"}
+
+
+@pytest.mark.parametrize("length", [*range(1, 24), 30, 41, 50, 77])
+def test_a_very_short_text_learns_or_says_why_not(length):
+    Path("short.txt").write_text(sentences()[100 : 100 + length])
+    result = train("short.txt", *TINY, "--steps", 3, "--out", "run", "--batch", 32)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    if result.exit_code:
+        assert length < 20
+        (line,) = result.stderr.strip().split("\n")
+        assert line.startswith("Error: short: ")
+        assert not Path("run").exists()
+    else:
+        assert "the text is short: batch " in result.stderr
+        assert CliRunner().invoke(main, ["sample", "run"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "empty.txt: empty; expected a text to learn from"),
+        ("\ufeff", "empty.txt: empty"),
+        ("z" * 1000, "empty: every character is 'z'"),
+        ("a", "every character is 'a'"),
+        ("ab", "empty: 2 characters leave 1 to train and 1 to validate"),
+    ],
+)
+def test_a_text_with_nothing_to_learn(content, said):
+    Path("empty.txt").write_text(content, encoding="utf-8")
+    assert said in refused("empty.txt", *BRIEF)
+
+
+def test_texts_that_are_not_there():
+    Path("hollow").mkdir()
+    assert "none.txt: no such file" in refused("none.txt")
+    assert "hollow: no files in this folder" in refused("hollow")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--hidden", "0"), 1, "hidden is 0; expected at least 1"),
+        (("--layers", "-1"), 1, "layers is -1; expected at least 1"),
+        (("--batch", "0"), 1, "batch is 0"),
+        (("--window", "0"), 1, "window is 0"),
+        (("--lr", "0"), 1, "lr is 0"),
+        (("--lr", "nan"), 1, "lr is nan"),
+        (("--clip", "-1"), 1, "clip is -1"),
+        (("--steps", "-3"), 1, "steps is -3"),
+        (("--val-fraction", "1"), 1, "val_fraction is 1; expected 0.001 to 0.9"),
+        (("--val-fraction", "0.001"), 1, "leave"),
+        (("--weight-decay", "0.1", *BRIEF), 1, "expected adamw"),
+        (("--steps", "5", "--minutes", "1"), 1, "exclude each other"),
+        (("--steps", "5", "--epochs", "1"), 1, "exclude each other"),
+        (("--hidden", "many"), 2, "'many' is not a valid integer"),
+        (("--preset", "huge"), 2, "'huge' is not one of 'quick', 'small', 'medium'"),
+        (("--cell", "elman"), 2, "'elman' is not one of 'rnn', 'gru', 'lstm'"),
+        (("--encoding", "klingon"), 1, "encoding 'klingon' is not known"),
+        (("--init-from", "none.npz"), 1, "none.npz: no such file"),
+        (("--out", "lines.txt"), 2, "is a file"),
+        (("--lrr", "1"), 2, "No such option"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line(options, status, said):
+    if options[0] == "--val-fraction" and options[1] == "0.001":
+        Path("lines.txt").write_text(sentences(2), encoding="utf-8")
+    assert said in refused("lines.txt", *options, status=status)
+
+
+def test_no_steps_at_all_is_an_error_and_not_the_time_of_the_preset():
+    # A few steps of the preset's three minutes must not begin.
+    for option in ("--steps", "--epochs", "--minutes"):
+        done = train("lines.txt", *TINY, option, 0, "--init-from", "none.npz")
+        assert f"{option[2:]} is 0" in done.stderr
+
+
+def test_bytes_and_an_encoding_exclude_each_other():
+    error = refused("lines.txt", *BRIEF, "--bytes", "--encoding", "latin-1", status=2)
+    assert "--encoding" in error
+
+
+# The rate rises until no network stands it, a little later after each rollback.
+_EXPLODING = (
+    *("--optimizer", "sgd", "--schedule", "constant", "--lr", "1e3", "--clip", "0"),
+    *("--warmup", "1000", "--steps", "10000", "--eval-every", "2"),
+)
+
+
+def test_a_loss_that_explodes_ends_with_one_line_and_good_files():
+    result = train("lines.txt", *TINY, *_EXPLODING, "--out", "run")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.strip().split("\n")
+    assert re.fullmatch(r"Error: the loss diverged .* try a lower --lr.*", lines[-1])
+    assert sum("the loss diverged" in line for line in lines[:-1]) == 5
+    logged = Path("run/history.jsonl").read_text().splitlines()
+    scales = [json.loads(line)["lr_scale"] for line in logged if '"rollback"' in line]
+    assert scales == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+    assert load_model("run").generate("Ann ", length=20, seed=1)
+    assert load(Path("run/last.npz"), snapshot=True).snapshot
+
+
+def test_a_loss_that_explodes_at_once_is_one_line_too():
+    hot = ("--optimizer", "sgd", "--lr", "1e6", "--clip", "0", "--warmup", "0")
+    result = train("lines.txt", *BRIEF, *hot, "--out", "run")
+    assert result.exit_code == 1
+    assert "Error: the loss diverged" in result.stderr
+    # Nothing was learned, so nothing is in the way of another try.
+    started("lines.txt", *BRIEF, "--out", "run")
+
+
+def test_a_run_that_recovers_is_told_and_goes_on():
+    warm = ("--optimizer", "sgd", "--lr", "40", "--clip", "0", "--warmup", "0")
+    warm += ("--average", "0")
+    result = started("lines.txt", *TINY, "--steps", 60, "--eval-every", 5, *warm)
+    assert re.search(r"step \d+: the loss diverged \(.*\); back to step", result.stderr)
+    assert "step 60 " in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
+    import subprocess
+
+    from texts import command, environment
+
+    limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "-"]
+    done = subprocess.run(
+        [*limited, *command("train", "lines.txt", *BRIEF, "--out", "run")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().split("\n")[-1]
+    assert re.match(r"Error: run/(best|last)\.npz: cannot be written", last)
+    assert "Traceback" not in done.stderr
+    names = {path.name for path in Path("run").iterdir()}
+    assert names <= {"best.npz", "last.npz", "history.jsonl"}
+
+
+def test_help_shows_every_option_with_its_default():
+    result = CliRunner().invoke(main, ["train", "--help"], terminal_width=60)
+    assert result.exit_code == 0
+    for option in ("--hidden", "--minutes", "--resume", "--init-from", "--patience"):
+        assert option in result.stdout
+    for group in ("Text:", "Network:", "Learning:", "Keeping:"):
+        assert group in result.stdout
+    assert result.stdout.count("[default:") >= 20
+    assert max(map(len, result.stdout.split("\n"))) <= 60
+
+
+def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
+    started("lines.txt", *BRIEF, "--out", "run")
+    again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
+    error = refused(*again, "--hidden", "13")
+    assert "hidden 13 does not go with the weights to start from, whose" in error
+    assert "network has 12; leave it out" in error
+    assert "cell gru does not go" in refused(*again, "--cell", "gru")
+    started(*again, "--hidden", "12", "--batch", "4", "--window", "8")
+
+
+def test_resuming_for_fewer_steps_than_were_made_is_an_error():
+    started("lines.txt", *BRIEF, "--out", "run")
+    error = refused("--resume", "--out", "run", "--steps", "10")
+    assert "run is at step 20 already; expected more than the 10 steps" in error
+
+
+def test_resuming_with_a_text_that_moved_says_how():
+    started("lines.txt", *BRIEF, "--out", "run")
+    Path("lines.txt").rename("moved.txt")
+    error = refused("--resume", "--out", "run", "--steps", "22")
+    assert "if it has moved, name it: charrnn train TEXT --resume" in error
+    started("moved.txt", "--resume", "--out", "run", "--steps", "22")

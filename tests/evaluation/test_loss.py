@@ -1,0 +1,170 @@
+"""Scores: equal to one pass character by character, every prediction counted once."""
+
+from itertools import pairwise
+from math import exp, isfinite, log
+
+import naive_rnn
+import numpy as np
+import pytest
+
+from charrnn.config import ModelConfig
+from charrnn.errors import TextError
+from charrnn.evaluation.loss import (
+    Score,
+    counted,
+    evaluate,
+    losses,
+    predictions,
+    stream_length,
+)
+from charrnn.nn.cells import CELLS
+from charrnn.nn.model import Model
+
+V = 7
+every_cell = pytest.mark.parametrize("kind", CELLS)
+
+
+def contracting_model(kind="rnn", *, hidden=8, layers=1, dtype=np.float32):
+    """Return a random network that forgets, as trained ones do."""
+    model = Model(ModelConfig(V, hidden, layers, kind), dtype)
+    rng = np.random.default_rng(0)
+    model.init(rng=rng)
+    for name, values in model.params.items():
+        values *= 0.8 if name.endswith("Wh") else 2
+    return model
+
+
+def memoryless_model():
+    """Return a network whose loss at a place depends on the two characters there."""
+    model = contracting_model(dtype=np.float64)
+    model.params["layer0.Wh"][:] = 0
+    return model
+
+
+def random_text(characters, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.minimum(rng.geometric(0.3, characters) - 1, V - 1).astype(np.uint8)
+
+
+def naive_losses(model, ids):
+    h, found = np.zeros(model.config.hidden), []
+    for character, target in pairwise(ids):
+        h, p = naive_rnn.step_forward(model.params, character, h)
+        found.append(-log(p[target]))
+    return found
+
+
+@pytest.mark.parametrize("characters", [2, 3, 16, 17, 18, 100, 700])
+def test_one_stream_equals_the_naive_pass(characters):
+    model, ids = contracting_model(dtype=np.float64), random_text(characters)
+    expected = naive_losses(model, ids)
+    np.testing.assert_allclose(losses(model, ids, streams=1), expected, rtol=1e-12)
+    score = evaluate(model, ids, streams=1)
+    assert score.nats == pytest.approx(sum(expected) / (characters - 1), rel=1e-12)
+    assert score.characters == characters - 1
+
+
+LENGTHS = [2, 3, 511, 512, 513, 1024, 1025, 1026, 1500, 4097, 5001]
+
+
+@pytest.mark.parametrize("characters", LENGTHS)
+@pytest.mark.parametrize("streams", [1, 2, 3, 7, 256])
+def test_every_prediction_is_made_once_in_its_place(characters, streams):
+    model, ids = memoryless_model(), random_text(characters)
+    chances = np.zeros((V, V))
+    for a in range(V):
+        _, chances[a] = naive_rnn.step_forward(model.params, a, np.zeros(8))
+    expected = -np.log(chances[ids[:-1], ids[1:]])
+    found = losses(model, ids, streams=streams)
+    assert found.shape == (characters - 1,)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@every_cell
+def test_first_stream_is_run_in_on_nothing(kind):
+    model, ids = contracting_model(kind, dtype=np.float64), random_text(3000)
+    C = stream_length(2999, 4)
+    np.testing.assert_allclose(
+        losses(model, ids, streams=4)[:C], losses(model, ids, streams=1)[:C], rtol=1e-11
+    )
+
+
+@every_cell
+def test_many_streams_differ_from_one_by_less_than_a_ten_thousandth(kind):
+    model, ids = contracting_model(kind), random_text(60_000)
+    many, one = evaluate(model, ids), evaluate(model, ids, streams=1)
+    assert many.characters == one.characters == 59_999
+    assert stream_length(59_999) < 600  # so there are a hundred streams
+    assert many.nats == pytest.approx(one.nats, abs=1e-4)
+    assert one.nats != pytest.approx(log(V), abs=0.05)
+
+
+def test_many_streams_differ_little_at_any_single_place():
+    model, ids = contracting_model(layers=2), random_text(20_000)
+    many, one = losses(model, ids), losses(model, ids, streams=1)
+    np.testing.assert_allclose(many, one, atol=1e-3)
+
+
+@every_cell
+@pytest.mark.parametrize("streams", [1, 3, 7])
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_threads_share_the_streams_and_change_nothing(kind, streams, threads):
+    model, ids = contracting_model(kind, dtype=np.float64), random_text(4000)
+    np.testing.assert_allclose(
+        losses(model, ids, streams=streams, threads=threads),
+        losses(model, ids, streams=streams),
+        rtol=1e-12,
+    )
+
+
+def test_windows_carry_logits_and_targets_of_all_streams():
+    model, ids = memoryless_model(), random_text(2000)
+    n, C, seen = 1999, stream_length(1999), []
+    for window in predictions(model, ids):
+        T, S = window.targets.shape
+        assert window.logits.shape == (T, S, V)
+        for s in range(S):
+            at = s * C + window.start + np.arange(T)
+            at = at[at < n]
+            np.testing.assert_array_equal(window.targets[: len(at), s], ids[at + 1])
+            seen += at.tolist()
+    assert sorted(seen) == list(range(n))
+
+
+def test_evaluating_changes_no_parameter():
+    model = contracting_model()
+    before = model.params.flat.copy()
+    evaluate(model, random_text(2000))
+    np.testing.assert_array_equal(model.params.flat, before)
+
+
+@pytest.mark.parametrize("characters", [0, 1])
+@pytest.mark.parametrize("function", [evaluate, losses])
+def test_text_with_nothing_to_predict_is_refused(function, characters):
+    with pytest.raises(TextError) as error:
+        function(contracting_model(), random_text(characters))
+    assert str(error.value) == (
+        f"{characters} characters leave nothing to predict; expected 2 or more"
+    )
+
+
+def test_score_gives_bits_and_perplexity():
+    score = Score(log(8), 5)
+    assert score.bits == pytest.approx(3, rel=1e-15)
+    assert score.perplexity == pytest.approx(8, rel=1e-15)
+    assert Score(0.0, 5).perplexity == 1
+    assert Score(1.5, 5).perplexity == exp(1.5)
+
+
+def test_perplexity_of_a_hopeless_score_does_not_overflow():
+    assert isfinite(Score(1e6, 5).perplexity)
+
+
+@pytest.mark.parametrize("characters", LENGTHS)
+def test_as_many_predictions_count_as_the_text_has(characters):
+    model, ids = memoryless_model(), random_text(characters)
+    n = characters - 1
+    windows = [(w.targets.copy(), counted(w, n)) for w in predictions(model, ids)]
+    found = [targets[mask] for targets, mask in windows]
+    assert sum(map(len, found)) == n
+    assert sorted(np.concatenate(found)) == sorted(ids[1:])

@@ -1,0 +1,211 @@
+"""From text to text: primes, unknown characters, stops, and what comes next."""
+
+import numpy as np
+import pytest
+from texts import sentences, small_run, trained
+
+from charrnn.errors import ConfigError, TextError
+from charrnn.evaluation.loss import evaluate
+from charrnn.generation.language_model import LanguageModel
+from charrnn.run import start
+from charrnn.text.corpus import read_corpus
+from charrnn.text.vocab import Vocabulary
+
+
+def knowing(characters):
+    """Return an untrained model that knows these characters and no others."""
+    run = small_run(text=characters * 40)
+    assert run.checkpoint.vocab == Vocabulary.of(characters)
+    return LanguageModel(run.checkpoint)
+
+
+@pytest.fixture(scope="module")
+def bytes_model(tmp_path_factory):
+    """Return a model of bytes, trained a little on UTF-8 text with accents."""
+    path = tmp_path_factory.mktemp("bytes") / "text.bin"
+    path.write_bytes(("Le café où l’été dort. " * 60).encode())
+    run = start(read_corpus([path], encoding="bytes"), small_run().config)[0]
+    for _ in run.records():
+        pass
+    return LanguageModel(run.best())
+
+
+def mapped(text, characters):
+    model = knowing(characters)
+    return model.vocab.decode(model.encode(text, "map"))
+
+
+def test_a_text_is_its_prime_and_as_many_characters_as_asked():
+    text = trained().generate("Ann ", length=50, seed=1)
+    assert text.startswith("Ann ")
+    assert len(text) == 4 + 50
+    assert trained().generate("Ann ", length=0) == "Ann "
+
+
+def test_a_trained_model_writes_words_of_its_text():
+    known = set(sentences(300).split())
+    written = trained().generate("Ann ", length=400, temperature=0.2, seed=1).split()
+    assert sum(word in known for word in written) > 0.6 * len(written)
+
+
+def test_without_a_prime_a_text_starts_as_a_line_does():
+    text = trained().generate(length=60, seed=2)
+    assert len(text) == 60
+    assert text == trained().generate("\n", length=60, seed=2)[1:]
+
+
+def test_without_line_ends_a_text_starts_after_the_first_character():
+    model = knowing("cab")
+    assert model.start() == "a"
+    assert model.generate(length=5, seed=1) == model.generate("a", length=5, seed=1)[1:]
+
+
+def test_the_text_is_the_same_for_the_same_seed_alone():
+    a, b, c = (trained().generate("Ann ", length=80, seed=s) for s in (1, 1, 2))
+    assert a == b != c
+
+
+def test_a_stream_gives_a_character_of_each_text_at_a_time():
+    steps = [*trained().stream("Ben ", n=3, length=70, seed=4)]
+    assert {len(step) for step in steps} == {3}
+    texts = ["".join(text) for text in zip(*steps, strict=True)]
+    assert "Ben " + texts[0] == trained().generate("Ben ", length=70, seed=4)
+    assert len({*texts}) == 3
+
+
+def test_a_text_ends_before_its_stop():
+    whole = trained().generate("Ann ", length=200, seed=1)
+    written = whole[4:]
+    for stop in (written[0], written[10:13], written[50:58]):
+        cut = written[: written.index(stop)]
+        found = trained().generate("Ann ", length=200, seed=1, stop=stop)
+        assert found == "Ann " + cut
+
+
+def test_a_stop_that_never_comes_changes_nothing():
+    whole = trained().generate("Ann ", length=90, seed=1)
+    assert trained().generate("Ann ", length=90, seed=1, stop="XYZZY") == whole
+
+
+def test_a_stop_in_the_prime_does_not_count():
+    assert len(trained().generate("Ann ", length=30, seed=1, stop="Ann ")) > 4
+
+
+def test_unknown_characters_are_named():
+    with pytest.raises(TextError, match="'#' 'é' '漢'") as error:
+        trained().encode("Ann é#漢#")
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_characters_are_left_out_on_request():
+    model = trained()
+    np.testing.assert_array_equal(model.encode("A#n§n", "skip"), model.encode("Ann"))
+    assert model.generate("A#n ", length=9, seed=1, on_unknown="skip").startswith(
+        "A#n "
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "characters", "expected"),
+    [
+        ("é", "abe", "e"),
+        ("É", "abe", "e"),
+        ("É", "abE", "E"),
+        ("Q", "qr", "q"),
+        ("q", "QR", "Q"),
+        ("“a”", 'ab"', '"a"'),
+        ("it’s ‘a’", "abist' ", "it's 'a'"),
+        ("a–b—c", "abc-", "a-b--c"),
+        ("a…", "ab.", "a..."),
+        ("ﬁne", "efin", "fine"),
+        ("Å", "Aa", "A"),
+        ("漢a字", "ab", "a"),
+        ("a\tb", "ab ", "a b"),
+        ("ab", "ab", "ab"),
+    ],
+)
+def test_unknown_characters_map_to_the_nearest_known(text, characters, expected):
+    assert mapped(text, characters) == expected
+
+
+def test_an_unknown_way_with_unknown_characters():
+    with pytest.raises(ConfigError, match="'drop'; expected error, skip, map"):
+        trained().encode("a", "drop")
+
+
+@pytest.mark.parametrize("way", ["skip", "map"])
+def test_a_prime_of_which_nothing_is_left_is_an_error(way):
+    with pytest.raises(TextError, match="no character of the prime '漢字'"):
+        trained().generate("漢字", on_unknown=way)
+
+
+def test_an_unknown_setting_is_named():
+    with pytest.raises(ConfigError, match="heat"):
+        trained().generate("Ann", heat=2)
+
+
+def test_next_ranks_every_character_and_sums_to_1():
+    ranked = trained().next("Ann mends the moon, at daw")
+    characters, chances = zip(*ranked, strict=True)
+    assert sorted(characters) == list(trained().vocab.characters)
+    assert list(chances) == sorted(chances, reverse=True)
+    assert sum(chances) == pytest.approx(1, abs=1e-9)
+    assert characters[0] == "n"
+    assert chances[0] > 0.9
+
+
+def test_next_without_a_prefix_is_what_a_line_starts_with():
+    assert trained().next("") == trained().next("\n")
+
+
+def test_next_is_what_temperature_0_takes():
+    best = trained().next("Old Joan ")[0][0]
+    text = trained().generate("Old Joan ", length=1, temperature=0)
+    assert text == "Old Joan " + best
+
+
+def test_a_series_is_learned_and_continued():
+    series = "".join(f"{n % 10} " for n in range(1, 400))
+    run = small_run(series, steps=300, eval_every=100, lr=1e-2, shape={"hidden": 16})
+    for _ in run.records():
+        pass
+    model = LanguageModel(run.best())
+    assert model.next("1 2 3 4 5 ")[0][0] == "6"
+    assert model.generate("5 6 7 ", length=8, temperature=0) == "5 6 7 8 9 0 1 "
+
+
+def test_evaluating_is_the_mean_over_the_text():
+    score = trained().evaluate(sentences(20, seed=9))
+    ids = trained().vocab.encode(sentences(20, seed=9))
+    assert score == evaluate(trained().model, ids)
+    assert score.characters == len(ids) - 1
+    assert 0 < score.nats < 1
+
+
+def test_a_model_of_bytes_has_a_character_for_each_byte(bytes_model):
+    assert bytes_model.reads_bytes
+    ids = bytes_model.encode("é→".encode().decode("latin-1"))
+    assert bytes(ids.tolist()) == "é→".encode()
+
+
+def test_a_model_of_characters_reads_none():
+    assert not trained().reads_bytes
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n": 0}, "n is 0; expected at least 1"),
+        ({"temperatures": [0.5, 0.8]}, "2 temperatures for 1 texts; expected one for"),
+        ({"temperatures": [-1.0]}, "temperature is -1; expected 0 to 100"),
+        ({"temprature": 1}, "unexpected keyword argument 'temprature'"),
+    ],
+)
+def test_a_stream_that_makes_no_sense_is_refused_at_once(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        trained().stream("Ann ", **settings)
+
+
+def test_one_text_is_generated_and_no_number_of_them():
+    with pytest.raises(ConfigError, match="'n'"):
+        trained().generate("Ann ", n=2)

@@ -1,0 +1,118 @@
+"""A small text made up for the tests, models trained on it, and the real command."""
+
+import functools
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from charrnn import run as runs
+from charrnn.config import TrainConfig
+from charrnn.generation.language_model import LanguageModel
+from charrnn.storage.checkpoint import save
+from charrnn.text.corpus import from_text
+
+# Options of `charrnn train` for a model that takes a moment.
+TINY = (
+    *("--cell", "rnn", "--hidden", "12", "--batch", "4", "--window", "8"),
+    *("--dropout", "0", "--recurrent-dropout", "0", "--patience", "0"),
+    *("--threads", "1", "--kernels", "numpy"),
+)
+# The same as fields of TrainConfig.
+SMALL = {"batch": 4, "window": 8, "threads": 1, "kernels": "numpy"}
+# On a few lines: validation gets worse long before the end.
+OVERFITTING = {
+    "shape": {"hidden": 16},
+    "lr": 2e-2,
+    "schedule": "constant",
+    "steps": 300,
+    "eval_every": 10,
+    "val_fraction": 0.3,
+}
+
+_WHO = ("Ann", "Ben", "the miller", "my aunt", "a tall clerk", "Old Joan")
+_DOES = ("paints", "carries", "hides", "mends", "sells", "follows", "counts")
+_WHAT = ("two lamps", "the moon", "a red boat", "every door", "warm bread", "nobody")
+_WHEN = ("at dawn", "in June", "when it rains", "for a coin", "twice a week")
+
+
+def sentences(count=120, seed=1):
+    """Return lines such as `Ann mends the moon, in June.`, the same for the same seed.
+
+    About 38 characters a line, 33 distinct ones.
+    """
+    rng = random.Random(seed)
+
+    def sentence():
+        who, does, what, when = map(rng.choice, (_WHO, _DOES, _WHAT, _WHEN))
+        sign = rng.choice(".!?")
+        return f"{who[0].upper()}{who[1:]} {does} {what}, {when}{sign}\n"
+
+    return "".join(sentence() for _ in range(count))
+
+
+def small_config(**settings):
+    """Return a training configuration for a moment on one thread."""
+    return TrainConfig(**SMALL | {"steps": 40, "eval_every": 10} | settings)
+
+
+def small_run(text=None, folder=None, *, shape=None, **settings):
+    """Return a new run on a text."""
+    corpus = from_text(text or sentences())
+    shape = {"hidden": 8} | (shape or {})
+    run, _ = runs.start(corpus, small_config(**settings), shape, folder=folder)
+    return run
+
+
+@functools.cache
+def trained():
+    """Return a model that has learned something of `sentences(300)`. Do not change."""
+    run = small_run(
+        sentences(300),
+        shape={"hidden": 24},
+        batch=8,
+        window=16,
+        steps=500,
+        eval_every=100,
+        lr=1e-2,
+    )
+    for _ in run.records():
+        pass
+    return LanguageModel(run.best())
+
+
+def save_trained(folder):
+    """Write the trained model and its text into a new run's folder, and return it."""
+    folder.mkdir(parents=True)
+    text = folder / "lines.txt"
+    text.write_text(sentences(300), encoding="utf-8")
+    checkpoint = trained().checkpoint
+    described = checkpoint.corpus | {"files": [str(text)]}
+    save(replace(checkpoint, corpus=described), folder / "best.npz")
+    return folder
+
+
+def environment(**changes):
+    """Return this process's environment with changes, as a new process needs it."""
+    return os.environ | {"PYTHONWARNINGS": "error"} | changes
+
+
+def command(*arguments):
+    """Return the command line of `charrnn` in a process of its own."""
+    return [sys.executable, "-m", "charrnn", *map(str, arguments)]
+
+
+def charrnn(*arguments, cwd, text=True, input=None, **environ):
+    """Run `charrnn` in a process of its own and return what became of it."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=Path(cwd),
+        input=input,
+        capture_output=True,
+        text=text,
+        encoding="utf-8" if text else None,
+        env=environment(**environ),
+        timeout=120,
+    )

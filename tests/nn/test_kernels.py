@@ -1,0 +1,301 @@
+"""The compiled steps against the plain ones, and the switch between them."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from extras import HAVE_NUMBA, PLAIN_AND_COMPILED, needs_numba
+from texts import TINY, charrnn, sentences, small_run
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError, MissingExtraError
+from charrnn.nn import kernels
+from charrnn.nn.cells import CELLS
+from charrnn.nn.model import Model
+from charrnn.training.events import Rollback
+from charrnn.training.optimizers import make_optimizer
+
+needs_none = pytest.mark.skipif(HAVE_NUMBA, reason="Numba is installed")
+
+T, N, H, V = 7, 5, 24, 11
+
+
+def passes(kind, name, dtype=np.float32):
+    """Return logits and gradients of a two-layer model with the named steps."""
+    model = Model(ModelConfig(V, H, 2, kind), dtype)
+    rng = np.random.default_rng(4)
+    model.params.flat[:] = rng.normal(0, 0.4, model.params.flat.shape)
+    model.steps = kernels.steps(name)
+    ids = rng.integers(0, V, (T + 1, N)).astype(np.uint8)
+    workspace, state = model.workspace(T, N), model.zero_state(N)
+    logits, _ = model.forward(ids[:-1], state, workspace)
+    logits = logits.copy()
+    loss, grads, after = model.loss_and_grads(ids[:-1], ids[1:], state, workspace)
+    return loss, logits, grads.flat.copy(), after
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+def test_compiled_steps_agree_to_rounding(kind):
+    plain, compiled = passes(kind, "numpy"), passes(kind, "numba")
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-6)
+    np.testing.assert_allclose(compiled[1], plain[1], rtol=1e-5, atol=5e-6)
+    largest = np.abs(plain[2]).max()
+    np.testing.assert_allclose(compiled[2], plain[2], atol=5e-6 * max(largest, 1))
+    for mine, theirs in zip(compiled[3], plain[3], strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=5e-6)
+            assert a.dtype == np.float32
+
+
+@needs_numba
+def test_what_was_compiled_before_a_change_is_dropped(tmp_path):
+    from charrnn.nn.kernels.numba_maths import drop_stale
+
+    (tmp_path / "__pycache__").mkdir()
+    for name, time in (
+        ("numba_steps.py", 10),
+        ("numba_maths.py", 30),
+        ("__pycache__/numba_steps.f-1.py312.nbi", 20),
+        ("__pycache__/numba_steps.g-1.py312.nbi", 40),
+        ("__pycache__/other.nbi", 5),
+    ):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    drop_stale(tmp_path)
+    left = sorted(path.name for path in (tmp_path / "__pycache__").iterdir())
+    assert left == ["numba_steps.g-1.py312.nbi", "other.nbi"]
+
+
+@needs_numba
+def test_compiled_tanh_is_right_everywhere():
+    steps = kernels.steps("numba")
+    exponents = np.arange(-40, 40, dtype=np.float32)
+    x = np.concatenate([np.linspace(-12, 12, 200_001, dtype=np.float32), 2**exponents])
+    x = np.concatenate([x, -x]).astype(np.float32)
+    Wh = steps.pack(np.zeros((1, 1), np.float32), steps.packed(1, 1, np.float32))
+    h, u = np.zeros((2, x.size, 1), np.float32), np.empty((x.size, 1), np.float32)
+    steps.rnn_forward(Wh, x.reshape(1, -1, 1), h, u)
+    found, true = h[1, :, 0], np.tanh(x.astype(np.float64))
+    assert np.abs(found - true).max() < 3e-7
+    tiny = np.abs(x) < 1e-3
+    np.testing.assert_allclose(found[tiny], true[tiny], rtol=1e-6)
+
+
+SHAPES = [
+    (8, 4, 32),
+    (1, 1, 1),
+    (1, 9, 200),
+    (3, 5, 7),
+    (16, 64, 96),
+    (17, 33, 65),
+    (40, 3, 31),
+]
+
+
+@needs_numba
+@pytest.mark.parametrize(("M", "K", "N"), SHAPES)
+def test_product_of_one_step_is_the_product(M, K, N):
+    from charrnn.nn.kernels.numba_product import product
+
+    steps = kernels.steps("numba")
+    rng = np.random.default_rng(0)
+    A, W = (rng.standard_normal(s, dtype=np.float32) for s in ((M, K), (K, N)))
+    C = np.full((M + 2, N + 3), 7, np.float32)  # what lies around it stays
+    inner = np.ascontiguousarray(C[1:-1, 1:-2])
+    for right in (W, np.asfortranarray(W)):
+        product(A, steps.pack(right, steps.packed(K, N, np.float32)), inner)
+        np.testing.assert_allclose(inner, A @ W, atol=1e-5 * K)
+    product(A, steps.pack(W, steps.packed(K, N, np.float32)), C[1:-1, 1:-2])
+    np.testing.assert_array_equal(C[1:-1, 1:-2], inner)
+    C[1:-1, 1:-2] = 7
+    assert (C == 7).all()
+
+
+@needs_numba
+@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize(("rows", "panels"), [(1, 1), (4, 1), (8, 1), (1, 4)])
+def test_tile_of_every_machine_is_a_product(rows, width, panels):
+    import numba
+
+    from charrnn.nn.kernels.numba_product import VECTORS, tile
+
+    part, K = tile(rows, width, panels), 9
+    columns = panels * VECTORS * width
+
+    @numba.njit
+    def multiply(A, P, C):
+        part(A.ctypes.data, K, P.ctypes.data, K, C.ctypes.data, columns)
+
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((rows, K), dtype=np.float32)
+    W = rng.standard_normal((K, columns), dtype=np.float32)
+    P = np.stack(np.split(W, panels, axis=1))
+    C = np.empty((rows, columns), np.float32)
+    multiply(A, P, C)
+    np.testing.assert_allclose(C, A @ W, atol=1e-5)
+
+
+@needs_numba
+def test_compiled_steps_refuse_what_is_not_float32():
+    with pytest.raises(ConfigError, match="float32, not float64"):
+        passes("gru", "numba", np.float64)
+
+
+@needs_numba
+@pytest.mark.parametrize("scale", [0.1, 1, 10, 300])
+def test_compiled_cross_entropy_is_the_plain_one(scale):
+    rng = np.random.default_rng(2)
+    logits = (scale * rng.standard_normal((50, V))).astype(np.float32)
+    targets = rng.integers(0, V, 50).astype(np.uint8)
+    true_loss, true = kernels.REFERENCE.cross_entropy(logits.astype(float), targets)
+    loss, found = kernels.steps("numba").cross_entropy(logits, targets)
+    assert loss == pytest.approx(true_loss, rel=1e-6)
+    np.testing.assert_allclose(found, true, atol=1e-8)
+    assert found is logits
+
+
+@needs_numba
+def test_compiled_cross_entropy_shows_what_is_not_finite():
+    for bad in (np.nan, np.inf):
+        logits = np.zeros((3, V), np.float32)
+        logits[1, 2] = bad
+        loss, _ = kernels.steps("numba").cross_entropy(logits, np.zeros(3, np.uint8))
+        assert not np.isfinite(loss)
+
+
+@pytest.mark.parametrize("vocab", [V, 300])
+@pytest.mark.parametrize("name", PLAIN_AND_COMPILED)
+def test_rows_are_added_up_by_id(name, vocab):
+    rng = np.random.default_rng(3)
+    ids = rng.integers(0, vocab, 70).astype(np.uint16)
+    rows = rng.standard_normal((70, 6), dtype=np.float32)
+    out = np.full((vocab, 6), 9, np.float32)
+    kernels.steps(name).sum_rows(ids, rows, out)
+    for i in range(vocab):
+        expected = rows[ids == i].sum(axis=0)
+        np.testing.assert_allclose(out[i], expected, atol=1e-5)
+
+
+@needs_numba
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_compiled_update_is_the_plain_one(optimizer):
+    ends = []
+    for name in ("numpy", "numba"):
+        model = Model(ModelConfig(V, H))
+        model.init(rng=np.random.default_rng(0))
+        config = TrainConfig(optimizer=optimizer)
+        update = make_optimizer(model.params, config, kernels.steps(name)).update
+        rng = np.random.default_rng(1)
+        for t in range(1, 20):
+            g = rng.standard_normal(model.params.flat.size, dtype=np.float32) ** 3
+            update(model.params.flat, g, 0.01, t)
+        ends.append(model.params.flat)
+    np.testing.assert_allclose(*ends, atol=1e-6)
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_shows_through_compiled_steps(kind, bad):
+    model = Model(ModelConfig(V, H, 1, kind))
+    model.init(rng=np.random.default_rng(0))
+    model.params["layer0.b"][:] = bad
+    model.params["layer0.Wh"][:] = bad
+    model.steps = kernels.steps("numba")
+    ids = np.zeros((T, N), np.uint8)
+    with np.errstate(invalid="ignore", over="ignore"):
+        logits, _ = model.forward(ids, model.zero_state(N), model.workspace(T, N))
+    assert not np.isfinite(logits).all()
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_run_with_compiled_steps_learns_the_same(kind):
+    shape = {"cell": kind}
+    losses = []
+    for name in ("numpy", "numba"):
+        run = small_run(shape=shape, steps=40, eval_every=40, kernels=name)
+        assert run.plan.kernels == name
+        for _ in run.trainer.run():
+            pass
+        losses.append(run.trainer.progress.best_loss)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_run_with_compiled_steps_resumes_bit_for_bit(kind):
+    dropout = {"dropout": 0.2, "recurrent_dropout": 0.1, "average": 0.9}
+    settings = {"shape": {"cell": kind, "layers": 2}, "kernels": "numba"} | dropout
+    whole, run, second = (small_run(**settings) for _ in range(3))
+    for _ in whole.trainer.run():
+        pass
+    for _ in run.trainer.run():
+        if run.trainer.progress.step == 17:
+            run.trainer.stop()
+    second.trainer.restore(run.trainer.snapshot())
+    for _ in second.trainer.run():
+        pass
+    for trainer in (second.trainer, whole.trainer):
+        assert trainer.progress.step == 40
+    mine, theirs = second.trainer.snapshot(), whole.trainer.snapshot()
+    np.testing.assert_array_equal(mine.params, theirs.params)
+    for name, moment in theirs.moments.items():
+        np.testing.assert_array_equal(mine.moments[name], moment)
+
+
+# A Numba that is there and does not load, as one older than the NumPy beside it.
+_BROKEN = "raise ImportError('Numba needs NumPy 2.2 or less. Got NumPy 2.4.')\n"
+
+
+def test_a_numba_that_does_not_work_is_done_without_and_said(tmp_path):
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text(_BROKEN)
+    (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
+    tiny = [option for option in TINY if option not in ("--kernels", "numpy")]
+    options = ("lines.txt", *tiny, "--steps", 5)
+    fake = str(tmp_path)
+    done = charrnn("train", *options, cwd=tmp_path, PYTHONPATH=fake)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Numba is installed but does not work (Numba needs NumPy 2.2 or less. Got "
+        "NumPy 2.4.): plain steps"
+    ) in done.stderr
+    asked = (*options, "--kernels", "numba")
+    done = charrnn("train", *asked, cwd=tmp_path, PYTHONPATH=fake)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"Error: Numba is installed but does not work \(.*\); choose .*\n", done.stderr
+    )
+
+
+@needs_numba
+def test_a_run_with_compiled_steps_that_explodes_goes_back():
+    settings = {"optimizer": "sgd", "lr": 1e3, "clip": 0.0, "warmup": 0}
+    run = small_run(steps=40, eval_every=5, kernels="numba", **settings)
+    record = next(r for r in run.trainer.run() if isinstance(r, Rollback))
+    assert not record.loss < 10
+
+
+@needs_numba
+def test_auto_is_numba_where_it_is():
+    assert kernels.resolve("auto") == "numba"
+
+
+@needs_none
+def test_auto_is_numpy_where_numba_is_not():
+    assert kernels.resolve("auto") == "numpy"
+    assert kernels.steps("auto") is kernels.REFERENCE
+
+
+@needs_none
+def test_numba_that_is_missing_says_how_to_get_it():
+    with pytest.raises(MissingExtraError, match=r"pip install 'charrnn\[fast\]'"):
+        kernels.steps("numba")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ConfigError, match="auto, numpy or numba"):
+        kernels.resolve("fortran")

@@ -1,0 +1,269 @@
+"""Reading texts: encodings, folders, standard input, and errors that name the place."""
+
+import hashlib
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from charrnn.errors import TextError
+from charrnn.text.corpus import from_text, read_corpus, split
+from charrnn.text.vocab import Vocabulary
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes bytes or text to a file and returns its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+def stdin_of(data):
+    return io.TextIOWrapper(io.BytesIO(data), encoding="ascii")
+
+
+@pytest.mark.parametrize("as_type", [str, lambda path: path], ids=["str", "Path"])
+def test_utf8_file_is_read_as_it_is(write, as_type):
+    path = write("poem.txt", "naïve 😀\nend\rmid")
+    corpus = read_corpus([as_type(path)])
+    assert corpus.text == "naïve 😀\nend\rmid"
+    assert corpus.name == "poem"
+    assert corpus.files == [str(path)]
+    assert corpus.notes == []
+    assert corpus.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert corpus.vocabulary() == Vocabulary.of(corpus.text)
+
+
+def test_chosen_name_is_kept(write):
+    assert read_corpus([write("a.txt", "a")], name="mine").name == "mine"
+
+
+def test_byte_order_mark_is_dropped_and_noted(write):
+    path = write("a.txt", b"\xef\xbb\xbfabc")
+    corpus = read_corpus([path])
+    assert corpus.text == "abc"
+    assert corpus.notes == [f"{path}: dropped the byte-order mark"]
+    assert corpus.sha256 == hashlib.sha256(b"\xef\xbb\xbfabc").hexdigest()
+
+
+def test_mark_within_the_text_is_a_character_like_any_other(write):
+    assert read_corpus([write("a.txt", "ab\ufeffc")]).text == "ab\ufeffc"
+
+
+def test_crlf_line_ends_become_lf_and_are_counted(write):
+    path = write("a.txt", b"one\r\n" * 1234 + b"two\nthree\r")
+    corpus = read_corpus([path])
+    assert corpus.text == "one\n" * 1234 + "two\nthree\r"
+    assert corpus.notes == [f"{path}: turned 1,234 CRLF line ends into LF"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-be"])
+def test_other_encodings_are_read_when_named(write, encoding):
+    path = write("a.txt", "Größe\n".encode(encoding))
+    corpus = read_corpus([path], encoding=encoding)
+    assert corpus.text == "Größe\n"
+    assert corpus.encoding == encoding
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "said"),
+    [
+        (b"abc\xff", "utf-8", "byte 0xff at offset 3 is not utf-8"),
+        (b"caf\xc3\xa9 \xe9t\xe9", "utf-8", "byte 0xe9 at offset 6 is not utf-8"),
+        (b"ab\xc3", "utf-8", "byte 0xc3 at offset 2 is not utf-8"),
+        (b"a\x81", "cp1252", "byte 0x81 at offset 1 is not cp1252"),
+        (b"caf\xc3\xa9", "ascii", "byte 0xc3 at offset 3 is not ascii"),
+        (b"\xef\xbb\xbfab\xff", "utf-8", "byte 0xff at offset 5 is not utf-8"),
+        (b"\xef\xbb\xbfab\xff", "utf-8-sig", "byte 0xff at offset 5 is not utf-8-sig"),
+    ],
+)
+def test_bad_byte_is_named_with_its_offset_and_the_way_out(write, data, encoding, said):
+    path = write("a.txt", data)
+    with pytest.raises(TextError) as error:
+        read_corpus([path], encoding=encoding)
+    assert str(error.value) == (
+        f"{path}: {said}; give the text's --encoding (latin-1, cp1252, utf-16 …), or "
+        "--bytes to learn the bytes themselves"
+    )
+
+
+def test_unknown_encoding_is_named(write):
+    with pytest.raises(TextError, match="encoding 'klingon' is not known; expected a"):
+        read_corpus([write("a.txt", "abc")], encoding="klingon")
+
+
+def test_bytes_are_taken_as_they_are(write):
+    data = bytes(range(256)) + b"\r\n\xef\xbb\xbf"
+    corpus = read_corpus([write("a.bin", data)], encoding="bytes")
+    assert corpus.text.encode("latin-1") == data
+    assert corpus.vocabulary() == Vocabulary.of_bytes()
+    assert corpus.notes == []
+
+
+def test_bytes_of_several_files_are_joined_with_nothing_between(write):
+    paths = [write("a.bin", b"\x00\x01"), write("b.bin", b"\xff")]
+    corpus = read_corpus(paths, encoding="bytes")
+    assert corpus.text == "\x00\x01\xff"
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_empty_text_is_refused(write, data):
+    path = write("a.txt", data)
+    with pytest.raises(TextError, match=f"^{path}: empty; expected a text to learn"):
+        read_corpus([path])
+
+
+def test_several_files_are_joined_each_on_a_line_of_its_own(write):
+    parts = {
+        "c.txt": "no line end",
+        "a.txt": "with one\n",
+        "d.txt": "",
+        "b.txt": "last",
+    }
+    paths = [write(name, text) for name, text in parts.items()]
+    corpus = read_corpus(paths)
+    assert corpus.text == "no line end\nwith one\nlast"
+    assert corpus.name == "c"
+    assert corpus.files == list(map(str, paths))
+    (note,) = corpus.notes
+    assert note == f"joined 4 files, in this order: {', '.join(map(str, paths))}"
+    together = b"".join(path.read_bytes() for path in paths)
+    assert corpus.sha256 == hashlib.sha256(together).hexdigest()
+
+
+def test_each_file_loses_its_own_mark_and_line_ends(write):
+    paths = [write("a.txt", b"\xef\xbb\xbfone\r\n"), write("b.txt", b"\xef\xbb\xbftwo")]
+    corpus = read_corpus(paths)
+    assert corpus.text == "one\ntwo"
+    assert corpus.notes[:3] == [
+        f"{paths[0]}: dropped the byte-order mark",
+        f"{paths[0]}: turned 1 CRLF line ends into LF",
+        f"{paths[1]}: dropped the byte-order mark",
+    ]
+
+
+def test_note_of_many_files_lists_the_first_five(write):
+    paths = [write(f"{i}.txt", "x") for i in range(7)]
+    (note,) = read_corpus(paths).notes
+    assert note.endswith(f"{paths[4]} and 2 more")
+    assert str(paths[5]) not in note
+
+
+def test_folder_is_read_in_the_order_of_its_paths_without_hidden_files(write, tmp_path):
+    for name in (
+        "works/b.txt",
+        "works/a/2.txt",
+        "works/a/1.md",
+        "works/c.txt",
+        "works/.hidden",
+        "works/.git/config",
+        "works/a/.cache/x.txt",
+    ):
+        write(name, f"{name}\n")
+    corpus = read_corpus([tmp_path / "works"])
+    assert corpus.text == "works/a/1.md\nworks/a/2.txt\nworks/b.txt\nworks/c.txt\n"
+    assert corpus.name == "works"
+
+
+def test_hidden_folder_is_read_when_it_is_named_itself(write, tmp_path):
+    write(".texts/a.txt", "seen")
+    assert read_corpus([tmp_path / ".texts"]).text == "seen"
+
+
+def test_folder_without_texts_is_refused(tmp_path):
+    (tmp_path / ".hidden").write_text("x")
+    with pytest.raises(TextError, match=f"^{tmp_path}: no files in this folder"):
+        read_corpus([tmp_path])
+
+
+def test_dash_reads_standard_input_as_bytes_of_the_encoding(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", stdin_of("Größe\r\n".encode()))
+    corpus = read_corpus(["-"])
+    assert corpus.text == "Größe\n"
+    assert corpus.name == "stdin"
+    assert corpus.files == ["-"]
+
+
+def test_standard_input_joins_files_in_its_place(write, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", stdin_of(b"middle"))
+    first, last = write("a.txt", "first"), write("b.txt", "last")
+    assert read_corpus([first, "-", last]).text == "first\nmiddle\nlast"
+
+
+def test_bad_byte_of_standard_input_is_named_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", stdin_of(b"ab\xff"))
+    with pytest.raises(TextError, match=r"^-: byte 0xff at offset 2 is"):
+        read_corpus(["-"])
+
+
+def test_missing_file_is_named_with_what_would_do(tmp_path):
+    path = tmp_path / "nothing.txt"
+    with pytest.raises(TextError) as error:
+        read_corpus([path])
+    assert str(error.value) == (
+        f"{path}: no such file; expected a text, a folder of texts, or - for standard "
+        "input"
+    )
+
+
+def test_file_that_cannot_be_read_is_named_with_the_reason(write):
+    path = write("a.txt", "x") / "below-a-file.txt"
+    with pytest.raises(TextError, match=f"^{path}: cannot be read: Not a directory$"):
+        read_corpus([path])
+
+
+@pytest.mark.parametrize("text", ["To be, or not to be. " * 500, "a\x00b"])
+def test_text_given_in_place_of_a_path_is_a_text_error(text):
+    with pytest.raises(TextError):
+        read_corpus([text])
+
+
+def test_from_text_keeps_the_text_and_its_digest():
+    corpus = from_text("Größe\r\n", "mine")
+    assert (corpus.text, corpus.name) == ("Größe\r\n", "mine")
+    assert corpus.sha256 == hashlib.sha256("Größe\r\n".encode()).hexdigest()
+
+
+def test_description_is_what_a_checkpoint_records(write):
+    path = write("a.txt", "Größe")
+    corpus = read_corpus([path])
+    assert corpus.describe() == {
+        "name": "a",
+        "sha256": hashlib.sha256("Größe".encode()).hexdigest(),
+        "characters": 5,
+        "encoding": "utf-8",
+        "files": [str(path)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("characters", "val_fraction", "sizes"),
+    [
+        (1000, 0.1, (900, 100)),
+        (10, 0.5, (5, 5)),
+        (1_115_394, 0.1, (1_003_854, 111_540)),  # nanoGPT's counts of tiny Shakespeare
+    ],
+)
+def test_split_is_contiguous_and_shares_memory(characters, val_fraction, sizes):
+    ids = np.arange(characters, dtype=np.uint32)
+    train, val = split(ids, val_fraction)
+    assert (len(train), len(val)) == sizes
+    np.testing.assert_array_equal(np.concatenate([train, val]), ids)
+    assert np.shares_memory(train, ids)
+    assert np.shares_memory(val, ids)
+
+
+def test_tiny_shakespeare_is_the_published_file(tinyshakespeare):
+    corpus = read_corpus([tinyshakespeare])
+    assert len(corpus.text) == 1_115_394
+    assert corpus.notes == []
+    assert corpus.sha256 == (
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+    )

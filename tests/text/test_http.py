@@ -1,0 +1,196 @@
+"""One file off the web, over real sockets on this machine."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from loopback import HTML, TEXT, left_in, sha256, source
+from places import ROOT
+
+from charrnn.errors import DownloadError
+from charrnn.text.download.http import Patience
+from charrnn.text.download.registry import download
+
+BRISK = Patience(connect=1.0, read=0.3, retries=2, backoff=0.01)
+
+
+def get(corpus, folder, **options):
+    return download(corpus, folder, patience=BRISK, **options)
+
+
+@pytest.mark.parametrize("path", ["text", "moved", "busy"])
+def test_a_good_download(server, tmp_path, path):
+    target = get(source(f"{server.url}/{path}"), tmp_path / "new" / "data")
+    assert target == tmp_path / "new" / "data" / "tinyshakespeare.txt"
+    assert target.read_bytes() == TEXT
+    assert left_in(target.parent) == ["tinyshakespeare.txt"]
+
+
+def test_the_file_is_as_readable_as_any(server, tmp_path):
+    (tmp_path / "any").touch()
+    target = get(source(f"{server.url}/text"), tmp_path)
+    assert target.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+REASONS = {
+    "missing": r"HTTP 404 Not Found",
+    "down": r"HTTP 500 Internal Server Error",
+    "short": r"broke off.*(1000 bytes read|1,000 of 110,000 bytes)",
+    "page": rf"got 43 bytes with SHA-256 {sha256(HTML)}, a page of HTML",
+    "other": rf"got 13 bytes with SHA-256 {sha256(b'Another text.')};",
+    "empty": r"got 0 bytes",
+    "large": r"got more than 110,000 bytes",
+    "endless": r"got more than 110,000 bytes",
+    "reset": r"Remote end closed connection without response",
+    "slow": r"Read timed out",
+    "drip": r"broke off: .*Read timed out",
+}
+
+
+@pytest.mark.parametrize("path", REASONS)
+def test_a_bad_answer(server, tmp_path, path):
+    url = f"{server.url}/{path}"
+    with pytest.raises(DownloadError) as caught:
+        get(source(url), tmp_path)
+    assert caught.match(
+        rf"tinyshakespeare\.txt: expected 110,000 bytes with SHA-256 {sha256(TEXT)}, "
+        rf"and no address gave that: {url}: .*{REASONS[path]}"
+    )
+    assert "\n" not in str(caught.value)
+    assert left_in(tmp_path) == []
+    assert server.sent < 50_000_000
+
+
+def test_what_is_worth_another_try(server, tmp_path):
+    for path in ("missing", "down", "reset"):
+        with pytest.raises(DownloadError):
+            get(source(f"{server.url}/{path}"), tmp_path)
+    assert server.paths == ["/missing"] + ["/down"] * 3 + ["/reset"] * 2
+
+
+def test_a_refused_connection_is_not_waited_for(tmp_path, dead):
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match="Connection refused"):
+        download(source(dead, dead, dead), tmp_path)
+    assert time.monotonic() - began < 1
+
+
+def test_the_next_address_helps(server, tmp_path, dead):
+    urls = [dead, f"{server.url}/short", f"{server.url}/page", f"{server.url}/text"]
+    assert get(source(*urls), tmp_path).read_bytes() == TEXT
+    assert server.paths == ["/short", "/page", "/text"]
+
+
+def test_when_all_addresses_fail_each_is_named(server, tmp_path, dead):
+    with pytest.raises(DownloadError) as caught:
+        get(source(dead, f"{server.url}/a", f"{server.url}/page"), tmp_path)
+    assert caught.match(
+        rf"{dead}: .*refused; .*/a: HTTP 404 Not Found; .*/page: got 43"
+    )
+    assert caught.match("behind a proxy: set HTTPS_PROXY, and REQUESTS_CA_BUNDLE for")
+
+
+def test_a_right_file_is_not_fetched_again(server, tmp_path):
+    corpus = source(f"{server.url}/text")
+    (tmp_path / "tinyshakespeare.txt").write_bytes(TEXT)
+    for force in (False, True):
+        assert get(corpus, tmp_path, force=force).read_bytes() == TEXT
+    assert server.paths == []
+
+
+def test_a_wrong_file_is_left_alone_unless_forced(server, tmp_path):
+    corpus, target = source(f"{server.url}/text"), tmp_path / "tinyshakespeare.txt"
+    target.write_text("mine")
+    message = (
+        rf"expected a file with SHA-256 {sha256(TEXT)}, got one with SHA-256 "
+        rf"{sha256(b'mine')}; move it away, or replace it with --force\."
+    )
+    with pytest.raises(DownloadError, match=message):
+        get(corpus, tmp_path)
+    assert target.read_text() == "mine"
+    with pytest.raises(DownloadError, match="HTTP 404"):
+        get(source(f"{server.url}/missing"), tmp_path, force=True)
+    assert target.read_text() == "mine"
+    assert get(corpus, tmp_path, force=True).read_bytes() == TEXT
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "tinyshakespeare.txt").mkdir()
+    with pytest.raises(DownloadError, match="cannot be read"):
+        get(source(), tmp_path, force=True)
+
+
+def test_a_file_where_the_folder_should_be(server, tmp_path):
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(DownloadError, match="cannot be written"):
+        get(source(f"{server.url}/text"), tmp_path / "data" / "deeper")
+    assert left_in(tmp_path) == ["data"]
+
+
+# ---- disks, signals, proxies ----
+
+FETCH = (
+    "import sys\nfrom pathlib import Path\n"
+    "from charrnn.text.download.registry import download_url\n"
+    "download_url(sys.argv[1], Path(sys.argv[2]))\n"
+)
+
+
+def start(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_write_that_fails(server, tmp_path):
+    pytest.importorskip("resource", reason="no RLIMIT_FSIZE on this system")
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+    with start(limit + FETCH, f"{server.url}/text", tmp_path / "my.txt") as child:
+        said = child.stderr.read()
+    assert "my.txt: cannot be written (File too large), and nothing was left" in said
+    assert left_in(tmp_path) == []
+
+
+def test_a_full_disk(server, tmp_path):
+    mount = shutil.which("mount") and [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=64k",
+        "tmpfs",
+    ]
+    if not mount or subprocess.run([*mount, tmp_path], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        with pytest.raises(DownloadError, match="No space left on device"):
+            get(source(f"{server.url}/text"), tmp_path)
+        assert left_in(tmp_path) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one child")
+def test_ctrl_c_leaves_nothing(server, tmp_path):
+    with start(FETCH, f"{server.url}/drip", tmp_path / "my.txt") as child:
+        deadline = time.monotonic() + 10
+        while not left_in(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert left_in(tmp_path)[0].endswith(".part")
+        child.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in child.stderr.read()
+    assert left_in(tmp_path) == []
+
+
+def test_the_proxy_of_the_environment(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    target = get(source("http://corpus.invalid/text"), tmp_path)
+    assert target.read_bytes() == TEXT
+    assert server.paths == ["http://corpus.invalid/text"]

@@ -1,0 +1,165 @@
+"""Each optimizer against its paper, written for one number at a time."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from charrnn.config import TrainConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.training.optimizers import OPTIMIZERS, make_optimizer
+
+EPSILON = 1e-8
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def sgd(gradients, rates, θ, config):
+    v = 0.0
+    for g, lr in zip(gradients, rates, strict=True):
+        v = config.momentum * v + g
+        θ = θ - lr * v
+    return θ
+
+
+def adagrad(gradients, rates, θ, config):
+    s = 0.0
+    for g, lr in zip(gradients, rates, strict=True):
+        s = s + g**2
+        θ = θ - lr * g / (sqrt(s) + EPSILON)
+    return θ
+
+
+def rmsprop(gradients, rates, θ, config):
+    s = 0.0
+    for g, lr in zip(gradients, rates, strict=True):
+        s = 0.95 * s + 0.05 * g**2
+        θ = θ - lr * g / (sqrt(s) + EPSILON)
+    return θ
+
+
+def adam(gradients, rates, θ, config, decay=0.0):
+    m = v = 0.0
+    for t, (g, lr) in enumerate(zip(gradients, rates, strict=True), 1):
+        θ = θ - lr * decay * θ
+        m = 0.9 * m + 0.1 * g
+        v = 0.99 * v + 0.01 * g**2
+        m_hat = m / (1 - 0.9**t)
+        v_hat = v / (1 - 0.99**t)
+        θ = θ - lr * m_hat / (sqrt(v_hat) + EPSILON)
+    return θ
+
+
+def adamw(gradients, rates, θ, config):
+    return adam(gradients, rates, θ, config, decay=config.weight_decay)
+
+
+TWINS = {
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "adamw": adamw,
+}
+
+
+def some_params(dtype=np.float64):
+    params = Parameters({"W": (3, 4), "b": (5,)}, dtype)
+    params.flat[:] = np.random.default_rng(0).normal(size=17)
+    return params
+
+
+def some_gradients(count):
+    gradients = np.random.default_rng(1).normal(size=(count, 17))
+    gradients[:, 3] *= 1e-6
+    gradients[:, 4] *= 1e3
+    gradients[::2, 5] = 0
+    return gradients
+
+
+def updated(params, config, gradients, rates, *, state=None, t=0):
+    """Make the updates; return the optimizer."""
+    optimizer = make_optimizer(params, config)
+    for name, values in (state or {}).items():
+        optimizer.state[name][:] = values
+    for g, lr in zip(gradients, rates, strict=True):
+        t += 1
+        optimizer.update(params.flat, g, lr, t)
+    return optimizer
+
+
+@every_optimizer
+def test_seven_updates_equal_the_paper_number_by_number(name):
+    params, gradients = some_params(), some_gradients(7)
+    rates = [0.1, 0.2, 0.3, 0.2, 0.1, 0.05, 0.01]
+    config = TrainConfig(optimizer=name, momentum=0.8)
+    start = params.flat.copy()
+    updated(params, config, gradients, rates)
+    expected = [
+        TWINS[name](gradients[:, i], rates, start[i], config) for i in range(17)
+    ]
+    np.testing.assert_allclose(params.flat, expected, rtol=1e-11)
+
+
+def test_adamw_decays_matrices_and_leaves_biases_to_adam():
+    params, gradients, rates = some_params(), some_gradients(5), [0.1] * 5
+    config = TrainConfig(optimizer="adamw", weight_decay=0.3)
+    start = params.flat.copy()
+    updated(params, config, gradients, rates)
+    expected = [
+        (adamw if i < 12 else adam)(gradients[:, i], rates, start[i], config)
+        for i in range(17)
+    ]
+    np.testing.assert_allclose(params.flat, expected, rtol=1e-11)
+
+
+def test_adamw_without_a_gradient_only_shrinks_matrices():
+    params = some_params()
+    start = params.like(params.flat)
+    config = TrainConfig(optimizer="adamw", weight_decay=0.5)
+    updated(params, config, np.zeros((1, 17)), [0.2])
+    np.testing.assert_allclose(params["W"], 0.9 * start["W"], rtol=1e-15)
+    np.testing.assert_array_equal(params["b"], start["b"])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_first_adam_step_is_the_rate_against_the_sign(name):
+    params, g = some_params(), some_gradients(1)
+    start = params.flat.copy()
+    updated(params, TrainConfig(optimizer=name), g, [0.01])
+    moved = np.abs(g[0]) > 0
+    np.testing.assert_allclose(
+        (params.flat - start)[moved], -0.01 * np.sign(g[0][moved]), rtol=0.02
+    )
+    np.testing.assert_array_equal(params.flat[~moved], start[~moved])
+
+
+def test_sgd_without_momentum_is_plain_descent():
+    params, gradients = some_params(), some_gradients(3)
+    start = params.flat.copy()
+    updated(params, TrainConfig(optimizer="sgd", momentum=0), gradients, [0.1] * 3)
+    np.testing.assert_allclose(params.flat, start - 0.1 * gradients.sum(0), rtol=1e-12)
+
+
+@every_optimizer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_restored_state_continues_bit_for_bit(name, dtype):
+    config = TrainConfig(optimizer=name)
+    gradients, rates = some_gradients(8).astype(dtype), [0.1] * 8
+    through = some_params(dtype)
+    updated(through, config, gradients, rates)
+
+    parted = some_params(dtype)
+    first = updated(parted, config, gradients[:5], rates[:5])
+    saved = {part: values.copy() for part, values in first.state.items()}
+    updated(parted, config, gradients[5:], rates[5:], state=saved, t=5)
+    np.testing.assert_array_equal(parted.flat, through.flat)
+
+
+@every_optimizer
+def test_update_leaves_the_gradient_and_the_precision(name):
+    params, g = some_params(np.float32), some_gradients(1).astype(np.float32)
+    before = g.copy()
+    optimizer = updated(params, TrainConfig(optimizer=name), g, [0.1])
+    np.testing.assert_array_equal(g, before)
+    assert params.flat.dtype == np.float32
+    assert all(moment.dtype == np.float32 for moment in optimizer.state.values())

@@ -1,0 +1,389 @@
+"""The trainer: it learns, stops, goes on exactly where it was, outlives a blow-up."""
+
+import math
+import re
+import warnings
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from texts import OVERFITTING, sentences, small_config, small_run
+
+from charrnn.errors import TrainingError
+from charrnn.evaluation.loss import evaluate
+from charrnn.nn.cells import CELLS
+from charrnn.text.windows import Windows
+from charrnn.training.events import Finished, Rollback, Step, Validation
+from charrnn.training.optimizers import OPTIMIZERS
+from charrnn.training.trainer import Trainer
+
+BRIEF = {"steps": 24, "eval_every": 8}
+STOPS = (3, 7, 8, 9, 23)  # validations are due at 8, 16 and 24
+# Reaches a rate that no network stands, a little later after each rollback.
+EXPLODING = {
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "lr": 1e3,
+    "clip": 0.0,
+    "warmup": 1000,
+    "steps": 10_000,
+    "eval_every": 2,
+}
+
+
+def finished(run):
+    """Train a run to its end and return its records."""
+    return [*run.trainer.run()]
+
+
+def stopped_after(run, step):
+    """Train a run until it has made `step` updates, and stop it there."""
+    records = []
+    for record in run.trainer.run():
+        records.append(record)
+        if run.trainer.progress.step == step:
+            run.trainer.stop()
+    assert records[-1] == Finished(step, "stopped")
+    return records
+
+
+def resumed(run, **settings):
+    """Return a new run, of the same text and settings, that stands where `run` does."""
+    other = small_run(**settings)
+    other.trainer.restore(run.trainer.snapshot())
+    other.trainer.best_params[:] = run.trainer.best_params
+    return other
+
+
+def timeless(record):
+    return {name: v for name, v in asdict(record).items() if name != "seconds"}
+
+
+def assert_equal_trainers(one, other):
+    a, b = one.snapshot(), other.snapshot()
+    assert a.progress | {"seconds": 0} == b.progress | {"seconds": 0}
+    np.testing.assert_array_equal(a.params, b.params)
+    assert a.moments.keys() == b.moments.keys()
+    for name in a.moments:
+        np.testing.assert_array_equal(a.moments[name], b.moments[name])
+    for parts, other_parts in zip(a.state, b.state, strict=True):
+        for part, other_part in zip(parts, other_parts, strict=True):
+            np.testing.assert_array_equal(part, other_part)
+    np.testing.assert_array_equal(one.best_params, other.best_params)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(
+    ("cell", "optimizer"),
+    [(cell, "adam") for cell in CELLS]
+    + [("rnn", name) for name in OPTIMIZERS if name != "adam"],
+)
+def test_resumed_equals_uninterrupted(cell, optimizer, layers):
+    shape = {"cell": cell, "layers": layers}
+    settings = BRIEF | {"shape": shape, "optimizer": optimizer}
+    if optimizer == "adamw":
+        settings["weight_decay"] = 0.1
+    whole = small_run(**settings)
+    records = finished(whole)
+    for step in STOPS:
+        run = small_run(**settings)
+        before = stopped_after(run, step)[:-1]
+        second = resumed(run, **settings)
+        after = finished(second)
+        assert_equal_trainers(whole.trainer, second.trainer)
+        assert [*map(timeless, before + after)] == [*map(timeless, records)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "more", [{}, {"dropout": 0.3, "recurrent_dropout": 0.3}, {"average": 0.9}]
+)
+def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
+    settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2} | more
+    whole = small_run(**settings)
+    assert whole.plan.layout.workers == 2
+    finished(whole)
+    for step in STOPS:
+        run = small_run(**settings)
+        stopped_after(run, step)
+        second = resumed(run, **settings)
+        finished(second)
+        assert_equal_trainers(whole.trainer, second.trainer)
+
+
+def test_resumed_equals_uninterrupted_around_the_end_of_an_epoch():
+    text = sentences(12)
+    whole = small_run(text)
+    E = whole.trainer.epoch_steps
+    assert 3 < E < 20, "the run must see several epochs"
+    finished(whole)
+    for step in (E - 1, E, E + 1, 2 * E):
+        run = small_run(text)
+        stopped_after(run, step)
+        second = resumed(run, text=text)
+        finished(second)
+        assert_equal_trainers(whole.trainer, second.trainer)
+
+
+def test_a_run_that_rolls_back_resumes_as_if_never_interrupted():
+    settings = EXPLODING | {"eval_every": 6, "steps": 4000, "lr": 60.0}
+    whole = small_run(**settings)
+    records = []
+    for record in whole.trainer.run():
+        records.append(record)
+        if whole.trainer.progress.step == 60:
+            whole.trainer.stop()
+    jumps = [record for record in records if isinstance(record, Rollback)]
+    assert jumps, "the rate must be high enough to diverge"
+    diverged, good = jumps[0].step, jumps[0].to_step
+    assert diverged - good > 2
+    for step in range(good, diverged):
+        run = small_run(**settings)
+        stopped_after(run, step)
+        second = resumed(run, **settings)
+        for _ in second.trainer.run():
+            if second.trainer.progress.step == 60:
+                second.trainer.stop()
+        assert_equal_trainers(whole.trainer, second.trainer)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another():
+    one, same, other = small_run(), small_run(), small_run(seed=2)
+    for run in (one, same, other):
+        finished(run)
+    assert_equal_trainers(one.trainer, same.trainer)
+    assert not np.array_equal(one.trainer.best_params, other.trainer.best_params)
+
+
+def test_validating_more_often_changes_no_weight():
+    often, seldom = small_run(eval_every=1), small_run(eval_every=40)
+    finished(often)
+    finished(seldom)
+    np.testing.assert_array_equal(
+        often.checkpoint.model.params.flat, seldom.checkpoint.model.params.flat
+    )
+
+
+def test_a_snapshot_restores_every_bit_and_is_not_touched_by_training():
+    run = small_run(shape={"cell": "lstm", "layers": 2})
+    stopped_after(run, 13)
+    snapshot = run.trainer.snapshot()
+    twin = resumed(run, shape={"cell": "lstm", "layers": 2})
+    run.trainer._stop = False
+    finished(run)
+    assert not np.array_equal(run.checkpoint.model.params.flat, snapshot.params)
+    assert snapshot.progress["step"] == 13
+    assert [entry[0] for entry in snapshot.progress["history"]] == [10]
+    run.trainer.restore(snapshot)
+    run.trainer.best_params[:] = twin.trainer.best_params
+    assert_equal_trainers(run.trainer, twin.trainer)
+
+
+def test_the_trainer_prints_nothing_and_writes_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finished(small_run())
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_records_come_in_order():
+    records = finished(small_run(steps=25, eval_every=10))
+    kinds = [type(record) for record in records]
+    assert kinds == (
+        [Step] * 10 + [Validation] + [Step] * 10 + [Validation]
+        + [Step] * 5 + [Validation, Finished]
+    )  # fmt: skip
+    assert [r.step for r in records if isinstance(r, Step)] == [*range(1, 26)]
+    assert [r.step for r in records if isinstance(r, Validation)] == [10, 20, 25]
+    assert records[-1] == Finished(25, "done")
+
+
+def test_a_validation_is_a_pass_over_all_of_the_validation_text():
+    run = small_run()
+    for record in run.trainer.run():
+        if isinstance(record, Validation):
+            now = evaluate(run.checkpoint.model, run.val_ids)
+            assert record.val_loss == now.nats
+            assert now.characters == len(run.val_ids) - 1
+
+
+def test_a_validation_sums_up_the_steps_since_the_last_one():
+    run = small_run(steps=30, eval_every=10, clip=0.6)
+    records = finished(run)
+    losses = [r.loss for r in records if isinstance(r, Step)]
+    validations = [r for r in records if isinstance(r, Validation)]
+    for i, record in enumerate(validations):
+        mean = math.fsum(losses[10 * i : 10 * i + 10]) / 10
+        assert record.train_loss == pytest.approx(mean, rel=1e-12)
+        assert record.epoch == record.step / run.trainer.epoch_steps
+        assert record.grad_norm > 0
+    assert 0 < sum(record.clipped for record in validations) < len(validations)
+    seconds = [record.seconds for record in validations]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    lowest = min(validations, key=lambda record: record.val_loss)
+    assert run.trainer.progress.best_loss == lowest.val_loss
+    assert run.trainer.progress.best_step == lowest.step
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss():
+    run = small_run(sentences(6), **OVERFITTING)
+    seen = {}
+    for record in run.trainer.run():
+        if isinstance(record, Validation):
+            seen[record.step] = run.checkpoint.model.params.flat.copy()
+    progress = run.trainer.progress
+    assert progress.best_step < progress.step
+    np.testing.assert_array_equal(run.trainer.best_params, seen[progress.best_step])
+    assert evaluate(run.best().model, run.val_ids).nats == progress.best_loss
+
+
+def test_windows_are_read_in_order_and_start_over():
+    text = sentences(12)
+    run = small_run(text)
+    E = len(Windows(run.train_ids, run.plan.window, run.plan.batch))
+    sizes = [r.characters for r in finished(run) if isinstance(r, Step)]
+    pattern = sizes[:E]
+    assert pattern[:-1] == [4 * 8] * (E - 1)
+    assert sizes == [pattern[i % E] for i in range(len(sizes))]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_training_learns_more_than_how_often_each_character_comes(cell):
+    text = sentences()
+    shape = {"cell": cell, "hidden": 16}
+    run = small_run(text, shape=shape, steps=150, eval_every=150, lr=1e-2)
+    finished(run)
+    counts = Counter(text)
+    p = np.array([*counts.values()]) / len(text)
+    entropy = -float(p @ np.log(p))
+    assert run.trainer.progress.best_loss < entropy - 0.3
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_learns(optimizer):
+    lr = {"sgd": 0.3, "adagrad": 0.05}.get(optimizer, 5e-3)
+    run = small_run(optimizer=optimizer, lr=lr, steps=100, eval_every=10)
+    losses = [r.val_loss for r in finished(run) if isinstance(r, Validation)]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_the_average_validates_and_is_kept_as_best():
+    run = small_run(average=0.95, steps=60, eval_every=10)
+    best = min(r.val_loss for r in run.trainer.run() if isinstance(r, Validation))
+    assert evaluate(run.best().model, run.val_ids).nats == best
+    assert (run.best().model.params.flat != run.trainer.model.params.flat).any()
+
+
+def test_the_average_is_that_of_the_weights_after_each_step():
+    run = small_run(average=0.9, steps=20, eval_every=20)
+    mean = run.trainer.model.params.flat.astype(np.float64)
+    for record in run.trainer.run():
+        if isinstance(record, Step):
+            decay = min(0.9, (1 + record.step) / (10 + record.step))
+            mean = decay * mean + (1 - decay) * run.trainer.model.params.flat
+    kept = run.trainer.snapshot().moments["average"]
+    np.testing.assert_allclose(kept, mean, atol=1e-5)
+
+
+def test_patience_ends_a_run_that_no_longer_improves():
+    # The weights do not move: after the first validation none is better.
+    run = small_run(lr=1e-12, optimizer="sgd", steps=1000, eval_every=5, patience=3)
+    records = finished(run)
+    steps = [r.step for r in records if isinstance(r, Validation) and not r.best]
+    assert records[-1].reason == "patience"
+    assert steps[-3:] == [records[-1].step - 10, records[-1].step - 5, records[-1].step]
+    assert run.trainer.progress.since_best == 3
+
+
+def test_a_new_best_starts_patience_anew():
+    run = small_run(steps=100, eval_every=5, patience=1, lr=5e-3)
+    records = finished(run)
+    validations = [r for r in records if isinstance(r, Validation)]
+    assert all(record.best for record in validations[:-1])
+    assert len(validations) > 3
+
+
+def test_stop_before_the_first_step_ends_at_once():
+    run = small_run()
+    run.trainer.stop()
+    assert finished(run) == [Finished(0, "stopped")]
+
+
+def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
+    run, jumps, kept = small_run(**EXPLODING), [], {}
+    trainer, params = run.trainer, run.checkpoint.model.params
+    records, error = iter(trainer.run()), None
+    while error is None:
+        try:
+            record = next(records)
+        except TrainingError as raised:
+            error = str(raised)
+        if isinstance(record, Validation):
+            kept[record.step] = trainer.snapshot()
+        if isinstance(record, Rollback):
+            jumps.append(record)
+            np.testing.assert_array_equal(params.flat, kept[record.to_step].params)
+            assert trainer.progress.step == record.to_step
+            record = None
+    assert re.fullmatch(r"the loss diverged .* try a lower --lr .*", error)
+    assert [jump.lr_scale for jump in jumps] == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+    assert all(jump.to_step < jump.step for jump in jumps)
+    assert all(not jump.loss < 10 for jump in jumps)
+    assert np.isfinite(run.best().model.params.flat).all()
+    assert evaluate(run.best().model, run.val_ids).nats == trainer.progress.best_loss
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lr", [1e3, 1e20, 1e39])
+def test_a_blow_up_lets_no_numpy_warning_out(lr, threads):
+    run = small_run(**EXPLODING | {"lr": lr, "warmup": 0}, threads=threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TrainingError, match="diverged"):
+            finished(run)
+
+
+def test_a_run_that_recovers_goes_on_to_its_end_at_the_lower_rate():
+    settings = EXPLODING | {"warmup": 0, "lr": 40.0, "steps": 60, "eval_every": 5}
+    run = small_run(**settings)
+    records = finished(run)
+    jumps = [record for record in records if isinstance(record, Rollback)]
+    assert jumps
+    assert records[-1] == Finished(60, "done")
+    after = [r.lr for r in records if isinstance(r, Step)][-1]
+    assert after == 40.0 * jumps[-1].lr_scale
+    assert run.trainer.progress.rollbacks == len(jumps)
+    assert np.isfinite(run.trainer.best_params).all()
+
+
+def test_a_text_that_ends_otherwise_is_no_divergence():
+    # Sure of what it never saw otherwise, and wrong: the loss is high and in order.
+    text = "a" * 1500 + "b" + "a" * 1500 + "b" * 330
+    run = small_run(text, steps=600, eval_every=60, lr=2e-2)
+    records = finished(run)
+    found = [r for r in records if isinstance(r, Validation)]
+    assert found[-1].val_loss > 3 * np.log(2) + 3
+    assert not any(isinstance(r, Rollback) for r in records)
+
+
+def test_the_history_stays_short_and_ends_with_the_newest_validation():
+    run = small_run(steps=830, eval_every=1, shape={"hidden": 2})
+    history = run.trainer.progress.history
+    for record in run.trainer.run():
+        if isinstance(record, Validation):
+            history = run.trainer.progress.history
+            assert history[-1] == [record.step, record.train_loss, record.val_loss]
+            assert len(history) <= 400
+    steps = [entry[0] for entry in history]
+    assert steps == sorted(set(steps))
+
+
+def test_a_trainer_works_on_any_ids():
+    model = small_run().checkpoint.model
+    ids = np.random.default_rng(1).integers(0, 5, 300).astype(np.uint8)
+    run = small_run()
+    trainer = Trainer(model, ids[:250], ids[250:], small_config(), run.plan)
+    assert [*trainer.run()][-1] == Finished(40, "done")
