@@ -21,7 +21,7 @@ from machine import machine
 import charrnn
 from charrnn.config import CELLS
 from charrnn.presets import DEFAULT_PRESET, PRESETS
-from charrnn.training.events import Record, Validation
+from charrnn.training.events import Event, Validation
 
 _HEAD = (
     "| text | preset | changed | seed | validation loss | epochs "
@@ -38,13 +38,13 @@ def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[st
     """Return a line of the table, and the trained model."""
     seen: list[Validation] = []
 
-    def look(record: Record) -> None:
+    def look(record: Event) -> None:
         if isinstance(record, Validation):
             seen.append(record)
             print(f"\r{record.step:,}: {record.val_loss:.4f} ", end="", file=sys.stderr)
 
     start = time.perf_counter()
-    model = charrnn.train(text, preset=preset, seed=seed, on_record=look, **changes)
+    model = charrnn.train(text, preset=preset, seed=seed, on_event=look, **changes)
     minutes = (time.perf_counter() - start) / 60
     print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
     best = min(seen, key=lambda record: record.val_loss)

@@ -11,7 +11,7 @@ same characters. They take turns in one process; the table holds medians over th
 rounds, in characters of all texts together. PyTorch and Numba (for the kernels) take
 part where they are installed.
 
-charrnn is `charrnn.sampling.sample` as it comes. PyTorch is what counts most of: nn.RNN
+charrnn is `charrnn.generation.sampling.sample` as it is. PyTorch is the fastest of nn.RNN
 called on sequences of one character ("sequence") or nn.RNNCell ("cell"), each with one
 thread and with as many as there are cores.
 """
@@ -32,7 +32,8 @@ import numpy as np
 from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, SampleConfig
-from charrnn.generation.sampling import distribution, read_prime, sample, uniforms
+from charrnn.generation.sampling import read_prime, sample, uniforms
+from charrnn.generation.writer import distribution
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
 from charrnn.nn.workers import available_cores

@@ -29,8 +29,7 @@ from charrnn.nn import kernels
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
 from charrnn.storage.torch_weights import to_torch
-from charrnn.training.clipping import clip_norm
-from charrnn.training.optimizers import make_optimizer
+from charrnn.training.update import Update
 
 try:
     import torch
@@ -61,22 +60,19 @@ def window(N: int) -> tuple[np.ndarray, np.ndarray]:
     return ids[:-1], ids[1:]
 
 
-def charrnn_step(config: ModelConfig, N: int, layout: Layout, steps: str) -> Step:
-    model = new_model(config)
-    model.steps = kernels.steps(steps)
+def charrnn_step(config: ModelConfig, N: int, layout: Layout, kernels: str) -> Step:
+    model = Model(config, kernels=kernels)
+    model.init(rng=np.random.default_rng(0))
     inputs, targets = window(N)
-    workers = Workers(model, T, N, layout.workers)
     train = TrainConfig(lr=LR, clip=CLIP)
-    optimizer = make_optimizer(model.params, train, model.steps)
-    state, t = model.zero_state(N), 0
+    update = Update(model, train, Workers(model, T, N, layout))
+    state, rng, t = model.zero_state(N), np.random.default_rng(0), 0
 
     def step() -> float:
         nonlocal state, t
-        with blas_threads(layout.blas_threads):
-            loss, grads, state = workers.loss_and_grads(inputs, targets, state)
-            clip_norm(grads.flat, CLIP)
-            t += 1
-            optimizer.update(model.params.flat, grads.flat, LR, t)
+        loss, grads, _, state = update.gradient(inputs, targets, state, rng=rng)
+        t += 1
+        update.apply(grads, LR, t)
         return loss
 
     return step

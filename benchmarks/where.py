@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from machine import machine
 
+from charrnn.config import CELLS
 from charrnn.nn import kernels
-from charrnn.nn.cells import CELLS
 from charrnn.nn.parameters import Parameters
 from charrnn.nn.workers import blas_threads
 
@@ -36,13 +36,13 @@ def milliseconds(work: Callable[[], object], seconds: float) -> float:
 
 def passes(kind: str, name: str, N: int, H: int) -> Callable[[], object]:
     """Return a forward and a backward pass of a cell over a window."""
-    cell, rng = CELLS[kind], np.random.default_rng(0)
+    cell, rng = kernels.cell(kind, name), np.random.default_rng(0)
     params = Parameters(cell.shapes(V, H), np.dtype(np.float32))
     cell.init(params, rng=rng)
-    workspace = cell.workspace(T, N, V, H, np.float32, kernels.steps(name))
+    workspace = cell.workspace(T, N, V, H, np.float32)
     ids = rng.integers(0, V, (T, N)).astype(np.uint8)
     dh = rng.standard_normal((T, N, H), dtype=np.float32)
-    state, grads = cell.zero_state(N, H, np.float32), params.like()
+    state, grads = cell.zero_state(N, H, np.float32), params.zeros_like()
 
     def work() -> None:
         cell.forward(params, ids, state, workspace)
@@ -53,17 +53,18 @@ def passes(kind: str, name: str, N: int, H: int) -> Callable[[], object]:
 
 def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
     """Return the products of the two loops over time, and the one over all steps."""
-    steps, rng = kernels.steps(name), np.random.default_rng(0)
-    G = len(CELLS[kind].scales)
-    h, a = (rng.standard_normal((N, n), dtype=np.float32) for n in (H, G * H))
-    W = rng.standard_normal((H, G * H), dtype=np.float32)
-    Wh = steps.pack(W, steps.packed(H, G * H, np.float32))
-    WhT = steps.pack(W.T, steps.packed(G * H, H, np.float32))
+    rng = np.random.default_rng(0)
+    GH = kernels.cell(kind, name).shapes(V, H)["b"][0]
+    h, a = (rng.standard_normal((N, n), dtype=np.float32) for n in (H, GH))
+    W = rng.standard_normal((H, GH), dtype=np.float32)
     rows_h, rows_a = np.tile(h, (T, 1)), np.tile(a, (T, 1))
     dWh, h_out, a_out = np.empty_like(W), np.empty_like(h), np.empty_like(a)
     if name == "numba":
-        from charrnn.nn.kernels.numba_product import product
+        from charrnn.nn.compiled.product import pack, panels, product
+
+        Wh, WhT = pack(W, panels(H, GH)), pack(W.T, panels(GH, H))
     else:
+        Wh, WhT = W, np.ascontiguousarray(W.T)
 
         def product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
             np.matmul(left, right, out=out)

@@ -10,7 +10,7 @@ from charrnn.generation.language_model import LanguageModel
 from charrnn.presets import with_preset
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.text.corpus import read_corpus
-from charrnn.training.events import Record
+from charrnn.training.events import Event
 
 
 def train(
@@ -21,14 +21,14 @@ def train(
     preset: str | None = None,
     encoding: str = "utf-8",
     init_from: str | Path | None = None,
-    on_record: Callable[[Record], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> LanguageModel:
     """Train on a file, a folder or several, and return the best model.
 
     settings are the fields of ModelConfig (but vocab) and TrainConfig; what is not
     given comes from the preset. The run is kept in the folder `out`, if one is named.
-    `on_record` is called with each record of the trainer, as it comes. Raises a child
+    `on_event` is called with each event of the trainer. Raises a child
     of CharRNNError where something does not fit.
     """
     unknown = settings.keys() - with_preset(None, {}).keys()
@@ -42,9 +42,9 @@ def train(
     run, _ = runs.begin(corpus, merged, settings, init_from=init_from)
     if out:
         run.folder = runs.make_folder(Path(out), force=force)
-    for record in run.records():
-        if on_record:
-            on_record(record)
+    for event in run.events():
+        if on_event:
+            on_event(event)
     return LanguageModel(run.best())
 
 

@@ -26,8 +26,8 @@ from charrnn.presets import fitted
 from charrnn.storage.checkpoint import Checkpoint, load, save
 from charrnn.text.corpus import BYTES, Corpus, split
 from charrnn.text.vocab import Vocabulary
-from charrnn.text.windows import Windows
-from charrnn.training.events import Finished, Record, Rollback, Validation
+from charrnn.text.windows import Windows, fit_windows
+from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import Plan, make_plan
 from charrnn.training.state import Progress
@@ -51,10 +51,16 @@ class Run:
         folder: Path | None = None,
     ) -> None:
         self.train_ids, self.val_ids = split(ids, config.val_fraction)
-        checkpoint.model.steps = kernels.steps(plan.kernels if plan else config.kernels)
-        self.plan = plan or make_plan(
-            checkpoint.model, self.train_ids, self.val_ids, config
-        )
+        name = kernels.resolve(plan.kernels if plan else config.kernels)
+        source = checkpoint.model
+        checkpoint.model = Model(source.config, kernels=name)
+        checkpoint.model.params.flat[:] = source.params.flat
+        if plan:
+            T, N = plan.window, plan.batch
+        else:
+            T, N = fit_windows(len(self.train_ids), config.window, config.batch)
+        windows = Windows(self.train_ids, T, N)
+        self.plan = plan or make_plan(checkpoint.model, windows, self.val_ids, config)
         self.checkpoint, self.config, self.folder = checkpoint, config, folder
         checkpoint.train = asdict(config) | {"plan": self.plan.to_json()}
         checkpoint.split = {
@@ -63,10 +69,10 @@ class Run:
             "val": len(self.val_ids),
         }
         self.trainer = Trainer(
-            checkpoint.model, self.train_ids, self.val_ids, config, self.plan
+            checkpoint.model, windows, self.val_ids, config, self.plan
         )
 
-    def records(self) -> Iterator[Record]:
+    def events(self) -> Iterator[Event]:
         """Train, saving as it goes, and pass on what the trainer says.
 
         When it ends for whatever reason, the model in `best()` is the best so far.
@@ -79,7 +85,7 @@ class Run:
                     self._keep(self.folder, record)
                 yield record
 
-    def _keep(self, folder: Path, record: Record) -> None:
+    def _keep(self, folder: Path, record: Event) -> None:
         if isinstance(record, Validation):
             self._log(folder, record)
             if record.best:
@@ -92,9 +98,8 @@ class Run:
 
     def best(self) -> Checkpoint:
         """Return the model at its lowest validation loss, as a checkpoint."""
-        model = Model(self.checkpoint.model.config)
+        model = self.checkpoint.model.copy()
         model.params.flat[:] = self.trainer.best_params
-        model.steps = self.checkpoint.model.steps
         return self._checkpoint(model)
 
     def _last(self) -> Checkpoint:

@@ -59,7 +59,7 @@ def test_load_without_any_run_is_the_shipped_model(tmp_path, monkeypatch):
 
 def test_every_record_is_passed_on(text):
     records = []
-    charrnn.train(text, on_record=records.append, eval_every=10, **BRIEF)
+    charrnn.train(text, on_event=records.append, eval_every=10, **BRIEF)
     assert [r.step for r in records if isinstance(r, Step)] == [*range(1, 21)]
     assert [r.step for r in records if isinstance(r, Validation)] == [10, 20]
     assert records[-1] == Finished(20, "done")

@@ -6,7 +6,6 @@ from math import inf, nan
 import pytest
 
 from charrnn.config import (
-    CELLS,
     CLIP_MODES,
     OPTIMIZERS,
     SCHEDULES,
@@ -16,8 +15,7 @@ from charrnn.config import (
     known_settings,
 )
 from charrnn.errors import ConfigError
-from charrnn.nn import cells
-from charrnn.training import clipping, optimizers, schedules
+from charrnn.training import optimizers, schedules, update
 
 # Field, a value beyond its limit, and what the message says of it.
 MODEL = [
@@ -180,10 +178,9 @@ def test_two_lengths_of_training_exclude_each_other(lengths):
 @pytest.mark.parametrize(
     ("names", "known"),
     [
-        (CELLS, cells.CELLS),
         (OPTIMIZERS, optimizers.OPTIMIZERS),
         (SCHEDULES, schedules.SHAPES),
-        (CLIP_MODES, clipping.CLIPPERS),
+        (CLIP_MODES, update.CLIPPERS),
     ],
 )
 def test_names_that_can_be_chosen_are_those_that_exist(names, known):

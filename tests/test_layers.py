@@ -60,7 +60,7 @@ PURE = {
     "math",
     "typing",
 }
-COMPILED = "nn.kernels"
+COMPILED = "nn.compiled"
 
 
 def modules():

@@ -20,10 +20,9 @@ from texts import (
 )
 
 from charrnn import run as runs
-from charrnn.config import TrainConfig
+from charrnn.config import CELLS, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, TextError
 from charrnn.evaluation.loss import evaluate
-from charrnn.nn.cells import CELLS
 from charrnn.storage.checkpoint import load
 from charrnn.text.corpus import from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
@@ -34,7 +33,7 @@ STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 def train(run, stop_after=None):
     """Train a run on disk, to its end or to a step."""
     last = None
-    for record in run.records():
+    for record in run.events():
         last = record
         if run.trainer.progress.step == stop_after:
             run.trainer.stop()
@@ -87,7 +86,7 @@ def test_the_history_holds_every_validation(tmp_path):
     folder = tmp_path / "run"
     runs.make_folder(folder)
     run = small_run(folder=folder)
-    records = [asdict(r) for r in run.records() if type(r).__name__ == "Validation"]
+    records = [asdict(r) for r in run.events() if type(r).__name__ == "Validation"]
     lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"event": "validation"} | record for record in records
@@ -166,7 +165,7 @@ def test_a_rollback_stays_in_the_history_of_a_resumed_run(tmp_path, killed):
     folder = tmp_path / "stopped"
     runs.make_folder(folder)
     run = small_run(folder=folder, **_JUMPING)
-    for record in run.records():
+    for record in run.events():
         if isinstance(record, Rollback) and killed:
             break  # before anything was saved after it
         if isinstance(record, Rollback):
@@ -179,7 +178,7 @@ def test_the_history_is_json_whatever_the_loss_was(tmp_path):
     folder = tmp_path / "run"
     runs.make_folder(folder)
     run = small_run(folder=folder)
-    for record in run.records():
+    for record in run.events():
         if record.step == 12 and not run.trainer.progress.rollbacks:
             run.trainer.model.params.flat[:] = np.nan
     (jump,) = (line for line in history(folder) if line["event"] == "rollback")
@@ -441,7 +440,7 @@ def test_starting_from_other_weights_keeps_them_and_adds_new_characters(tmp_path
         elif name.startswith("output"):
             grown = grown[..., known]
         np.testing.assert_array_equal(grown, weights)
-    assert [*run.records()][-1] == Finished(40, "done")
+    assert [*run.events()][-1] == Finished(40, "done")
 
 
 def test_one_distinct_character_is_nothing_to_learn():
@@ -457,7 +456,7 @@ def test_a_very_short_text_trains_or_says_why_not(length):
             runs.start(from_text(text), small_config(steps=3), {"hidden": 4})
         return
     run, _ = runs.start(from_text(text), small_config(steps=3), {"hidden": 4})
-    assert [*run.records()][-1] == Finished(3, "done")
+    assert [*run.events()][-1] == Finished(3, "done")
 
 
 def test_the_checkpoint_records_text_split_configuration_and_plan(tmp_path):

@@ -16,7 +16,7 @@ from charrnn.cli.options import note
 
 if TYPE_CHECKING:
     from charrnn.run import Run
-    from charrnn.training.events import Record, Validation
+    from charrnn.training.events import Event, Validation
 
 _SAMPLE_LENGTH = 200
 _REFRESH = 0.2  # seconds between changes of the bar's text
@@ -46,8 +46,8 @@ def watch(run: "Run", *, sample_every: int = 0, quiet: bool = False) -> int:
         ) as bar,
     ):
         show = _Show(run, bar, sample_every, quiet)
-        for record in run.records():
-            show.record(record)
+        for event in run.events():
+            show.event(event)
     if caught and show.reason == "stopped":
         note(
             f"Stopped at step {run.trainer.progress.step:,} of {plan.steps:,}, all "
@@ -62,7 +62,7 @@ def watch(run: "Run", *, sample_every: int = 0, quiet: bool = False) -> int:
 
 
 class _Show:
-    """Turns records into the bar and lines above it."""
+    """Turns events into the bar and lines above it."""
 
     def __init__(self, run: "Run", bar: Any, sample_every: int, quiet: bool):
         self.run = run
@@ -72,23 +72,23 @@ class _Show:
         self._loss = self._val = float("nan")
         self._next_refresh = 0.0
 
-    def record(self, record: "Record") -> None:
-        from charrnn.training import events as records
+    def event(self, event: "Event") -> None:
+        from charrnn.training import events
 
-        if isinstance(record, records.Step):
-            self._step(record.step, record.loss, record.characters)
-        elif isinstance(record, records.Validation):
-            self._val = record.val_loss
-            self._line(_validation_line(record, self.run.plan.steps))
-        elif isinstance(record, records.Rollback):
+        if isinstance(event, events.Step):
+            self._step(event.step, event.loss, event.characters)
+        elif isinstance(event, events.Validation):
+            self._val = event.val_loss
+            self._line(_validation_line(event, self.run.plan.steps))
+        elif isinstance(event, events.Rollback):
             self._line(
-                f"step {record.step:,}: the loss diverged ({record.loss:.3g}); back to "
-                f"step {record.to_step:,} at {record.lr_scale:g} of the learning rate"
+                f"step {event.step:,}: the loss diverged ({event.loss:.3g}); back to "
+                f"step {event.to_step:,} at {event.lr_scale:g} of the learning rate"
             )
             self.bar.reset()
-            self.bar.update(record.to_step * self.run.plan.batch * self.run.plan.window)
+            self.bar.update(event.to_step * self.run.plan.batch * self.run.plan.window)
         else:
-            self.reason = record.reason
+            self.reason = event.reason
 
     def _step(self, step: int, loss: float, characters: int) -> None:
         # A running mean over some 50 steps; the first is its own.
@@ -112,11 +112,11 @@ class _Show:
             self.bar.write(line, file=sys.stderr)
 
 
-def _validation_line(record: "Validation", steps: int) -> str:
+def _validation_line(event: "Validation", steps: int) -> str:
     return (
-        f"step {record.step:>{len(f'{steps:,}')},}  epoch {record.epoch:5.2f}  "
-        f"train {record.train_loss:.4f}  val {record.val_loss:.4f}"
-        f"{'*' if record.best else ' '}  {_clock(record.seconds)}"
+        f"step {event.step:>{len(f'{steps:,}')},}  epoch {event.epoch:5.2f}  "
+        f"train {event.train_loss:.4f}  val {event.val_loss:.4f}"
+        f"{'*' if event.best else ' '}  {_clock(event.seconds)}"
     )
 
 

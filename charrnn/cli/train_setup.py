@@ -49,14 +49,14 @@ def started(
     chosen are the settings asked for.
     """
     from charrnn import run as runs
-    from charrnn.nn.kernels import trouble
+    from charrnn.nn.kernels import numba_trouble
 
     if out:
         runs.check_folder(Path(out), force=force)
     run, fitting = runs.begin(corpus, settings, chosen, init_from=init_from)
     # Planning has looked already; a resumed run, which keeps its steps, need not look.
-    if run.config.kernels == "auto" and trouble():
-        say(f"Numba is installed but does not work ({trouble()}): plain steps")
+    if run.config.kernels == "auto" and numba_trouble():
+        say(f"Numba is installed but does not work ({numba_trouble()}): plain steps")
     growth = fitting.growth
     if growth:
         say(

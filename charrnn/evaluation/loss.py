@@ -7,7 +7,7 @@ from math import exp, log
 import numpy as np
 
 from charrnn.errors import TextError
-from charrnn.nn.functional import softmax_losses
+from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import in_threads
@@ -116,7 +116,7 @@ def losses(
         windows = []
         for window in predictions(model, ids, streams=streams, part=part, parts=parts):
             logits = window.logits.reshape(-1, window.logits.shape[-1])
-            found, _ = softmax_losses(logits, window.targets.reshape(-1))
+            found, _ = softmax_losses_(logits, window.targets.reshape(-1))
             windows.append(found.reshape(window.targets.shape).astype(np.float64))
         in_part: Array = np.concatenate(windows)
         return in_part

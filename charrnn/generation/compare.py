@@ -16,8 +16,8 @@ from charrnn.evaluation.textstats import (
     words,
 )
 from charrnn.generation.language_model import LanguageModel
-from charrnn.generation.sampling import distribution
-from charrnn.nn.functional import log_softmax, softmax_losses
+from charrnn.generation.writer import distribution
+from charrnn.nn.functional import log_softmax, softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus, split
@@ -116,7 +116,7 @@ def _surprise(
     logits = logits[len(start) - 1 :]
     p = distribution(logits, np.full((len(logits), 1), temperature))
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1).mean()
-    losses, _ = softmax_losses(logits, ids[len(start) :])
+    losses, _ = softmax_losses_(logits, ids[len(start) :])
     return -float(losses.mean()), float(entropy) + 0.0
 
 

@@ -1,8 +1,8 @@
-"""Drawing text from a model, one character at a time, any number of texts in a batch.
+"""Sampling text from a model, one character at a time, any number of texts at once.
 
 Each text has a generator of its own, spawned from the seed by its number, and spends
-one uniform number a character, whatever the temperature. So text i depends on the seed
-and i alone, and texts at different temperatures can share their random numbers.
+one uniform number per character, whatever the temperature. So text i depends on the
+seed and i alone, and texts at different temperatures can share their random numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,18 @@ import numpy as np
 
 from charrnn.config import SampleConfig
 from charrnn.errors import TextError
+from charrnn.generation.writer import NumpyWriter, Writer
 from charrnn.nn import kernels
-from charrnn.nn.kernels import Steps
-from charrnn.nn.kernels.numpy_writing import Weights, distribution, draw
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import available_cores, blas_threads, in_threads
 
-__all__ = ["distribution", "draw", "read_prime", "sample", "uniforms"]
-
 _PRIME_WINDOW = 64
-# Characters of each text that are written at once: few at first, so that they come at
-# once, and more and more, because every block has its price.
+# Characters of each text in a block: few at first, so that they come at once, then more
+# and more, because every block has its price.
 _FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
-_TEXTS_A_THREAD = 16  # at least
-# From this many characters on, loading the compiled kernels costs less than they save.
+_TEXTS_PER_THREAD = 16  # at least
+# From this many characters on, compiled kernels save more than loading them costs.
 _MANY = 50_000
 
 
@@ -51,37 +48,12 @@ def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelStat
     """
     if not len(prime):
         raise TextError("the prime is empty; expected at least one character")
-    state, window = model.zero_state(1), model.workspace(_PRIME_WINDOW, 1)
+    state, workspace = model.zero_state(1), model.workspace(_PRIME_WINDOW, 1)
     for start in range(0, len(prime), _PRIME_WINDOW):
         ids = prime[start : start + _PRIME_WINDOW, None]
-        logits, state = model.forward(ids, state, window)
+        logits, state = model.forward(ids, state, workspace)
     state = tuple(tuple(np.repeat(part, n, axis=0) for part in s) for s in state)
     return np.repeat(logits[-1], n, axis=0), state
-
-
-def _weights(model: Model, steps: Steps) -> Weights:
-    """Lay a model out for writing."""
-    config, dtype, params = model.config, model.dtype, model.params
-    H, L = config.hidden, config.layers
-    scales = np.repeat(np.array(model.cell.scales, dtype), H)
-    layers = [params.scope(f"layer{i}") for i in range(L)]
-
-    def stacked(name: str, of: list[dict[str, Array]]) -> Array:
-        like = steps.packed(H, len(scales), dtype)
-        stack = np.empty((len(of), *like.shape), dtype)
-        for layer, out in zip(of, stack, strict=True):
-            steps.pack(layer[name] * scales, out)
-        return stack
-
-    return Weights(
-        rows=(layers[0]["Wx"] + layers[0]["b"]) * scales,
-        Wx=stacked("Wx", layers[1:]),
-        b=np.array([layer["b"] * scales for layer in layers[1:]], dtype),
-        Wh=stacked("Wh", layers),
-        c=np.array([layer.get("c", np.zeros(H)) for layer in layers], dtype),
-        W=steps.pack(params["output.W"], steps.packed(H, config.vocab, dtype)),
-        output_b=params["output.b"],
-    )
 
 
 def sample(
@@ -94,45 +66,50 @@ def sample(
 ) -> Iterator[Array]:
     """Yield the next id of every text, (len(texts),), `config.length` times.
 
-    prime (P,) ids, read first and not given back. temperatures, one for each text,
-    take the place of the configuration's.
+    prime (P,) ids, read first and not returned. temperatures, one for each text,
+    replace the one in config.
     """
-    n = len(texts)
-    temperature = np.array(temperatures or [config.temperature] * n, float)[:, None]
-    steps = _steps(model, config, n)
-    weights = _weights(model, steps)
-    # Plain steps are many short calls, which wait for each other's interpreter lock.
-    cores = 1 if steps is kernels.REFERENCE else available_cores()
-    threads = max(1, min(cores, n // _TEXTS_A_THREAD))
+    n, length = len(texts), config.length
+    each = [config.temperature] * n if temperatures is None else temperatures
+    temperature = np.array(each, float)[:, None]
+    writer, threads = _writer(model, config, n)
     parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
     last, layers = read_prime(model, prime, n)
     state: Array = np.array(layers)  # (L, S, n, H)
     logits = [last[part].copy() for part in parts]
     states = [state[:, :, part].copy() for part in parts]
-
-    def write(i: int) -> Array:
-        part = parts[i]
-        ids = np.empty((len(u), part.stop - part.start), dtype)
-        args = temperature[part], config.top_k, config.top_p, u[:, part], ids
-        steps.write(weights, states[i], logits[i], *args)
-        return ids
-
     dtype = np.min_scalar_type(model.config.vocab - 1)
-    left = config.length
+    written = 0
     for u in uniforms(config.seed, texts):
-        if not left:
+        if written == length:
             return
-        u = u[:left]
-        left -= len(u)
-        # Products this small are slower on several threads, which spin besides. The
-        # limit must not be felt by whoever has the ids, so each block sets its own.
+        block = u[: length - written]
+        written += len(block)
+        ids = np.empty(block.shape, dtype)
+
+        def write(i: int, u: Array = block, ids: Array = ids) -> None:
+            part = parts[i]
+            args = temperature[part], config.top_k, config.top_p, u[:, part]
+            mine = np.empty((len(u), part.stop - part.start), ids.dtype)
+            writer.write(states[i], logits[i], *args, mine)
+            ids[:, part] = mine
+
+        # Products this small are slower on several threads, which spin besides. Each
+        # block sets the limit anew, so that the caller does not feel it in between.
         with blas_threads(1):
-            ids = np.concatenate(in_threads(write, threads), axis=1)
+            in_threads(write, threads)
         yield from ids
 
 
-def _steps(model: Model, config: SampleConfig, n: int) -> Steps:
+def _writer(model: Model, config: SampleConfig, n: int) -> tuple[Writer, int]:
+    """Return what writes n texts, and the number of threads to share them."""
     name = config.kernels
     if name == "auto" and (config.length * n < _MANY or model.dtype != np.float32):
         name = "numpy"
-    return kernels.steps(name)
+    if kernels.resolve(name) == "numba" and kernels.has_twin(model.config.cell):
+        from charrnn.nn.compiled.generate import CompiledWriter
+
+        threads = min(available_cores(), n // _TEXTS_PER_THREAD)
+        return CompiledWriter(model), max(1, threads)
+    # NumPy's many short calls would wait for each other's interpreter lock.
+    return NumpyWriter(model), 1

@@ -1,31 +1,31 @@
-"""What every recurrent cell offers, so that nobody else asks which one it is.
+"""The contract of a recurrent cell, so that nobody else asks which one it is.
 
-Letters: T time, N batch, D input size, H hidden, G gates.
+Letters: T time, N batch (streams), D input size, H hidden, G gates.
 """
 
+import importlib
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from functools import cache
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.kernels import REFERENCE, Steps
+from charrnn.config import CELLS
 from charrnn.nn.parameters import Array, Shape
 
-State: TypeAlias = tuple[Array, ...]
+State: TypeAlias = tuple[Array, ...]  # of one layer; only its cell looks into it
 
 
 class Cell(Protocol):
-    """Equations of one recurrent layer, without any memory of its own.
+    """The equations of one recurrent layer; a cell remembers nothing between calls.
 
     What backward needs from forward is in the workspace, which the caller makes once
     for (T, N) and owns; a window may be shorter than its T. The inputs of the lowest
     layer are character ids (T, N), which stand for one-hot rows; those of the layers
-    above are (T, N, D) floats.
+    above are (T, N, D) floats. Every cell has the parameters Wx (D, G·H) and b (G·H):
+    `a = x Wx + b` is what an input adds to the gates.
     """
-
-    # What the steps want each gate's columns multiplied by: 0.5 for sigmoids.
-    scales: tuple[float, ...]
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         """Return the shape of every parameter by name."""
@@ -34,21 +34,13 @@ class Cell(Protocol):
         """Fill the parameters with their starting values, in place."""
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
-        """Return the state before the first character: a tuple of (N, H) arrays."""
+        """Return the state before the first character: a tuple of (N, H) arrays.
 
-    def workspace(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
-    ) -> Any:
-        """Return the arrays that forward fills and backward reads.
-
-        steps are the elementwise steps that both are to use, plain or compiled.
+        The first of them is the hidden state h, which is also the cell's output.
         """
+
+    def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
+        """Return the arrays that forward fills and backward reads."""
 
     def forward(
         self, params: Mapping[str, Array], inputs: Array, state: State, workspace: Any
@@ -66,12 +58,30 @@ class Cell(Protocol):
         workspace: Any,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        """Go back over the window that forward ran last, once.
+        """Run backward over the window that forward ran last, once.
 
-        What forward left gives way to gradients, step by step, so that the largest
-        arrays are there once and not twice: a second call raises ShapeError.
+        Gradients overwrite what forward left, so that the largest arrays exist once and
+        not twice: a second call raises ShapeError.
 
         dh (T, N, H) is the gradient of the loss in the outputs. The gradients of the
-        parameters overwrite `grads`. Returns the gradient in the inputs (None where
-        they were ids) and in the incoming state.
+        parameters overwrite `grads`. Returns the gradient in the inputs (None if they
+        were ids) and in the incoming state.
         """
+
+    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+        """Return the state after one more character, for generation.
+
+        a (…, G·H) is `x Wx + b`; the arrays of the state are (…, H).
+        """
+
+
+@cache
+def load_cell(path: str) -> Cell:
+    """Return an instance of the class at `module:Class`."""
+    module, _, name = path.partition(":")
+    return cast(Cell, getattr(importlib.import_module(module), name)())
+
+
+def make_cell(name: str) -> Cell:
+    """Return the cell of a name in `config.CELLS`."""
+    return load_cell(CELLS[name])

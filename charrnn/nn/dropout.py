@@ -1,10 +1,10 @@
-"""Dropout: masks for what a layer hands upwards, and for its recurrent weights.
+"""Dropout: masks for what a layer passes up, and for its recurrent weights.
 
-Dropout proper (Srivastava et al. 2014) acts on what a layer hands to the next layer or
-to the softmax, and never on what it hands to its own next step, where the noise would
-pile up (Zaremba et al. 2014). The recurrence has weight dropping instead: single
+Dropout proper (Srivastava et al. 2014) acts on what a layer passes to the next layer or
+to the softmax, and never on what it passes to its own next step, where the noise would
+accumulate (Zaremba et al. 2014). The recurrence has weight dropping instead: single
 weights of Wh are left out, the same ones for a whole window and all of its columns
-(DropConnect; Wan et al. 2013, Merity et al. 2018). No cell knows of either.
+(DropConnect; Wan et al. 2013, Merity et al. 2018). Cells are unaware of both.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,9 @@ class WeightDrop:
 
     def __init__(self, rate: float, params: Parameters) -> None:
         self._weights = {k: Wh for k, Wh in params.items() if k.endswith(".Wh")}
-        self._whole = {name: np.empty_like(Wh) for name, Wh in self._weights.items()}
+        self._undropped = {
+            name: np.empty_like(Wh) for name, Wh in self._weights.items()
+        }
         self._masks = {
             name: Dropout(rate, Wh.shape, Wh.dtype)
             for name, Wh in self._weights.items()
@@ -59,10 +61,10 @@ class WeightDrop:
         """
         masks = {name: mask.draw(rng=rng) for name, mask in self._masks.items()}
         for name, Wh in self._weights.items():
-            self._whole[name][:] = Wh
+            self._undropped[name][:] = Wh
             Wh *= masks[name]
         try:
             yield masks
         finally:
             for name, Wh in self._weights.items():
-                Wh[:] = self._whole[name]
+                Wh[:] = self._undropped[name]

@@ -1,6 +1,8 @@
-"""Softmax and cross-entropy in NumPy: the reference for any faster twin.
+"""Functions on arrays: softmax and cross-entropy, sigmoid, sums by id, Adam's update.
 
-Letters: T time, N batch, V vocabulary. Functions write into `out` where it is given.
+`compiled/functional.py` has compiled twins of `cross_entropy`, `sum_rows` and
+`adam_update`. Letters: R rows, V vocabulary, D columns, P parameters. A function whose
+docstring says "in place" changes its argument.
 """
 
 import numpy as np
@@ -8,14 +10,17 @@ import numpy as np
 from charrnn.errors import ShapeError
 from charrnn.nn.parameters import Array
 
+# Up to this vocabulary, a product with real one-hot rows is faster than sorting rows.
+_DENSE_VOCAB = 256
 
-def softmax(logits: Array, out: Array | None = None) -> Array:
+
+def softmax(logits: Array) -> Array:
     """Return probabilities over the last axis, `exp(z) / sum(exp(z))`.
 
-    Subtracting the largest logit first changes nothing in exact arithmetic and keeps
-    `exp` from overflowing (Goodfellow et al. 2016, section 4.1).
+    The largest logit is subtracted first. In exact arithmetic that changes nothing; it
+    keeps `exp` from overflowing (Goodfellow et al. 2016, section 4.1).
     """
-    p: Array = np.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
+    p: Array = logits - logits.max(axis=-1, keepdims=True)
     np.exp(p, out=p)
     p /= p.sum(axis=-1, keepdims=True)
     return p
@@ -28,12 +33,11 @@ def log_softmax(logits: Array) -> Array:
     return shifted
 
 
-def softmax_losses(logits: Array, targets: Array) -> tuple[Array, Array]:
-    """Return the loss of each target in nats, and the probabilities.
+def softmax_losses_(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """Turn logits into probabilities, in place, and return the losses and them.
 
-    logits (R, V) float, overwritten by the probabilities (R, V); targets (R,) ids in
-    [0, V); losses (R,). `log(sum(exp(z))) - z[target]` stays exact where the
-    probability itself would round to 0.
+    logits (R, V) float; targets (R,) ids in [0, V); losses (R,) in nats. The loss
+    `log(sum(exp(z))) - z[target]` stays exact when the probability itself rounds to 0.
     """
     if logits.ndim != 2 or targets.shape != logits.shape[:1]:
         raise ShapeError(
@@ -49,15 +53,73 @@ def softmax_losses(logits: Array, targets: Array) -> tuple[Array, Array]:
     return losses, p
 
 
-def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
-    """Return the mean loss in nats per character, and its gradient.
+def cross_entropy_(logits: Array, targets: Array) -> tuple[float, Array]:
+    """Return the mean loss in nats per character, and its gradient, in place.
 
-    logits (R, V) float, overwritten by the gradient; targets (R,) ids in [0, V).
-    With p = softmax(logits) the gradient of the mean is (p - one_hot(targets)) / R
+    logits (R, V) float, overwritten by the gradient; targets (R,) ids in [0, V). With
+    p = softmax(logits), the gradient of the mean is (p - one_hot(targets)) / R
     (Goodfellow et al. 2016, section 6.2.2.3).
     """
-    losses, dlogits = softmax_losses(logits, targets)
+    losses, dlogits = softmax_losses_(logits, targets)
     R = len(targets)
     dlogits[np.arange(R), targets] -= 1
     dlogits /= R
     return float(losses.mean()), dlogits
+
+
+def sigmoid(x: Array, out: Array) -> Array:
+    """Write 1 / (1 + exp(-x)) into out, as (1 + tanh(x / 2)) / 2, and return it.
+
+    The tanh cannot overflow. out may be x itself.
+    """
+    np.multiply(x, 0.5, out=out)
+    np.tanh(out, out=out)
+    out *= 0.5
+    out += 0.5
+    return out
+
+
+def sum_rows(ids: Array, rows: Array, out: Array) -> None:
+    """Write `one_hot(ids).T @ rows` into out (V, D): the sum of the rows of each id.
+
+    ids (R,) in [0, V); rows (R, D).
+    """
+    R, V = len(ids), len(out)
+    if V <= _DENSE_VOCAB:
+        one_hot = np.zeros((R, V), rows.dtype)
+        one_hot[np.arange(R), ids] = 1
+        np.matmul(one_hot.T, rows, out=out)
+        return
+    order = np.argsort(ids, kind="stable")
+    present, starts = np.unique(ids[order], return_index=True)
+    out.fill(0)
+    out[present] = np.add.reduceat(rows[order], starts, axis=0)
+
+
+def adam_update(
+    θ: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    rates: tuple[float, float, float, float, float],
+    scratch: tuple[Array, Array],
+) -> None:
+    """Make one Adam update, in place.
+
+    m = β1 m + (1 - β1) g, v = β2 v + (1 - β2) g², θ -= lr m / (√(s v) + ε), all (P,);
+    rates are β1, β2, ε, lr and s; scratch is two more vectors (P,).
+    """
+    β1, β2, ε, lr, s = rates
+    tmp, root = scratch
+    m *= β1
+    m += np.multiply(g, 1 - β1, out=tmp)
+    np.multiply(g, g, out=tmp)
+    tmp *= 1 - β2
+    v *= β2
+    v += tmp
+    np.multiply(v, s, out=root)
+    np.sqrt(root, out=root)
+    root += ε
+    np.divide(m, root, out=tmp)
+    tmp *= lr
+    θ -= tmp

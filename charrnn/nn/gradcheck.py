@@ -36,7 +36,7 @@ def numeric_gradient(f: Callable[[], float], x: Array, step: float = STEP) -> Ar
 
 
 def relative_error(a: Array, b: Array) -> float:
-    """Return the largest |a - b| / (|a| + |b|), where both are more than rounding.
+    """Return the largest |a - b| / (|a| + |b|), ignoring rounding.
 
     Elements are compared with the largest of their array as well, so that a zero which
     rounding made 1e-17 does not count as wholly wrong.
@@ -69,7 +69,7 @@ def check_model(
         return model.loss_and_grads(ids[:-1], ids[1:], state, workspace)[0]
 
     loss()
-    derived = workspace.grads.like(workspace.grads.flat)
+    derived = workspace.grads.copy()
     return {
         name: relative_error(derived[name], numeric_gradient(loss, values))
         for name, values in model.params.items()

@@ -1,21 +1,25 @@
 """The gated recurrent unit (Cho et al. 2014).
 
-This is the form of cuDNN and PyTorch: reset acts after the product, and z keeps the old
-state. The gates stand side by side in the columns, in the order r z n:
+In the form of cuDNN and PyTorch: the reset gate r acts after the product, and z is the
+share of the old state that is kept. The gates are side by side in the columns of Wx, Wh
+and b, in the order r z n:
 
-    a[t] = x[t] Wx + b          u[t] = h[t-1] Wh            (N, 3H)
-    r, z = sigmoid(a_r + u_r, a_z + u_z)
+    a[t] = x[t] Wx + b          u = h[t] Wh            (N, 3H)
+    r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)
     m = u_n + c
     n = tanh(a_n + r * m)
-    h[t] = (1 - z) * n + z * h[t-1]
+    h[t + 1] = (1 - z) * n + z * h[t]
 
-c (H) is the recurrent bias of n; r and z need none of their own. Backwards in time:
+c (H) is the recurrent bias of n; r and z need none of their own. Backward, with dh the
+gradient in h[t + 1]:
 
-    da_n = dh[t] * (1 - z) * (1 - n²)         du_n = da_n * r
+    da_n = dh * (1 - z) * (1 - n²)            du_n = da_n * r
     da_r = da_n * m * r (1 - r)               du_r = da_r
-    da_z = dh[t] * (h[t-1] - n) * z (1 - z)   du_z = da_z
-    dh[t-1] = dh[t] * z + du[t] Wh^T + (what the layer above adds)
-    dWh = Σ h[t-1]^T du[t]                    dc = Σ du_n[t]
+    da_z = dh * (h[t] - n) * z (1 - z)        du_z = da_z
+    dh[t] = dh * z + du Wh^T + (what the layer above adds)
+    dWh = Σ h[t]^T du[t]                      dc = Σ du_n[t]
+
+dWx and db are sums over all steps, as in the tanh cell (`nn/rnn.py`, to read first).
 """
 
 from collections.abc import Mapping
@@ -23,10 +27,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import State
-from charrnn.nn.init import orthogonal, uniform
-from charrnn.nn.inputs import Projection
-from charrnn.nn.kernels import REFERENCE, Steps
+from charrnn.nn.cell import Cell, State
+from charrnn.nn.functional import sigmoid
+from charrnn.nn.gates import blocks, columns
+from charrnn.nn.init import glorot_uniform, orthogonal
+from charrnn.nn.inputs import InputProjection
+from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 
 
@@ -40,20 +46,15 @@ class Workspace:
         D: int,
         H: int,
         dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
+        functions: Functions = NUMPY,
     ) -> None:
-        self.steps = steps
-        self.input = Projection(T, N, D, dtype, steps)
+        self.inputs = InputProjection(T, N, D, dtype, functions)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
-        self.m = np.empty((T, N, H), dtype)  # and then du_n
-        self.a = np.empty((T, N, 3 * H), dtype)  # what x adds, then the gates, then da
-        self.u = np.empty((N, 3 * H), dtype)  # what h[t-1] adds, and du[t]
-        self.kept = np.empty((N, H), dtype)  # what z hands straight back
-        self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
-        self.Wh = steps.packed(H, 3 * H, dtype, 3)
-        self.WhT = steps.packed(3 * H, H, dtype)
-        # What the sigmoid gates' columns are multiplied by, for the steps.
-        self.scales = np.repeat(np.array(GRU.scales, dtype), H)
+        self.a_then_gates_then_da = np.empty((T, N, 3 * H), dtype)
+        self.m_then_du_n = np.empty((T, N, H), dtype)
+        self.u_then_du = np.empty((N, 3 * H), dtype)
+        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
+        self.kept = np.empty((N, H), dtype)  # its part dh * z
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array]:
@@ -62,17 +63,15 @@ def gate_views(a: Array) -> tuple[Array, Array, Array]:
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H :]
 
 
-class GRU:
+class GRU(Cell):
     """Parameters Wx (D, 3H), Wh (H, 3H), b (3H), c (H); state (h,)."""
-
-    scales: tuple[float, ...] = (0.5, 0.5, 1.0)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
         for gate in gate_views(params["Wx"]):
-            uniform(gate, rng=rng)
+            glorot_uniform(gate, rng=rng)
         for gate in gate_views(params["Wh"]):
             orthogonal(gate, rng=rng)
         params["b"].fill(0)
@@ -81,7 +80,10 @@ class GRU:
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
 
-    workspace = staticmethod(Workspace)
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
 
     def forward(
         self,
@@ -90,13 +92,35 @@ class GRU:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        steps, T = workspace.steps, len(inputs)
-        h, m, a = workspace.h[: T + 1], workspace.m[:T], workspace.a[:T]
+        T = len(inputs)
+        h, a = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
         (h[0],) = state
-        workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
-        Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
-        steps.gru_forward(Wh, params["c"], a, h, m, workspace.u)
+        workspace.inputs.forward(inputs, params, out=a)  # a[t] = x[t] Wx + b, all t
+        self.forward_loop(params, workspace, T)
         return h[1:], (h[T].copy(),)
+
+    def forward_loop(
+        self, params: Mapping[str, Array], workspace: Workspace, T: int
+    ) -> None:
+        """Compute the gates and h[t + 1], for t = 0 … T - 1."""
+        h, a, m = workspace.h, workspace.a_then_gates_then_da, workspace.m_then_du_n
+        u, c = blocks(workspace.u_then_du, 3), params["c"]
+        Wh = np.ascontiguousarray(columns(params["Wh"], 3))
+        for t in range(T):
+            a_t, h_new = columns(a[t], 3), h[t + 1]
+            gates = r, z, n = blocks(a[t], 3)  # they overwrite a[t]: see gates.py
+            np.matmul(h[t], Wh, out=u)
+            u[:2] += a_t[:2]
+            a_n = h_new  # its last use is before h[t + 1] is written
+            a_n[:] = a_t[2]
+            sigmoid(u[:2], out=gates[:2])  # r, z = sigmoid(a + u)
+            np.add(u[2], c, out=m[t])
+            np.multiply(r, m[t], out=u[2])
+            u[2] += a_n
+            np.tanh(u[2], out=n)  # n = tanh(a_n + r * m)
+            np.subtract(h[t], n, out=h_new)
+            h_new *= z
+            h_new += n  # h[t + 1] = n + z * (h[t] - n)
 
     def backward(
         self,
@@ -105,14 +129,67 @@ class GRU:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
-        h, da, du_n = workspace.h[: T + 1], workspace.a[:T], workspace.m[:T]
-        dh_next, kept = workspace.dh, workspace.kept
-        WhT = steps.pack(params["Wh"].T, workspace.WhT)
-        steps.gru_backward(WhT, dh, da, du_n, h, dh_next, kept, workspace.u)
+        T, H = workspace.inputs.take_window(dh), dh.shape[-1]
+        h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
+        self.backward_loop(params, dh, workspace, T)
         hT, dWh = h[:-1].reshape(-1, H).T, grads["Wh"]
-        rows, rows_n = da.reshape(-1, 3 * H), du_n.reshape(-1, H)
-        np.matmul(hT, rows[:, : 2 * H], out=dWh[:, : 2 * H])
-        np.matmul(hT, rows_n, out=dWh[:, 2 * H :])
-        rows_n.sum(axis=0, out=grads["c"])
-        return workspace.input.backward(params, da, grads), (dh_next.copy(),)
+        du_r_z = da.reshape(-1, 3 * H)[:, : 2 * H]
+        du_n = workspace.m_then_du_n[:T].reshape(-1, H)
+        np.matmul(hT, du_r_z, out=dWh[:, : 2 * H])
+        np.matmul(hT, du_n, out=dWh[:, 2 * H :])
+        du_n.sum(axis=0, out=grads["c"])
+        dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
+        return dinputs, (workspace.dh.copy(),)
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Workspace, T: int
+    ) -> None:
+        """Turn the gates into da and m into du_n, for t = T - 1 … 0.
+
+        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        """
+        h, gates_then_da = workspace.h, workspace.a_then_gates_then_da
+        m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
+        dh_next, kept = workspace.dh, workspace.kept
+        N, H = dh_next.shape
+        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        d = np.empty((3, N, H), dh.dtype)  # da_r, da_z, da_n
+        slope = np.empty((2, N, H), dh.dtype)
+        dh_next.fill(0)  # nothing arrives from beyond the window
+        for t in reversed(range(T)):
+            r_z_n, m = blocks(gates_then_da[t], 3), m_then_du_n[t]
+            _, z, n = r_z_n
+            dh_next += dh[t]
+            np.multiply(dh_next, z, out=kept)
+            np.multiply(n, n, out=d[2])
+            np.subtract(1, d[2], out=d[2])
+            np.subtract(dh_next, kept, out=d[0])
+            d[2] *= d[0]  # da_n = dh (1 - z) (1 - n²)
+            np.multiply(d[2], m, out=d[0])  # da_n m
+            np.subtract(h[t], n, out=d[1])
+            d[1] *= dh_next  # dh (h - n)
+            np.subtract(1, r_z_n[:2], out=slope)
+            slope *= r_z_n[:2]
+            d[:2] *= slope  # both times the sigmoid's slope, s (1 - s)
+            du_n = np.multiply(d[2], r_z_n[0], out=m)
+            da = gates_then_da[t]
+            columns(da, 3)[:] = d
+            du[:, : 2 * H] = da[:, : 2 * H]
+            du[:, 2 * H :] = du_n
+            np.matmul(du, WhT, out=dh_next)
+            dh_next += kept
+
+    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+        (h,), H = state, params["c"].shape[0]
+        u = np.dot(h, params["Wh"])
+        r_z, n = u[..., : 2 * H], u[..., 2 * H :]
+        r_z += a[..., : 2 * H]
+        sigmoid(r_z, out=r_z)
+        n += params["c"]
+        n *= r_z[..., :H]
+        n += a[..., 2 * H :]
+        np.tanh(n, out=n)
+        h_new = h - n
+        h_new *= r_z[..., H:]
+        h_new += n
+        return (h_new,)

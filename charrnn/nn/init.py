@@ -17,7 +17,7 @@ def orthogonal(W: Array, *, rng: np.random.Generator) -> None:
     W[:] = Q * np.sign(np.diagonal(R))
 
 
-def uniform(W: Array, *, rng: np.random.Generator) -> None:
+def glorot_uniform(W: Array, *, rng: np.random.Generator) -> None:
     """Fill W (D, H) from U(-s, s), s = sqrt(6 / (D + H)) (Glorot & Bengio 2010)."""
     limit = np.sqrt(6 / sum(W.shape))
     W[:] = rng.uniform(-limit, limit, W.shape)

@@ -1,22 +1,25 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997).
 
-With the forget gate of Gers et al. 2000. The four gates stand side by side in the
-columns, in the order i f o g:
+With the forget gate of Gers et al. 2000. The four gates are side by side in the columns
+of Wx, Wh and b, in the order i f o g:
 
-    a[t] = x[t] Wx + h[t-1] Wh + b                    (N, 4H)
-    i, f, o = sigmoid(a_i, a_f, a_o)      g = tanh(a_g)
-    c[t] = f * c[t-1] + i * g
-    h[t] = o * tanh(c[t])
+    a[t] = x[t] Wx + h[t] Wh + b                      (N, 4H)
+    i, f, o = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o)
+    g = tanh(a_g)
+    c[t + 1] = f * c[t] + i * g
+    h[t + 1] = o * tanh(c[t + 1])
 
-Backwards in time, with dh[t] what reaches h[t] and dc what step t + 1 hands to c[t]:
+Backward, with dh the gradient in h[t + 1], and dc the gradient in c[t + 1] that arrives
+from step t + 1:
 
-    dc   += dh[t] * o * (1 - tanh(c[t])²)
-    da_i  = dc * g * i (1 - i)            da_f = dc * c[t-1] * f (1 - f)
-    da_o  = dh[t] * tanh(c[t]) * o (1 - o)    da_g = dc * i * (1 - g²)
-    dc    = dc * f
-    dh[t-1] = da[t] Wh^T + (what the layer above adds)
+    dc   += dh * o * (1 - tanh(c[t + 1])²)
+    da_i  = dc * g * i (1 - i)                    da_f = dc * c[t] * f (1 - f)
+    da_o  = dh * tanh(c[t + 1]) * o (1 - o)       da_g = dc * i * (1 - g²)
+    dc[t] = dc * f
+    dh[t] = da[t] Wh^T + (what the layer above adds)
 
-The gradients of Wx, Wh and b are sums over t and the batch, as in the tanh cell.
+dWx, dWh and db are sums over all steps, as in the tanh cell (`nn/rnn.py`, to read
+first).
 """
 
 from collections.abc import Mapping
@@ -24,10 +27,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import State
-from charrnn.nn.init import orthogonal, uniform
-from charrnn.nn.inputs import Projection
-from charrnn.nn.kernels import REFERENCE, Steps
+from charrnn.nn.cell import Cell, State
+from charrnn.nn.functional import sigmoid
+from charrnn.nn.gates import blocks, columns
+from charrnn.nn.init import glorot_uniform, orthogonal
+from charrnn.nn.inputs import InputProjection
+from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 
 
@@ -41,21 +46,16 @@ class Workspace:
         D: int,
         H: int,
         dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
+        functions: Functions = NUMPY,
     ) -> None:
-        self.steps = steps
-        self.input = Projection(T, N, D, dtype, steps)
+        self.inputs = InputProjection(T, N, D, dtype, functions)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
-        self.tanh_c = np.empty((T, N, H), dtype)
-        self.a = np.empty((T, N, 4 * H), dtype)  # what x adds, then the gates, then da
-        self.u = np.empty((N, 4 * H), dtype)  # what h[t-1] adds
-        self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
+        self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
+        self.a_then_gates_then_da = np.empty((T, N, 4 * H), dtype)
+        self.u = np.empty((N, 4 * H), dtype)  # h[t] Wh
+        self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 sends to t
         self.dc = np.empty((N, H), dtype)
-        self.Wh = steps.packed(H, 4 * H, dtype, 4)
-        self.WhT = steps.packed(4 * H, H, dtype)
-        # What the sigmoid gates' columns are multiplied by, for the steps.
-        self.scales = np.repeat(np.array(LSTM.scales, dtype), H)
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -64,17 +64,15 @@ def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
-class LSTM:
+class LSTM(Cell):
     """Parameters Wx (D, 4H), Wh (H, 4H), b (4H); state (h, c)."""
-
-    scales: tuple[float, ...] = (0.5, 0.5, 0.5, 1.0)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
         for gate in gate_views(params["Wx"]):
-            uniform(gate, rng=rng)
+            glorot_uniform(gate, rng=rng)
         for gate in gate_views(params["Wh"]):
             orthogonal(gate, rng=rng)
         params["b"].fill(0)
@@ -85,7 +83,10 @@ class LSTM:
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return np.zeros((N, H), dtype), np.zeros((N, H), dtype)
 
-    workspace = staticmethod(Workspace)
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
 
     def forward(
         self,
@@ -94,14 +95,32 @@ class LSTM:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        steps, T = workspace.steps, len(inputs)
+        T = len(inputs)
         h, c = workspace.h[: T + 1], workspace.c[: T + 1]
-        a, tanh_c = workspace.a[:T], workspace.tanh_c[:T]
         h[0], c[0] = state
-        workspace.input.forward(inputs, params, out=a, scale=workspace.scales)
-        Wh = steps.pack(params["Wh"] * workspace.scales, workspace.Wh)
-        steps.lstm_forward(Wh, a, h, c, tanh_c, workspace.u)
+        a = workspace.a_then_gates_then_da[:T]
+        workspace.inputs.forward(inputs, params, out=a)  # a[t] = x[t] Wx + b, all t
+        self.forward_loop(params, workspace, T)
         return h[1:], (h[T].copy(), c[T].copy())
+
+    def forward_loop(
+        self, params: Mapping[str, Array], workspace: Workspace, T: int
+    ) -> None:
+        """Compute the gates, c[t + 1] and h[t + 1], for t = 0 … T - 1."""
+        h, c, tanh_c = workspace.h, workspace.c, workspace.tanh_c
+        a, u = workspace.a_then_gates_then_da, blocks(workspace.u, 4)
+        Wh = np.ascontiguousarray(columns(params["Wh"], 4))
+        for t in range(T):
+            gates = i, f, o, g = blocks(a[t], 4)  # they overwrite a[t]: see gates.py
+            np.matmul(h[t], Wh, out=u)
+            u += columns(a[t], 4)
+            sigmoid(u[:3], out=gates[:3])
+            np.tanh(u[3], out=g)
+            np.multiply(i, g, out=tanh_c[t])
+            c_new = np.multiply(f, c[t], out=c[t + 1])
+            c_new += tanh_c[t]  # c[t + 1] = f * c[t] + i * g
+            np.tanh(c_new, out=tanh_c[t])
+            np.multiply(o, tanh_c[t], out=h[t + 1])
 
     def backward(
         self,
@@ -110,11 +129,60 @@ class LSTM:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
-        h, c, tanh_c = workspace.h[: T + 1], workspace.c[: T + 1], workspace.tanh_c[:T]
-        da, dh_next, dc = workspace.a[:T], workspace.dh, workspace.dc
-        WhT = steps.pack(params["Wh"].T, workspace.WhT)
-        steps.lstm_backward(WhT, dh, da, c, tanh_c, dh_next, dc)
+        T, H = workspace.inputs.take_window(dh), dh.shape[-1]
+        h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
+        self.backward_loop(params, dh, workspace, T)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
-        dstate = dh_next.copy(), dc.copy()
-        return workspace.input.backward(params, da, grads), dstate
+        dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
+        return dinputs, (workspace.dh.copy(), workspace.dc.copy())
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Workspace, T: int
+    ) -> None:
+        """Turn the gates into da, for t = T - 1 … 0.
+
+        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        """
+        c, tanh_c = workspace.c, workspace.tanh_c
+        gates_then_da = workspace.a_then_gates_then_da
+        dh_next, dc = workspace.dh, workspace.dc
+        N, H = dh_next.shape
+        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        d, slope = np.empty((2, 4, N, H), dh.dtype)
+        tmp = np.empty((N, H), dh.dtype)
+        dh_next.fill(0)  # nothing arrives from beyond the window
+        dc.fill(0)
+        for t in reversed(range(T)):
+            gates = i, f, o, g = blocks(gates_then_da[t], 4)
+            dh_next += dh[t]
+            np.multiply(tanh_c[t], tanh_c[t], out=tmp)
+            np.subtract(1, tmp, out=tmp)
+            tmp *= o
+            tmp *= dh_next
+            dc += tmp  # dc + dh o (1 - tanh(c)²)
+            np.multiply(dc, g, out=d[0])
+            np.multiply(dc, c[t], out=d[1])
+            np.multiply(dh_next, tanh_c[t], out=d[2])
+            np.multiply(dc, i, out=d[3])
+            np.subtract(1, gates[:3], out=slope[:3])
+            slope[:3] *= gates[:3]  # the slope of a sigmoid is s (1 - s)
+            np.multiply(g, g, out=slope[3])
+            np.subtract(1, slope[3], out=slope[3])  # and of the tanh 1 - g²
+            dc *= f
+            da = gates_then_da[t]
+            np.multiply(d, slope, out=columns(da, 4))
+            np.matmul(da, WhT, out=dh_next)
+
+    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+        h, c = state
+        u = np.dot(h, params["Wh"])
+        u += a
+        i, f, o, g = gate_views(u)
+        i_f_o = u[..., : 3 * c.shape[-1]]
+        sigmoid(i_f_o, out=i_f_o)
+        np.tanh(g, out=g)
+        c_new = f * c
+        i *= g
+        c_new += i
+        tanh_c = np.tanh(c_new, out=g)
+        return o * tanh_c, c_new

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ShapeError
-from charrnn.nn.cells import CELLS, State
-from charrnn.nn.init import uniform
-from charrnn.nn.kernels import REFERENCE
+from charrnn.nn import kernels
+from charrnn.nn.cell import State
+from charrnn.nn.init import glorot_uniform
 from charrnn.nn.parameters import Array, Parameters, Shape
 
-ModelState: TypeAlias = tuple[State, ...]  # one cell state a layer, lowest first
+ModelState: TypeAlias = tuple[State, ...]  # one cell state per layer, lowest first
 
 
 class Workspace:
@@ -27,29 +27,40 @@ class Workspace:
 
     def __init__(self, model: "Model", T: int, N: int) -> None:
         config, dtype = model.config, model.dtype
-        H, V = config.hidden, config.vocab
-        sizes = [V] + [H] * (config.layers - 1)
+        L, H, V = config.layers, config.hidden, config.vocab
+        sizes = [V] + [H] * (L - 1)
         self.layers: list[Any] = [
-            model.cell.workspace(T, N, D, H, dtype, model.steps) for D in sizes
+            model.cell.workspace(T, N, D, H, dtype) for D in sizes
         ]
-        self.h: Array  # (T, N, H), what the output layer got in the last forward pass
+        self.outputs = np.empty((0, N, H), dtype)  # of the last forward pass, (T, N, H)
         self.logits = np.empty((T, N, V), dtype)
         self.dh = np.empty((T, N, H), dtype)
-        self.dropped = np.empty((config.layers, T, N, H), dtype)
-        self.grads = model.params.like()
-        self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(config.layers)]
+        self.dropped = np.empty((L, T, N, H), dtype)
+        self.grads = model.params.zeros_like()
+        self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(L)]
 
 
 class Model:
-    """Parameters and the passes over them; it remembers nothing between calls."""
+    """Parameters and the passes over them; it remembers nothing between calls.
 
-    def __init__(self, config: ModelConfig, dtype: npt.DTypeLike = np.float32) -> None:
-        self.config = config
+    kernels is "numpy", or "numba" for the compiled twins, which need float32.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        dtype: npt.DTypeLike = np.float32,
+        kernels: str = "numpy",
+    ) -> None:
+        self.config, self.kernels = config, kernels
         self.dtype = np.dtype(dtype)
-        self.cell = CELLS[config.cell]
-        self.steps = REFERENCE  # elementwise steps that new workspaces are to use
+        self._use(kernels)
         self.params = Parameters(self._shapes(), self.dtype)
         self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
+
+    def _use(self, name: str) -> None:
+        self.cell = kernels.cell(self.config.cell, name)
+        self.functions = kernels.functions(name)
 
     def _shapes(self) -> dict[str, Shape]:
         H, V = self.config.hidden, self.config.vocab
@@ -59,11 +70,21 @@ class Model:
                 shapes[f"layer{i}.{name}"] = shape
         return shapes | {"output.W": (H, V), "output.b": (V,)}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied array by array, the parameters would no longer share one vector.
+        return _restore, (self.config, self.dtype, self.kernels, self.params.flat)
+
+    def copy(self) -> "Model":
+        """Return an independent model with the same parameters."""
+        twin = Model(self.config, self.dtype, self.kernels)
+        twin.params.flat[:] = self.params.flat
+        return twin
+
     def init(self, *, rng: np.random.Generator) -> None:
         """Fill the parameters with their starting values, in place."""
         for layer in self._layers:
             self.cell.init(layer, rng=rng)
-        uniform(self.params["output.W"], rng=rng)
+        glorot_uniform(self.params["output.W"], rng=rng)
         self.params["output.b"].fill(0)
 
     def zero_state(self, N: int) -> ModelState:
@@ -88,7 +109,7 @@ class Model:
         """Return logits (T, N, V), a view of the workspace, and the state after.
 
         ids (T, N) unsigned integers below V; masks (L, T or more, N, H) multiply what
-        each layer hands upwards. Raises ShapeError for ids of another kind.
+        each layer passes up. Raises ShapeError for any other ids.
         """
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
@@ -96,18 +117,16 @@ class Model:
             )
         if ids.max(initial=0) >= self.config.vocab:
             raise ShapeError(f"id {ids.max()} in a vocabulary of {self.config.vocab}")
-        x, after = ids, []
+        T, x, after = len(ids), ids, []
         for i, layer in enumerate(self._layers):
             x, cell_state = self.cell.forward(layer, x, state[i], workspace.layers[i])
             after.append(cell_state)
             if masks is not None:
-                T = len(ids)
                 x = np.multiply(x, masks[i, :T], out=workspace.dropped[i, :T])
-        workspace.h = x
-        T, N, H = x.shape
+        workspace.outputs = x
         logits = workspace.logits[:T]
-        rows = logits.reshape(T * N, -1)
-        np.matmul(x.reshape(T * N, H), self.params["output.W"], out=rows)
+        rows = logits.reshape(-1, self.config.vocab)
+        np.matmul(x.reshape(len(rows), -1), self.params["output.W"], out=rows)
         rows += self.params["output.b"]
         return logits, tuple(after)
 
@@ -132,25 +151,38 @@ class Model:
                 f"{inputs.shape}, below {V}"
             )
         logits, state = self.forward(inputs, state, workspace, masks)
-        loss, dlogits = self.steps.cross_entropy(
+        loss, dlogits = self.functions.cross_entropy_(
             logits.reshape(-1, V), targets.reshape(-1)
         )
-        self._backward(dlogits, len(inputs), workspace, masks)
+        self._backward(dlogits, workspace, masks)
         return loss, workspace.grads, state
 
     def _backward(
-        self, dlogits: Array, T: int, workspace: Workspace, masks: Array | None
+        self, dlogits: Array, workspace: Workspace, masks: Array | None
     ) -> None:
-        R, H = len(dlogits), self.config.hidden
-        grads, dh = workspace.grads, workspace.dh[:T]
-        np.matmul(workspace.h.reshape(R, H).T, dlogits, out=grads["output.W"])
+        """Fill the workspace's gradients from that of the logits (T·N, V)."""
+        grads, T, H = workspace.grads, len(workspace.outputs), self.config.hidden
+        dh = workspace.dh[:T]
+        rows, drows = workspace.outputs.reshape(-1, H), dh.reshape(-1, H)
+        np.matmul(rows.T, dlogits, out=grads["output.W"])
         dlogits.sum(axis=0, out=grads["output.b"])
-        np.matmul(dlogits, self.params["output.W"].T, out=dh.reshape(R, H))
+        np.matmul(dlogits, self.params["output.W"].T, out=drows)
         for i in reversed(range(self.config.layers)):
             if masks is not None:
                 dh *= masks[i, :T]
             dinputs, _ = self.cell.backward(
                 self._layers[i], dh, workspace.layers[i], workspace.layer_grads[i]
             )
-            if dinputs is not None:  # the lowest layer's inputs are ids
+            if dinputs is not None:  # None at the lowest layer, whose inputs are ids
                 dh = dinputs
+
+
+def _restore(
+    config: ModelConfig, dtype: npt.DTypeLike, kernels: str, flat: Array
+) -> Model:
+    try:
+        model = Model(config, dtype, kernels)
+    except ImportError:  # pickled where Numba is, opened where it is not
+        model = Model(config, dtype)
+    model.params.flat[:] = flat
+    return model

@@ -1,4 +1,4 @@
-"""The types that arrays and parameters have everywhere in the package."""
+"""Named parameter arrays that share one flat vector."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -14,8 +14,8 @@ Shape: TypeAlias = tuple[int, ...]
 class Parameters(Mapping[str, Array]):
     """Named arrays that are views of one flat vector.
 
-    The maths reads and writes them by name; what treats all of them alike (clipping,
-    the optimizer, the sum over threads, averaging) is then a few operations on `flat`.
+    The mathematics reads and writes them by name. Operations on all parameters, such as
+    clipping, the optimizer, sums over threads and averages, are operations on `flat`.
     """
 
     def __init__(
@@ -37,17 +37,26 @@ class Parameters(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied array by array, the views would no longer share the vector.
+        return _unflatten, (self.shapes, self.flat)
+
     @property
     def shapes(self) -> dict[str, Shape]:
         """The shape of every array, by name."""
         return {name: view.shape for name, view in self.items()}
 
-    def like(self, flat: Array | None = None) -> "Parameters":
-        """Return arrays of the same names and shapes: zeros, or a copy of `flat`."""
-        other = Parameters(self.shapes, self.flat.dtype)
-        if flat is not None:
-            other.flat[:] = flat
-        return other
+    def zeros_like(self) -> "Parameters":
+        """Return zeros of the same names and shapes."""
+        return Parameters(self.shapes, self.flat.dtype)
+
+    def copy(self) -> "Parameters":
+        """Return an independent copy."""
+        return self.unflatten(self.flat)
+
+    def unflatten(self, flat: Array) -> "Parameters":
+        """Return a copy of a flat vector under these names and shapes."""
+        return _unflatten(self.shapes, flat)
 
     def scope(self, prefix: str) -> dict[str, Array]:
         """Return the arrays named `prefix.…`, by the rest of the name."""
@@ -57,3 +66,9 @@ class Parameters(Mapping[str, Array]):
             for name, view in self.items()
             if name.startswith(prefix + ".")
         }
+
+
+def _unflatten(shapes: Mapping[str, Shape], flat: Array) -> Parameters:
+    params = Parameters(shapes, flat.dtype)
+    params.flat[:] = flat
+    return params

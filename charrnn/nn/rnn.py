@@ -1,17 +1,20 @@
 """The tanh recurrent cell (Elman 1990).
 
-    a[t] = x[t] Wx + h[t-1] Wh + b
-    h[t] = tanh(a[t])
+Step t reads the input x[t] and the state before it, h[t], and leaves h[t + 1]:
 
-Backwards in time, with dh[t] the gradient that reaches h[t] from the layer above and
-from step t + 1, and tanh' = 1 - tanh²:
+    a[t]     = x[t] Wx + h[t] Wh + b
+    h[t + 1] = tanh(a[t])
 
-    da[t]   = dh[t] * (1 - h[t]²)
-    dh[t-1] = da[t] Wh^T + (what the layer above adds)
-    dWx = Σ x[t]^T da[t]      dWh = Σ h[t-1]^T da[t]      db = Σ da[t]
+Backward, with dh[t + 1] the gradient of the loss in h[t + 1], which arrives from the
+layer above and from step t + 1, and with tanh' = 1 - tanh²:
 
-The sums over t and over the batch are one matrix product over T·N rows each: the loop
-over time holds only what the recurrence forces into it, one product a step each way.
+    da[t] = dh[t + 1] * (1 - h[t + 1]²)
+    dh[t] = da[t] Wh^T + (what the layer above adds)
+    dWx = Σ x[t]^T da[t]      dWh = Σ h[t]^T da[t]      db = Σ da[t]
+
+The sums over all steps are one matrix product each. The loops over time hold only what
+needs the step before: one product per step and direction. `nn/inputs.py` has the input
+half, `x Wx + b` and its gradients, which needs no loop.
 """
 
 from collections.abc import Mapping
@@ -19,10 +22,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import State
-from charrnn.nn.init import orthogonal, uniform
-from charrnn.nn.inputs import Projection
-from charrnn.nn.kernels import REFERENCE, Steps
+from charrnn.nn.cell import Cell, State
+from charrnn.nn.init import glorot_uniform, orthogonal
+from charrnn.nn.inputs import InputProjection
+from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 
 
@@ -36,35 +39,33 @@ class Workspace:
         D: int,
         H: int,
         dtype: npt.DTypeLike,
-        steps: Steps = REFERENCE,
+        functions: Functions = NUMPY,
     ) -> None:
-        self.steps = steps
-        self.input = Projection(T, N, D, dtype, steps)
+        self.inputs = InputProjection(T, N, D, dtype, functions)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
-        self.a = np.empty((T, N, H), dtype)  # what x adds, and in the end da
-        self.u = np.empty((N, H), dtype)  # what h[t-1] adds
-        self.dh = np.empty((N, H), dtype)  # what step t + 1 hands back to step t
-        self.Wh = steps.packed(H, H, dtype)
-        self.WhT = steps.packed(H, H, dtype)
+        self.a_then_da = np.empty((T, N, H), dtype)
+        self.u = np.empty((N, H), dtype)  # h[t] Wh
+        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
 
 
-class RNN:
+class RNN(Cell):
     """h' = tanh(x Wx + h Wh + b). Parameters Wx (D, H), Wh (H, H), b (H)."""
-
-    scales: tuple[float, ...] = (1.0,)
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         return {"Wx": (D, H), "Wh": (H, H), "b": (H,)}
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
-        uniform(params["Wx"], rng=rng)
+        glorot_uniform(params["Wx"], rng=rng)
         orthogonal(params["Wh"], rng=rng)
         params["b"].fill(0)
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
 
-    workspace = staticmethod(Workspace)
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
 
     def forward(
         self,
@@ -73,13 +74,23 @@ class RNN:
         state: State,
         workspace: Workspace,
     ) -> tuple[Array, State]:
-        steps, T = workspace.steps, len(inputs)
-        h, a = workspace.h[: T + 1], workspace.a[:T]
+        T = len(inputs)
+        h, a = workspace.h[: T + 1], workspace.a_then_da[:T]
         (h[0],) = state
-        workspace.input.forward(inputs, params, out=a)
-        Wh = steps.pack(params["Wh"], workspace.Wh)
-        steps.rnn_forward(Wh, a, h, workspace.u)
+        workspace.inputs.forward(inputs, params, out=a)  # a[t] = x[t] Wx + b, all t
+        self.forward_loop(params, workspace, T)
         return h[1:], (h[T].copy(),)
+
+    def forward_loop(
+        self, params: Mapping[str, Array], workspace: Workspace, T: int
+    ) -> None:
+        """h[t + 1] = tanh(a[t] + h[t] Wh), for t = 0 … T - 1."""
+        h, a, u = workspace.h, workspace.a_then_da, workspace.u
+        Wh = params["Wh"]
+        for t in range(T):
+            np.matmul(h[t], Wh, out=u)
+            np.add(a[t], u, out=u)
+            np.tanh(u, out=h[t + 1])
 
     def backward(
         self,
@@ -88,9 +99,32 @@ class RNN:
         workspace: Workspace,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        steps, T, H = workspace.steps, workspace.input.claim(dh), dh.shape[-1]
-        h, da, dh_next = workspace.h[: T + 1], workspace.a[:T], workspace.dh
-        WhT = steps.pack(params["Wh"].T, workspace.WhT)
-        steps.rnn_backward(WhT, dh, h, da, dh_next)
+        T, H = workspace.inputs.take_window(dh), dh.shape[-1]
+        h, da = workspace.h[: T + 1], workspace.a_then_da[:T]
+        self.backward_loop(params, dh, workspace, T)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
-        return workspace.input.backward(params, da, grads), (dh_next.copy(),)
+        dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
+        return dinputs, (workspace.dh.copy(),)
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Workspace, T: int
+    ) -> None:
+        """da[t] = dh[t + 1] * (1 - h[t + 1]²), dh[t] = da[t] Wh^T, for t = T - 1 … 0.
+
+        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        """
+        h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
+        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        dh_next.fill(0)  # nothing arrives from beyond the window
+        for t in reversed(range(T)):
+            dh_next += dh[t]
+            np.multiply(h[t + 1], h[t + 1], out=da[t])
+            np.subtract(1, da[t], out=da[t])
+            da[t] *= dh_next
+            np.matmul(da[t], WhT, out=dh_next)
+
+    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+        (h,) = state
+        u = np.dot(h, params["Wh"])
+        u += a
+        return (np.tanh(u, out=u),)

@@ -8,31 +8,23 @@ machine and the sizes, so it is measured.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from statistics import median
-from time import perf_counter, sleep
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from charrnn.nn.dropout import Dropout
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 
 _T = TypeVar("_T")
-# The threads inside a product wait for each other by spinning. They must be this much
-# faster to be chosen: as soon as anything else wants a core, they are many times slower
-# than threads that sleep.
-_SPINNING = 1.4
-# How long they spin on after a product; whoever is measured next would pay for it.
-_SPIN_SECONDS = 0.05
-_TURN_SECONDS = 0.1  # of one layout, before the next has its turn
 
 
 @dataclass(frozen=True)
@@ -43,17 +35,55 @@ class Layout:
     blas_threads: int = 1  # threads inside each matrix product
 
 
+class _BlasLimit:
+    """The limit that all open `blas_threads` blocks of the process agree on.
+
+    A limit is global to the process. With several threads in such blocks, the lowest
+    limit holds, and the last one out restores what was there before the first came in.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._open = Lock(), Counter[int]()
+        self._before: dict[Any, int] = {}
+
+    def enter(self, count: int) -> None:
+        with self._lock:
+            if not self._open:
+                blas = _blas_libraries()
+                self._before = {library: library.num_threads for library in blas}
+            self._open[count] += 1
+            self._apply()
+
+    def leave(self, count: int) -> None:
+        with self._lock:
+            self._open -= Counter({count: 1})
+            self._apply()
+
+    def _apply(self) -> None:
+        lowest = min(self._open, default=None)
+        for library, before in self._before.items():
+            wanted = before if lowest is None else lowest
+            if library.num_threads != wanted:
+                library.set_num_threads(wanted)
+
+
+_limit = _BlasLimit()
+
+
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
     """Limit the threads of every matrix product in the block."""
-    with _libraries().limit(limits=count, user_api="blas"):
+    _limit.enter(count)
+    try:
         yield
+    finally:
+        _limit.leave(count)
 
 
 @cache
-def _libraries() -> ThreadpoolController:
-    # Looking for the libraries takes a thousand times longer than setting a limit.
-    return ThreadpoolController()
+def _blas_libraries() -> list[Any]:
+    # Finding the libraries takes a thousand times longer than setting a limit.
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def available_cores() -> int:
@@ -86,15 +116,20 @@ def in_threads(
 class Workers:
     """Computes losses and gradients of a batch (T, N), split by columns."""
 
-    def __init__(self, model: Model, T: int, N: int, workers: int = 1) -> None:
-        self.model = model
-        bounds = np.linspace(0, N, min(workers, N) + 1).astype(int)
+    def __init__(self, model: Model, T: int, N: int, layout: Layout = Layout()) -> None:
+        self.model, self.T, self.N, self.layout = model, T, N, layout
+        bounds = np.linspace(0, N, min(layout.workers, N) + 1).astype(int)
         self._parts = [slice(a, b) for a, b in pairwise(bounds)]
         self._shares = [(part.stop - part.start) / N for part in self._parts]
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
+        # The pool starts no thread before its first task, so one part has none.
         self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
     def loss_and_grads(
         self,
@@ -103,7 +138,7 @@ class Workers:
         state: ModelState,
         masks: Array | None = None,
     ) -> tuple[float, Parameters, ModelState]:
-        """Do what `Model.loss_and_grads` does, on all columns."""
+        """Return what `Model.loss_and_grads` does, for all columns."""
         if len(self._parts) == 1:
             return self.model.loss_and_grads(
                 inputs, targets, state, self._workspaces[0], masks
@@ -123,7 +158,7 @@ class Workers:
 
         done = in_threads(work, len(self._parts), self._pool)
         losses, states = zip(*done, strict=True)
-        # Summed in a fixed order, whoever finished first: the same numbers every time.
+        # In a fixed order, whichever finished first: the same numbers every time.
         total = self._workspaces[0].grads
         for workspace in self._workspaces[1:]:
             total.flat += workspace.grads.flat
@@ -139,59 +174,3 @@ def _join_states(states: tuple[ModelState, ...]) -> ModelState:
         tuple(np.concatenate(parts) for parts in zip(*layers, strict=True))
         for layers in zip(*states, strict=True)
     )
-
-
-def measure_layouts(
-    model: Model,
-    T: int,
-    N: int,
-    layouts: list[Layout],
-    *,
-    dropout: Dropout | None = None,
-    seconds: float = 0.5,
-) -> tuple[Layout, float]:
-    """Return the fastest layout and the seconds of its gradients, a step.
-
-    The steps are made on arbitrary characters and change nothing in the model. Rounds
-    go through the layouts in turn, so that a passing disturbance strikes them all.
-    """
-    rng = np.random.default_rng(0)
-
-    def step(workers: Workers) -> None:
-        masks = dropout.draw(rng=rng) if dropout else None
-        workers.loss_and_grads(ids[:-1], ids[1:], state, masks)
-
-    ids = np.arange((T + 1) * N, dtype=np.uint32).reshape(T + 1, N) % model.config.vocab
-    spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
-    workers = {layout: Workers(model, T, N, layout.workers) for layout in layouts}
-    state = model.zero_state(N)
-    end = perf_counter() + seconds * len(layouts)
-    rounds = 0
-    while rounds < 2 or perf_counter() < end:
-        rounds += 1
-        for layout in layouts:
-            with blas_threads(layout.blas_threads):
-                # The first step finds caches and threads as the others left them.
-                step(workers[layout])
-                turn = perf_counter() + _TURN_SECONDS
-                while perf_counter() < turn:
-                    start = perf_counter()
-                    step(workers[layout])
-                    spent[layout].append(perf_counter() - start)
-            if layout.blas_threads > 1:
-                sleep(_SPIN_SECONDS)
-    usual = {layout: median(times) for layout, times in spent.items()}
-    fastest = min(
-        layouts, key=lambda one: usual[one] * (_SPINNING if one.blas_threads > 1 else 1)
-    )
-    return fastest, usual[fastest]
-
-
-def candidate_layouts(threads: int, N: int) -> list[Layout]:
-    """Return the layouts worth measuring, or the one that `threads` asks for."""
-    if threads:
-        return [Layout(min(threads, N), 1)]
-    cores = available_cores()
-    if cores == 1:
-        return [Layout()]
-    return [Layout(), Layout(1, cores), Layout(min(cores, N), 1)]

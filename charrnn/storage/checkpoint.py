@@ -77,10 +77,10 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         params, snapshot = checkpoint.model.params, checkpoint.snapshot
         header["progress"] = snapshot.progress
         arrays |= _snapshot_arrays(params, snapshot)
-        if snapshot.good:
-            header["good_progress"] = snapshot.good.progress
-            good = _named("params", params.like(snapshot.good.params))
-            good |= _snapshot_arrays(params, snapshot.good)
+        if snapshot.last_good:
+            header["good_progress"] = snapshot.last_good.progress
+            good = _named("params", params.unflatten(snapshot.last_good.params))
+            good |= _snapshot_arrays(params, snapshot.last_good)
             arrays |= {f"good/{name}": array for name, array in good.items()}
     if half:
         arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
@@ -96,7 +96,7 @@ def _named(prefix: str, params: Parameters) -> dict[str, Any]:
 def _snapshot_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for moment, flat in snapshot.moments.items():
-        arrays |= _named(f"optimizer/{moment}", params.like(flat))
+        arrays |= _named(f"optimizer/{moment}", params.unflatten(flat))
     for i, layer in enumerate(snapshot.state):
         arrays |= {f"state/layer{i}.{j}": part for j, part in enumerate(layer)}
     return arrays
@@ -204,7 +204,7 @@ class _Reader:
             snapshot = self._moment(model, header["progress"], names, N)
             if "good_progress" in header:
                 good = self._moment(model, header["good_progress"], names, N, "good/")
-                snapshot = replace(snapshot, good=good)
+                snapshot = replace(snapshot, last_good=good)
         except (KeyError, TypeError, ValueError) as error:
             raise self._error(
                 "holds a model but not the state of its training "
@@ -222,10 +222,10 @@ class _Reader:
     ) -> Snapshot:
         """Read the state at one moment of a training."""
         Progress(**progress)  # refuses what is no progress
-        params = model.params.like(model.params.flat)
+        params = model.params.copy()
         if prefix:
             self._fill(f"{prefix}params/", params)
-        moments = {name: model.params.like() for name in names}
+        moments = {name: model.params.zeros_like() for name in names}
         for name, arrays in moments.items():
             self._fill(f"{prefix}optimizer/{name}/", arrays)
         state: ModelState = tuple(

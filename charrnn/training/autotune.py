@@ -1,5 +1,6 @@
-"""How fast this machine is: the products it makes, and the presets it trains."""
+"""Measuring this machine: the fastest layout, the speed of presets and of products."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, sleep
@@ -7,28 +8,104 @@ from time import perf_counter, sleep
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
-from charrnn.nn import kernels
 from charrnn.nn.model import Model
-from charrnn.nn.workers import (
-    Layout,
-    blas_threads,
-    candidate_layouts,
-    measure_layouts,
-)
+from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
 from charrnn.presets import with_preset
-from charrnn.training.plan import make_dropout, weights_seconds
+from charrnn.training.update import Update
 
-# Characters in tiny Shakespeare; other texts differ little in what a step costs.
-_VOCAB = 65
-_REPEATS = 9
+# The threads inside a product wait for each other by spinning. They must be this much
+# faster to be chosen: as soon as another program wants a core, they are many times
+# slower than threads that sleep.
+_SPINNING = 1.4
+_SPIN_SECONDS = 0.05  # they go on spinning for this long, and would slow the next turn
+_TURN_SECONDS = 0.1  # of one layout, before the next has its turn
+_VOCAB = 65  # of tiny Shakespeare; a step costs little more or less on other texts
+_PRODUCTS = 9  # timed for a rate
+
+
+def candidate_layouts(threads: int, N: int) -> list[Layout]:
+    """Return the layouts worth measuring, or the one that `threads` asks for.
+
+    Without `threads`, they are one thread, all cores inside each product, and the batch
+    split over 2, 4, 8 … threads and over all cores.
+    """
+    if threads:
+        return [Layout(min(threads, N), 1)]
+    cores = available_cores()
+    if cores == 1:
+        return [Layout()]
+    counts = {2**k for k in range(1, cores.bit_length())} | {cores}
+    split = sorted({min(count, N) for count in counts})
+    return [Layout(), Layout(1, cores), *(Layout(workers, 1) for workers in split)]
+
+
+def fastest_layout(
+    model: Model,
+    config: TrainConfig,
+    T: int,
+    N: int,
+    layouts: Sequence[Layout],
+    *,
+    seconds: float = 0.5,
+) -> tuple[Layout, float]:
+    """Return the layout with the fastest update, and the seconds that one takes.
+
+    `seconds` is the time spent on each layout. The updates are made on a copy of the
+    model, with arbitrary characters. Rounds go through the layouts in turn, so that a
+    passing disturbance affects them all.
+    """
+    model = model.copy()
+    workers = {layout: Workers(model, T, N, layout) for layout in layouts}
+    update = Update(model, config, workers[layouts[0]])
+    rng, state = np.random.default_rng(0), model.zero_state(N)
+    ids = np.arange((T + 1) * N, dtype=np.uint32).reshape(T + 1, N) % model.config.vocab
+
+    def once() -> float:
+        start = perf_counter()
+        found = update.gradient(ids[:-1], ids[1:], state, rng=rng)
+        update.apply(found.grads, 0.0, 1)  # a rate of 0 leaves the weights as they are
+        return perf_counter() - start
+
+    spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
+    end, rounds = perf_counter() + seconds * len(layouts), 0
+    while rounds < 2 or perf_counter() < end:
+        rounds += 1
+        for layout in layouts:
+            update.workers = workers[layout]
+            once()  # finds caches and threads as the others left them
+            turn = perf_counter() + _TURN_SECONDS
+            while perf_counter() < turn:
+                spent[layout].append(once())
+            if layout.blas_threads > 1:
+                sleep(_SPIN_SECONDS)
+    for each in workers.values():
+        each.close()
+    usual = {layout: median(times) for layout, times in spent.items()}
+    fastest = min(
+        layouts, key=lambda one: usual[one] * (_SPINNING if one.blas_threads > 1 else 1)
+    )
+    return fastest, usual[fastest]
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a preset makes of this machine."""
+    """How fast this machine trains a preset."""
 
-    characters: float  # a second, in training
+    characters: float  # per second
     layout: Layout  # the fastest
+
+
+def preset_speed(name: str, kernels: str, *, seconds: float = 1.0) -> Speed:
+    """Measure the training of a preset with "numpy" or "numba" kernels."""
+    settings = with_preset(name, {})
+    config = TrainConfig(**known_settings(TrainConfig, settings))
+    network = ModelConfig(_VOCAB, **known_settings(ModelConfig, settings))
+    model = Model(network, kernels=kernels)
+    model.init(rng=np.random.default_rng(0))
+    T, N = config.window, config.batch
+    layouts = candidate_layouts(config.threads, N)
+    layout, step = fastest_layout(model, config, T, N, layouts, seconds=seconds)
+    return Speed(T * N / step, layout)
 
 
 def product_rate(M: int, K: int, N: int, threads: int) -> float:
@@ -38,25 +115,10 @@ def product_rate(M: int, K: int, N: int, threads: int) -> float:
     C = np.empty((M, N), np.float32)
     times = []
     with blas_threads(threads):
-        for _ in range(_REPEATS):
+        for _ in range(_PRODUCTS):
             start = perf_counter()
             np.matmul(A, W, out=C)
             times.append(perf_counter() - start)
-    sleep(0.05 if threads > 1 else 0)  # until its threads no longer spin
+    if threads > 1:
+        sleep(_SPIN_SECONDS)
     return 2 * M * K * N / median(times) / 1e9
-
-
-def preset_speed(name: str, steps: str, *, seconds: float = 1.0) -> Speed:
-    """Measure the training of a preset with "numpy" or "numba" steps."""
-    settings = with_preset(name, {})
-    config = TrainConfig(**known_settings(TrainConfig, settings))
-    model = Model(ModelConfig(_VOCAB, **known_settings(ModelConfig, settings)))
-    model.init(rng=np.random.default_rng(0))
-    model.steps = kernels.steps(steps)
-    T, N = config.window, config.batch
-    dropout = make_dropout(model, config, T, N)
-    layouts = candidate_layouts(config.threads, N)
-    layout, step = measure_layouts(
-        model, T, N, layouts, dropout=dropout, seconds=seconds
-    )
-    return Speed(T * N / (step + weights_seconds(model, config)), layout)

@@ -1,4 +1,4 @@
-"""What a training says of itself as it goes: the trainer yields these."""
+"""Events of a training, which the trainer yields."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,7 +25,7 @@ class Validation:
     best: bool  # whether it is the lowest so far
     lr: float
     grad_norm: float  # mean before clipping
-    clipped: float  # share of steps in which clipping bit
+    clipped: float  # share of steps that were clipped
     seconds: float  # of training so far, over all sessions
 
 
@@ -42,10 +42,10 @@ class Rollback:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last record. reason: "done", "patience" or "stopped"."""
+    """The last event. reason: "done", "patience" or "stopped"."""
 
     step: int
     reason: str
 
 
-Record: TypeAlias = Step | Validation | Rollback | Finished
+Event: TypeAlias = Step | Validation | Rollback | Finished

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from charrnn.config import TrainConfig
-from charrnn.nn.kernels import REFERENCE, Steps
+from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Parameters
 
 
@@ -18,12 +18,13 @@ class Optimizer:
     """What they share: state by name, scratch, and an update in place."""
 
     moments: ClassVar[tuple[str, ...]]
+    epsilon: ClassVar[float] = 1e-8
 
     def __init__(
-        self, params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
     ) -> None:
         θ = params.flat
-        self.config, self._steps = config, steps
+        self.config, self._functions = config, functions
         self.state = {name: np.zeros_like(θ) for name in self.moments}
         self._tmp, self._step = np.empty_like(θ), np.empty_like(θ)
 
@@ -38,8 +39,6 @@ class Optimizer:
         np.divide(top, tmp, out=tmp)
         tmp *= lr
         θ -= tmp
-
-    epsilon: ClassVar[float] = 1e-8
 
 
 class SGD(Optimizer):
@@ -69,13 +68,13 @@ class RMSProp(Optimizer):
     """s = ρ s + (1 - ρ) g², θ -= lr g / (√s + ε) (Tieleman & Hinton 2012)."""
 
     moments = ("s",)
-    ρ = 0.95
+    decay = 0.95  # ρ
 
     def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
         s = self.state["s"]
         tmp = np.multiply(g, g, out=self._tmp)
-        tmp *= 1 - self.ρ
-        s *= self.ρ
+        tmp *= 1 - self.decay
+        s *= self.decay
         s += tmp
         self._subtract(θ, lr, g, s)
 
@@ -88,18 +87,13 @@ class Adam(Optimizer):
     """
 
     moments = ("m", "v")
-    β1, β2 = 0.9, 0.99
+    betas = 0.9, 0.99
 
     def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        rates = (
-            self.β1,
-            self.β2,
-            self.epsilon,
-            lr / (1 - self.β1**t),
-            1 / (1 - self.β2**t),
-        )
+        β1, β2 = self.betas
+        rates = (β1, β2, self.epsilon, lr / (1 - β1**t), 1 / (1 - β2**t))
         m, v = self.state["m"], self.state["v"]
-        self._steps.adam(θ, g, m, v, rates, (self._tmp, self._step))
+        self._functions.adam_update(θ, g, m, v, rates, (self._tmp, self._step))
 
 
 class AdamW(Adam):
@@ -109,10 +103,10 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
     ) -> None:
-        super().__init__(params, config, steps)
-        decays = params.like()
+        super().__init__(params, config, functions)
+        decays = params.zeros_like()
         for view in decays.values():
             view.fill(view.ndim > 1)
         self._decays = decays.flat
@@ -134,16 +128,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def make_optimizer(
-    params: Parameters, config: TrainConfig, steps: Steps = REFERENCE
+    params: Parameters, config: TrainConfig, functions: Functions = NUMPY
 ) -> Optimizer:
     """Return the optimizer that the configuration names, with fresh state."""
-    return OPTIMIZERS[config.optimizer](params, config, steps)
-
-
-def follow(mean: Array, θ: Array, decay: float, scratch: Array) -> None:
-    """Move a running average, in place, towards the weights; all (P,).
-
-    As of Polyak & Juditsky 1992, but forgetting: mean = decay mean + (1 - decay) θ.
-    """
-    mean *= decay
-    mean += np.multiply(θ, 1 - decay, out=scratch)
+    return OPTIMIZERS[config.optimizer](params, config, functions)

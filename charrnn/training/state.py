@@ -1,4 +1,4 @@
-"""Where a training stands: all that changes from step to step."""
+"""The state of a training: everything that changes from step to step."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ _HISTORY = 400
 
 @dataclass
 class Progress:
-    """All that changes from step to step besides arrays; JSON can hold it."""
+    """The part of the state that is not arrays; JSON can hold it."""
 
     step: int = 0
     best_loss: float = float("inf")
@@ -30,7 +30,7 @@ class Progress:
     history: list[list[float]] = field(default_factory=list)
 
     def remember(self, train_loss: float, val_loss: float) -> None:
-        """Append to the history, and drop every second entry of one grown long."""
+        """Append to the history; if it has grown long, drop every second entry."""
         self.history.append([self.step, train_loss, val_loss])
         if len(self.history) > _HISTORY:
             del self.history[1::2]  # the first and the newest stay
@@ -38,11 +38,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a resumed run needs, by the names that a checkpoint gives it."""
+    """A copy of the state: all that a resumed run needs."""
 
     progress: dict[str, Any]
     params: Array  # flat
     moments: dict[str, Array]  # flat, by name: of the optimizer, and the average
     state: ModelState
-    # The last validation's, where a diverged run goes back to; None where it is this.
-    good: "Snapshot | None" = None
+    best: Array | None = None  # flat, the weights of the lowest validation loss
+    # The state at the last good validation, which a diverged run goes back to; None if
+    # it is this one.
+    last_good: "Snapshot | None" = None

@@ -9,9 +9,8 @@ from extras import HAVE_NUMBA
 
 from charrnn import presets as recipes
 from charrnn.cli import main
-from charrnn.nn.workers import candidate_layouts
 from charrnn.presets import Preset
-from charrnn.training import autotune as speed
+from charrnn.training.autotune import candidate_layouts, preset_speed
 
 TINY = {
     "cell": "rnn",
@@ -55,5 +54,5 @@ def test_json_has_the_same():
 
 
 def test_the_layout_is_one_that_training_would_choose_from():
-    found = speed.preset_speed("quick", "numpy", seconds=0.01)
+    found = preset_speed("quick", "numpy", seconds=0.01)
     assert found.layout in candidate_layouts(0, TINY["batch"])

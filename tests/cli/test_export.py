@@ -10,7 +10,7 @@ from places import ROOT
 from texts import charrnn, save_trained, sentences, small_run, trained
 
 from charrnn.cli import main
-from charrnn.nn.cells import CELLS
+from charrnn.config import CELLS
 from charrnn.storage import safetensors_file as safetensors
 from charrnn.storage import torch_file as state_dict
 from charrnn.storage import torch_weights as exchange
@@ -84,7 +84,7 @@ def test_a_file_is_named_after_its_run_or_itself(run, monkeypatch, source, name)
 @pytest.mark.parametrize("cell", CELLS)
 def test_there_and_back_is_the_same_checkpoint(cell, form):
     model = small_run(shape={"cell": cell, "layers": 2, "hidden": 6})
-    for _ in model.records():
+    for _ in model.events():
         pass
     save(model.best(), Path("two.npz"))
     invoke("export", "two.npz", "--format", form, "--out", "weights")

@@ -7,7 +7,7 @@ import naive_rnn
 import numpy as np
 import pytest
 
-from charrnn.config import ModelConfig
+from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import TextError
 from charrnn.evaluation.loss import (
     Score,
@@ -17,7 +17,6 @@ from charrnn.evaluation.loss import (
     predictions,
     stream_length,
 )
-from charrnn.nn.cells import CELLS
 from charrnn.nn.model import Model
 
 V = 7

@@ -25,7 +25,7 @@ def bytes_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("bytes") / "text.bin"
     path.write_bytes(("Le café où l’été dort. " * 60).encode())
     run = start(read_corpus([path], encoding="bytes"), small_run().config)[0]
-    for _ in run.records():
+    for _ in run.events():
         pass
     return LanguageModel(run.best())
 
@@ -167,7 +167,7 @@ def test_next_is_what_temperature_0_takes():
 def test_a_series_is_learned_and_continued():
     series = "".join(f"{n % 10} " for n in range(1, 400))
     run = small_run(series, steps=300, eval_every=100, lr=1e-2, shape={"hidden": 16})
-    for _ in run.records():
+    for _ in run.events():
         pass
     model = LanguageModel(run.best())
     assert model.next("1 2 3 4 5 ")[0][0] == "6"

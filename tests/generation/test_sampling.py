@@ -8,10 +8,10 @@ import pytest
 from extras import PLAIN_AND_COMPILED, needs_numba
 from texts import trained
 
-from charrnn.config import ModelConfig, SampleConfig
+from charrnn.config import CELLS, ModelConfig, SampleConfig
 from charrnn.errors import ConfigError, TextError
-from charrnn.generation.sampling import distribution, draw, read_prime, sample, uniforms
-from charrnn.nn.cells import CELLS
+from charrnn.generation.sampling import read_prime, sample, uniforms
+from charrnn.generation.writer import distribution, draw
 from charrnn.nn.functional import softmax
 from charrnn.nn.model import Model
 

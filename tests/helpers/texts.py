@@ -78,7 +78,7 @@ def trained():
         eval_every=100,
         lr=1e-2,
     )
-    for _ in run.records():
+    for _ in run.events():
         pass
     return LanguageModel(run.best())
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from charrnn.config import CELLS
 from charrnn.errors import ShapeError
-from charrnn.nn.cells import CELLS
+from charrnn.nn.cell import make_cell
 from charrnn.nn.gradcheck import numeric_gradient, relative_error
-from charrnn.nn.init import orthogonal, uniform
-from charrnn.nn.inputs import Projection
-from charrnn.nn.kernels import REFERENCE
+from charrnn.nn.init import glorot_uniform, orthogonal
+from charrnn.nn.inputs import InputProjection
 from charrnn.nn.parameters import Parameters
 
 T, N, D, H = 2, 3, 4, 5
@@ -38,7 +38,7 @@ class Case:
     def run(self, workspace=None):
         """Go forward and back; return all results by name, copied."""
         workspace = workspace or self.workspace()
-        grads = self.params.like()
+        grads = self.params.zeros_like()
         grads.flat.fill(np.nan)  # a gradient that is added to, not written, stays so
         h, state = self.cell.forward(self.params, self.inputs, self.state, workspace)
         results = {"h": h.copy()}
@@ -63,7 +63,7 @@ class Case:
 
 def make_case(kind, T=T, N=N, D=D, H=H, *, ids=False, dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
-    cell = CELLS[kind]
+    cell = make_cell(kind)
     params = Parameters(cell.shapes(D, H), dtype)
     params.flat[:] = rng.normal(0, 0.7, params.flat.shape)
     state = tuple(
@@ -197,7 +197,7 @@ def test_sums_of_rows_by_id_equal_the_dense_product(vocab, drawn_from):
     da = rng.normal(size=(T, N, columns))
     params = {"Wx": rng.normal(size=(vocab, columns)), "b": rng.normal(size=columns)}
     grads = {name: np.full_like(values, np.nan) for name, values in params.items()}
-    projection = Projection(T, N, vocab, np.float64, REFERENCE)
+    projection = InputProjection(T, N, vocab, np.float64)
     projection.forward(ids, params, out=np.empty_like(da))
     assert projection.backward(params, da, grads) is None
     rows = np.eye(vocab)[ids.reshape(-1)]
@@ -271,7 +271,7 @@ def test_answer_does_not_depend_on_what_the_workspace_held(kind, ids):
 @every_cell
 def test_backward_uses_up_what_forward_left(kind):
     case = make_case(kind)
-    workspace, grads = case.workspace(), case.params.like()
+    workspace, grads = case.workspace(), case.params.zeros_like()
     with pytest.raises(ShapeError, match="forward left 0"):
         case.cell.backward(case.params, case.dh, workspace, grads)
     case.run(workspace)
@@ -341,7 +341,7 @@ def test_steep_preactivations_neither_overflow_nor_warn(kind):
 
 @every_cell
 def test_zero_state_is_zero_and_its_parts_are_separate(kind):
-    state = CELLS[kind].zero_state(N, H, np.float32)
+    state = make_cell(kind).zero_state(N, H, np.float32)
     assert [part.shape for part in state] == [(N, H)] * len(state)
     assert all(part.dtype == np.float32 and not part.any() for part in state)
     assert len({id(part) for part in state}) == len(state)
@@ -356,13 +356,13 @@ def test_zero_state_is_zero_and_its_parts_are_separate(kind):
     ],
 )
 def test_shapes_are_those_of_the_checkpoint_schema(kind, shapes):
-    assert CELLS[kind].shapes(D, H) == shapes
+    assert make_cell(kind).shapes(D, H) == shapes
 
 
 def started(kind, D=D, H=H, *, seed=0, dtype=np.float64):
-    params = Parameters(CELLS[kind].shapes(D, H), dtype)
+    params = Parameters(make_cell(kind).shapes(D, H), dtype)
     params.flat.fill(np.nan)
-    CELLS[kind].init(params, rng=np.random.default_rng(seed))
+    make_cell(kind).init(params, rng=np.random.default_rng(seed))
     return params
 
 
@@ -425,5 +425,5 @@ def test_orthogonal_draws_have_no_preferred_sign():
 
 def test_uniform_draws_stay_within_their_limit():
     W = np.empty((20, 30))
-    uniform(W, rng=np.random.default_rng(0))
+    glorot_uniform(W, rng=np.random.default_rng(0))
     assert 0.98 * np.sqrt(6 / 50) < np.abs(W).max() <= np.sqrt(6 / 50)

@@ -56,7 +56,7 @@ def dropped(rate=0.5, seed=0):
     params.flat[:] = 1
     drop = WeightDrop(rate, params)
     with drop.applied(rng=np.random.default_rng(seed)) as masks:
-        return params, params.like(params.flat), {k: m.copy() for k, m in masks.items()}
+        return params, params.copy(), {k: m.copy() for k, m in masks.items()}
 
 
 def test_recurrent_weights_alone_are_dropped_and_come_back():

@@ -7,10 +7,11 @@ import pytest
 
 from charrnn.errors import ShapeError
 from charrnn.nn.functional import (
-    cross_entropy,
+    cross_entropy_,
     log_softmax,
+    sigmoid,
     softmax,
-    softmax_losses,
+    softmax_losses_,
 )
 from charrnn.nn.gradcheck import numeric_gradient, relative_error
 
@@ -54,17 +55,20 @@ def test_log_softmax_stays_exact_where_softmax_rounds_to_zero():
     np.testing.assert_array_equal(log_softmax(np.array([0.0, -1e4])), [0, -1e4])
 
 
-def test_result_goes_into_out_which_may_be_the_input():
-    logits, _ = random_case()
-    expected, apart = softmax(logits), np.empty_like(logits)
-    assert softmax(logits, out=apart) is apart
-    np.testing.assert_array_equal(apart, expected)
-    assert softmax(logits, out=logits) is logits
-    np.testing.assert_array_equal(logits, expected)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_is_the_logistic_function_and_may_overwrite_its_input(dtype):
+    x = np.array([-1e4, -40, -3, -0.1, 0, 0.5, 2, 40, 1e4], dtype)
+    with np.errstate(over="ignore"):
+        expected = 1 / (1 + np.exp(-x.astype(np.float64)))
+    out = np.empty_like(x)
+    assert sigmoid(x, out=out) is out
+    np.testing.assert_allclose(out, expected, atol=1e-7)
+    assert sigmoid(x, out=x) is x
+    np.testing.assert_array_equal(x, out)
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_input_is_left_alone_without_out(function):
+def test_input_is_left_alone(function):
     logits, _ = random_case()
     before = logits.copy()
     function(logits)
@@ -83,9 +87,9 @@ def test_huge_logits_give_certainty_without_overflow(dtype):
     np.testing.assert_allclose(
         softmax(huge), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6
     )
-    losses, _ = softmax_losses(huge.copy(), np.array([1, 2]))
+    losses, _ = softmax_losses_(huge.copy(), np.array([1, 2]))
     np.testing.assert_allclose(losses, [2e4, log(3)], rtol=1e-6)
-    loss, dlogits = cross_entropy(huge.copy(), np.array([1, 2]))
+    loss, dlogits = cross_entropy_(huge.copy(), np.array([1, 2]))
     assert loss == pytest.approx((2e4 + log(3)) / 2, rel=1e-6)
     np.testing.assert_allclose(
         dlogits, [[0.5, -0.5, 0], [1 / 6, 1 / 6, -1 / 3]], rtol=1e-6
@@ -94,34 +98,36 @@ def test_huge_logits_give_certainty_without_overflow(dtype):
 
 def test_losses_are_minus_log_of_the_targets_shares():
     logits = np.log([[1.0, 2.0, 3.0], [4.0, 2.0, 2.0]])
-    losses, p = softmax_losses(logits, np.array([2, 1], np.uint8))
+    losses, p = softmax_losses_(logits, np.array([2, 1], np.uint8))
     np.testing.assert_allclose(losses, [log(2), log(4)], rtol=1e-14)
     np.testing.assert_allclose(p[0], [1 / 6, 2 / 6, 3 / 6], rtol=1e-14)
     assert p is logits
 
 
 def test_uniform_logits_lose_log_v():
-    loss, _ = cross_entropy(np.full((3, 7), 2.5), np.array([0, 3, 6]))
+    loss, _ = cross_entropy_(np.full((3, 7), 2.5), np.array([0, 3, 6]))
     assert loss == pytest.approx(log(7), rel=1e-14)
 
 
 def test_cross_entropy_is_the_mean_of_the_losses():
     logits, targets = random_case()
-    losses, _ = softmax_losses(logits.copy(), targets)
-    loss, _ = cross_entropy(logits, targets)
+    losses, _ = softmax_losses_(logits.copy(), targets)
+    loss, _ = cross_entropy_(logits, targets)
     assert loss == pytest.approx(losses.mean(), rel=1e-15)
 
 
 def test_cross_entropy_gradient_is_the_numeric_one_and_takes_the_logits_place():
     logits, targets = random_case()
-    numeric = numeric_gradient(lambda: cross_entropy(logits.copy(), targets)[0], logits)
-    _, dlogits = cross_entropy(logits, targets)
+    numeric = numeric_gradient(
+        lambda: cross_entropy_(logits.copy(), targets)[0], logits
+    )
+    _, dlogits = cross_entropy_(logits, targets)
     assert dlogits is logits
     assert relative_error(dlogits, numeric) < 1e-9
     np.testing.assert_allclose(dlogits.sum(axis=1), 0, atol=1e-15)
 
 
-@pytest.mark.parametrize("function", [cross_entropy, softmax_losses])
+@pytest.mark.parametrize("function", [cross_entropy_, softmax_losses_])
 @pytest.mark.parametrize(
     ("logits", "targets"), [((4, 5), (3,)), ((2, 3, 5), (2, 3)), ((4, 5), (4, 1))]
 )

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from cells import register_cell
 from click.testing import CliRunner
 
 from charrnn.cli import main
-from charrnn.config import ModelConfig
-from charrnn.nn.cells import CELLS
+from charrnn.config import CELLS, ModelConfig
+from charrnn.nn.cell import make_cell
 from charrnn.nn.gradcheck import (
     TOLERANCE,
     check_model,
@@ -15,30 +16,28 @@ from charrnn.nn.gradcheck import (
 )
 
 WRONG_BY = 1.001
-PARAMETERS = [
-    (kind, name) for kind, cell in CELLS.items() for name in cell.shapes(1, 1)
-]
+PARAMETERS = [(kind, name) for kind in CELLS for name in make_cell(kind).shapes(1, 1)]
 
 
 def with_wrong_gradient(kind, name):
     """Return the real cell with the gradient of one parameter off by 0.1 %."""
 
-    class SlightlyWrong(type(CELLS[kind])):
+    class SlightlyWrong(type(make_cell(kind))):
         def backward(self, params, dh, workspace, grads):
             results = super().backward(params, dh, workspace, grads)
             grads[name][...] *= WRONG_BY
             return results
 
-    return SlightlyWrong()
+    return SlightlyWrong
 
 
 def with_wrong_input_gradient(kind):
-    class SlightlyWrong(type(CELLS[kind])):
+    class SlightlyWrong(type(make_cell(kind))):
         def backward(self, params, dh, workspace, grads):
             dinputs, dstate = super().backward(params, dh, workspace, grads)
             return None if dinputs is None else dinputs * WRONG_BY, dstate
 
-    return SlightlyWrong()
+    return SlightlyWrong
 
 
 def checked(kind, layers=2):
@@ -59,7 +58,7 @@ def test_real_cells_pass_with_room(kind):
 
 @pytest.mark.parametrize(("kind", "name"), PARAMETERS)
 def test_planted_wrong_parameter_gradient_is_caught_and_named(kind, name, monkeypatch):
-    monkeypatch.setitem(CELLS, kind, with_wrong_gradient(kind, name))
+    register_cell(monkeypatch, kind, with_wrong_gradient(kind, name))
     errors = checked(kind)
     assert wrong_ones(errors) == {f"layer0.{name}", f"layer1.{name}"}
     assert min(errors[f"layer{i}.{name}"] for i in (0, 1)) > 100 * TOLERANCE
@@ -67,8 +66,8 @@ def test_planted_wrong_parameter_gradient_is_caught_and_named(kind, name, monkey
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_planted_wrong_input_gradient_shows_in_the_layer_below(kind, monkeypatch):
-    monkeypatch.setitem(CELLS, kind, with_wrong_input_gradient(kind))
-    below = {f"layer0.{name}" for name in CELLS[kind].shapes(1, 1)}
+    register_cell(monkeypatch, kind, with_wrong_input_gradient(kind))
+    below = {f"layer0.{name}" for name in make_cell(kind).shapes(1, 1)}
     assert wrong_ones(checked(kind)) == below
 
 
@@ -133,7 +132,7 @@ def test_command_checks_only_the_cells_asked_for():
 
 
 def test_command_fails_and_names_what_is_wrong(monkeypatch):
-    monkeypatch.setitem(CELLS, "rnn", with_wrong_gradient("rnn", "Wh"))
+    register_cell(monkeypatch, "rnn", with_wrong_gradient("rnn", "Wh"))
     result = CliRunner().invoke(main, [*SMALL, "--layers", "1"])
     assert result.exit_code == 1
     assert "wrong gradients: rnn layer0.Wh\n" in result.stderr

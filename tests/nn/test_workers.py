@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from charrnn.config import ModelConfig
+from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import ShapeError
-from charrnn.nn.cells import CELLS
 from charrnn.nn.model import Model
 from charrnn.nn.workers import (
     Layout,
     Workers,
-    available_cores,
-    candidate_layouts,
-    measure_layouts,
+    blas_threads,
+    in_threads,
 )
 
 T, V, H = 4, 6, 5
@@ -47,9 +46,9 @@ def test_any_number_of_workers_gives_the_whole_batchs_answer(kind, N, workers):
     model = random_model(kind)
     batch = random_batch(model, N)
     loss, grads, state = model.loss_and_grads(*batch, model.workspace(T, N))
-    found_loss, found_grads, found_state = Workers(model, T, N, workers).loss_and_grads(
-        *batch
-    )
+    found_loss, found_grads, found_state = Workers(
+        model, T, N, Layout(workers)
+    ).loss_and_grads(*batch)
     assert found_loss == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(found_grads.flat, grads.flat, rtol=1e-10, atol=1e-14)
     assert len(found_state) == len(state) == 2
@@ -64,7 +63,7 @@ def test_every_worker_gets_the_masks_of_its_own_columns(workers):
     batch = random_batch(model, 7)
     masks = np.random.default_rng(0).integers(0, 2, (2, T, 7, H)) / 0.5
     loss, grads, _ = model.loss_and_grads(*batch, model.workspace(T, 7), masks)
-    found = Workers(model, T, 7, workers).loss_and_grads(*batch, masks)
+    found = Workers(model, T, 7, Layout(workers)).loss_and_grads(*batch, masks)
     assert found[0] == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(found[1].flat, grads.flat, rtol=1e-10, atol=1e-14)
 
@@ -74,7 +73,7 @@ def test_last_window_of_an_epoch_may_be_shorter(workers):
     model = random_model()
     batch = random_batch(model, 7, T=2)
     loss, grads, _ = model.loss_and_grads(*batch, model.workspace(2, 7))
-    found = Workers(model, T, 7, workers).loss_and_grads(*batch)
+    found = Workers(model, T, 7, Layout(workers)).loss_and_grads(*batch)
     assert found[0] == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(found[1].flat, grads.flat, rtol=1e-10, atol=1e-14)
 
@@ -86,7 +85,7 @@ def test_results_repeat_bit_for_bit(kind, workers):
     inputs, targets, start = random_batch(model, 7)
 
     def three_steps():
-        team, state, seen = Workers(model, T, 7, workers), start, []
+        team, state, seen = Workers(model, T, 7, Layout(workers)), start, []
         for _ in range(3):
             loss, grads, state = team.loss_and_grads(inputs, targets, state)
             seen += [np.float64(loss), grads.flat.copy(), *parts(state)]
@@ -101,7 +100,7 @@ def test_batch_state_and_parameters_are_left_as_they_were(workers):
     inputs, targets, state = random_batch(model, 5)
     arrays = [inputs, targets, model.params.flat, *parts(state)]
     before = [array.copy() for array in arrays]
-    Workers(model, T, 5, workers).loss_and_grads(inputs, targets, state)
+    Workers(model, T, 5, Layout(workers)).loss_and_grads(inputs, targets, state)
     for array, kept in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, kept)
 
@@ -110,7 +109,7 @@ def test_an_error_in_a_worker_reaches_the_caller():
     model = random_model()
     inputs, targets, state = random_batch(model, 4)
     with pytest.raises(ShapeError, match="up to 1"):
-        Workers(model, T, 4, 2).loss_and_grads(inputs, targets + 100, state)
+        Workers(model, T, 4, Layout(2)).loss_and_grads(inputs, targets + 100, state)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -119,37 +118,48 @@ def test_workers_treat_overflow_as_their_caller_does(workers):
     batch = random_batch(model, 4)
     for name in ("layer0.Wx", "layer0.b"):
         model.params[name].fill(3e38)  # their sum is beyond float32
-    team = Workers(model, T, 4, workers)
+    team = Workers(model, T, 4, Layout(workers))
     with np.errstate(all="ignore"):
         assert np.isfinite(team.loss_and_grads(*batch)[0])
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
         team.loss_and_grads(*batch)
 
 
-def test_measuring_returns_a_candidate_and_changes_no_parameter():
-    model = random_model(dtype=np.float32)
-    before = model.params.flat.copy()
-    layouts = [Layout(), Layout(2, 1), Layout(1, 2)]
-    fastest, seconds = measure_layouts(model, T, 4, layouts, seconds=0)
-    assert fastest in layouts
-    assert seconds > 0
-    np.testing.assert_array_equal(model.params.flat, before)
+def blas_limits():
+    return [
+        library["num_threads"]
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
 
 
-@pytest.mark.parametrize(
-    ("threads", "N", "workers"), [(1, 32, 1), (3, 32, 3), (8, 5, 5)]
-)
-def test_threads_that_are_asked_for_leave_one_candidate(threads, N, workers):
-    assert candidate_layouts(threads, N) == [Layout(workers, 1)]
+def test_blas_limits_that_overlap_in_two_threads_are_undone_by_the_last_one_out():
+    before = blas_limits()
+    first, second = blas_threads(1), blas_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # as when the first thread ends first
+    assert blas_limits() == [1 for _ in before]
+    second.__exit__(None, None, None)
+    assert blas_limits() == before
 
 
-@pytest.mark.parametrize("N", [1, 32])
-def test_left_to_choose_one_thread_is_among_the_candidates(N):
-    layouts = candidate_layouts(0, N)
-    cores = available_cores()
-    assert layouts[0] == Layout(1, 1)
-    assert (len(layouts) == 1) == (cores == 1)
-    for layout in layouts:
-        assert 1 <= layout.workers <= min(cores, N)
-        assert 1 <= layout.blas_threads <= cores
-        assert 1 in (layout.workers, layout.blas_threads)  # never threads of threads
+def test_the_lowest_of_several_blas_limits_holds():
+    before = blas_limits()
+    with blas_threads(2):
+        with blas_threads(1):
+            assert blas_limits() == [1 for _ in before]
+        assert blas_limits() == [2 for _ in before]
+    assert blas_limits() == before
+
+
+def test_many_threads_with_blas_limits_leave_the_limit_as_it_was():
+    before = blas_limits()
+
+    def work(i):
+        for _ in range(50):
+            with blas_threads(1 + i % 3):
+                np.ones((8, 8)) @ np.ones((8, 8))
+
+    in_threads(work, 6)
+    assert blas_limits() == before

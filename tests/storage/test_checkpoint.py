@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from texts import environment, sentences, small_run, trained
 
+from charrnn.config import CELLS
 from charrnn.errors import CheckpointError
-from charrnn.nn.cells import CELLS
 from charrnn.storage.checkpoint import load, save
 
 NOISE = np.random.default_rng(1).bytes(3000)
@@ -104,7 +104,7 @@ def test_every_member_has_its_documented_name_shape_and_type(tmp_path, cell):
 
 def test_a_checkpoint_to_resume_from_adds_moments_and_state(tmp_path):
     run = small_run(shape={"cell": "lstm", "layers": 2, "hidden": 5}, folder=tmp_path)
-    for _ in run.records():
+    for _ in run.events():
         pass
     best, last = members(tmp_path / "best.npz"), members(tmp_path / "last.npz")
     added = {name: last[name].shape for name in last.keys() - best.keys()}
@@ -119,7 +119,7 @@ def test_a_checkpoint_to_resume_from_adds_moments_and_state(tmp_path):
 
 def test_the_header_is_json_with_its_documented_keys(tmp_path):
     run = small_run(folder=tmp_path)
-    for _ in run.records():
+    for _ in run.events():
         pass
     best = json.loads(members(tmp_path / "best.npz")["header"].tobytes())
     last = json.loads(members(tmp_path / "last.npz")["header"].tobytes())
@@ -142,7 +142,7 @@ def test_the_header_is_json_with_its_documented_keys(tmp_path):
 
 def test_nothing_inside_is_pickled(tmp_path):
     run = small_run(folder=tmp_path)
-    for _ in run.records():
+    for _ in run.events():
         pass
     for name in ("best.npz", "last.npz"):
         with zipfile.ZipFile(tmp_path / name) as archive:

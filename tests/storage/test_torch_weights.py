@@ -9,9 +9,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from charrnn.config import ModelConfig
+from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import CheckpointError, MissingExtraError
-from charrnn.nn.cells import CELLS
 from charrnn.nn.model import Model
 from charrnn.storage import safetensors_file as safetensors
 from charrnn.storage import torch_file as state_dict

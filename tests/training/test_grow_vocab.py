@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from charrnn.config import ModelConfig
-from charrnn.nn.cells import CELLS
+from charrnn.config import CELLS, ModelConfig
 from charrnn.nn.model import Model
 from charrnn.text.vocab import Vocabulary
 from charrnn.training.grow_vocab import grow

@@ -114,7 +114,7 @@ def test_adamw_decays_matrices_and_leaves_biases_to_adam():
 
 def test_adamw_without_a_gradient_only_shrinks_matrices():
     params = some_params()
-    start = params.like(params.flat)
+    start = params.copy()
     config = TrainConfig(optimizer="adamw", weight_decay=0.5)
     updated(params, config, np.zeros((1, 17)), [0.2])
     np.testing.assert_allclose(params["W"], 0.9 * start["W"], rtol=1e-15)

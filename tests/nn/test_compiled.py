@@ -8,10 +8,9 @@ import pytest
 from extras import HAVE_NUMBA, PLAIN_AND_COMPILED, needs_numba
 from texts import TINY, charrnn, sentences, small_run
 
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import CELLS, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, MissingExtraError
 from charrnn.nn import kernels
-from charrnn.nn.cells import CELLS
 from charrnn.nn.model import Model
 from charrnn.training.events import Rollback
 from charrnn.training.optimizers import make_optimizer
@@ -23,10 +22,9 @@ T, N, H, V = 7, 5, 24, 11
 
 def passes(kind, name, dtype=np.float32):
     """Return logits and gradients of a two-layer model with the named steps."""
-    model = Model(ModelConfig(V, H, 2, kind), dtype)
+    model = Model(ModelConfig(V, H, 2, kind), dtype, name)
     rng = np.random.default_rng(4)
     model.params.flat[:] = rng.normal(0, 0.4, model.params.flat.shape)
-    model.steps = kernels.steps(name)
     ids = rng.integers(0, V, (T + 1, N)).astype(np.uint8)
     workspace, state = model.workspace(T, N), model.zero_state(N)
     logits, _ = model.forward(ids[:-1], state, workspace)
@@ -51,32 +49,34 @@ def test_compiled_steps_agree_to_rounding(kind):
 
 @needs_numba
 def test_what_was_compiled_before_a_change_is_dropped(tmp_path):
-    from charrnn.nn.kernels.numba_maths import drop_stale
+    from charrnn.nn.compiled.jit import drop_stale
 
     (tmp_path / "__pycache__").mkdir()
     for name, time in (
-        ("numba_steps.py", 10),
-        ("numba_maths.py", 30),
-        ("__pycache__/numba_steps.f-1.py312.nbi", 20),
-        ("__pycache__/numba_steps.g-1.py312.nbi", 40),
-        ("__pycache__/other.nbi", 5),
+        ("gru.py", 10),
+        ("product.py", 30),
+        ("__pycache__/gru.f-1.py312.nbi", 20),
+        ("__pycache__/gru.g-1.py312.nbi", 40),
+        ("__pycache__/gru.cpython-312.pyc", 5),
     ):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time, time))
     drop_stale(tmp_path)
     left = sorted(path.name for path in (tmp_path / "__pycache__").iterdir())
-    assert left == ["numba_steps.g-1.py312.nbi", "other.nbi"]
+    assert left == ["gru.cpython-312.pyc", "gru.g-1.py312.nbi"]
 
 
 @needs_numba
 def test_compiled_tanh_is_right_everywhere():
-    steps = kernels.steps("numba")
+    from charrnn.nn.compiled.product import pack, panels
+    from charrnn.nn.compiled.rnn import forward_loop
+
     exponents = np.arange(-40, 40, dtype=np.float32)
     x = np.concatenate([np.linspace(-12, 12, 200_001, dtype=np.float32), 2**exponents])
     x = np.concatenate([x, -x]).astype(np.float32)
-    Wh = steps.pack(np.zeros((1, 1), np.float32), steps.packed(1, 1, np.float32))
+    Wh = pack(np.zeros((1, 1), np.float32), panels(1, 1))
     h, u = np.zeros((2, x.size, 1), np.float32), np.empty((x.size, 1), np.float32)
-    steps.rnn_forward(Wh, x.reshape(1, -1, 1), h, u)
+    forward_loop(Wh, h, x.reshape(1, -1, 1), u)
     found, true = h[1, :, 0], np.tanh(x.astype(np.float64))
     assert np.abs(found - true).max() < 3e-7
     tiny = np.abs(x) < 1e-3
@@ -97,17 +97,16 @@ SHAPES = [
 @needs_numba
 @pytest.mark.parametrize(("M", "K", "N"), SHAPES)
 def test_product_of_one_step_is_the_product(M, K, N):
-    from charrnn.nn.kernels.numba_product import product
+    from charrnn.nn.compiled.product import pack, panels, product
 
-    steps = kernels.steps("numba")
     rng = np.random.default_rng(0)
     A, W = (rng.standard_normal(s, dtype=np.float32) for s in ((M, K), (K, N)))
     C = np.full((M + 2, N + 3), 7, np.float32)  # what lies around it stays
     inner = np.ascontiguousarray(C[1:-1, 1:-2])
     for right in (W, np.asfortranarray(W)):
-        product(A, steps.pack(right, steps.packed(K, N, np.float32)), inner)
+        product(A, pack(right, panels(K, N)), inner)
         np.testing.assert_allclose(inner, A @ W, atol=1e-5 * K)
-    product(A, steps.pack(W, steps.packed(K, N, np.float32)), C[1:-1, 1:-2])
+    product(A, pack(W, panels(K, N)), C[1:-1, 1:-2])
     np.testing.assert_array_equal(C[1:-1, 1:-2], inner)
     C[1:-1, 1:-2] = 7
     assert (C == 7).all()
@@ -119,7 +118,7 @@ def test_product_of_one_step_is_the_product(M, K, N):
 def test_tile_of_every_machine_is_a_product(rows, width, panels):
     import numba
 
-    from charrnn.nn.kernels.numba_product import VECTORS, tile
+    from charrnn.nn.compiled.product import VECTORS, tile
 
     part, K = tile(rows, width, panels), 9
     columns = panels * VECTORS * width
@@ -149,8 +148,8 @@ def test_compiled_cross_entropy_is_the_plain_one(scale):
     rng = np.random.default_rng(2)
     logits = (scale * rng.standard_normal((50, V))).astype(np.float32)
     targets = rng.integers(0, V, 50).astype(np.uint8)
-    true_loss, true = kernels.REFERENCE.cross_entropy(logits.astype(float), targets)
-    loss, found = kernels.steps("numba").cross_entropy(logits, targets)
+    true_loss, true = kernels.NUMPY.cross_entropy_(logits.astype(float), targets)
+    loss, found = kernels.functions("numba").cross_entropy_(logits, targets)
     assert loss == pytest.approx(true_loss, rel=1e-6)
     np.testing.assert_allclose(found, true, atol=1e-8)
     assert found is logits
@@ -158,10 +157,11 @@ def test_compiled_cross_entropy_is_the_plain_one(scale):
 
 @needs_numba
 def test_compiled_cross_entropy_shows_what_is_not_finite():
+    cross_entropy_ = kernels.functions("numba").cross_entropy_
     for bad in (np.nan, np.inf):
         logits = np.zeros((3, V), np.float32)
         logits[1, 2] = bad
-        loss, _ = kernels.steps("numba").cross_entropy(logits, np.zeros(3, np.uint8))
+        loss, _ = cross_entropy_(logits, np.zeros(3, np.uint8))
         assert not np.isfinite(loss)
 
 
@@ -172,7 +172,7 @@ def test_rows_are_added_up_by_id(name, vocab):
     ids = rng.integers(0, vocab, 70).astype(np.uint16)
     rows = rng.standard_normal((70, 6), dtype=np.float32)
     out = np.full((vocab, 6), 9, np.float32)
-    kernels.steps(name).sum_rows(ids, rows, out)
+    kernels.functions(name).sum_rows(ids, rows, out)
     for i in range(vocab):
         expected = rows[ids == i].sum(axis=0)
         np.testing.assert_allclose(out[i], expected, atol=1e-5)
@@ -186,7 +186,7 @@ def test_compiled_update_is_the_plain_one(optimizer):
         model = Model(ModelConfig(V, H))
         model.init(rng=np.random.default_rng(0))
         config = TrainConfig(optimizer=optimizer)
-        update = make_optimizer(model.params, config, kernels.steps(name)).update
+        update = make_optimizer(model.params, config, kernels.functions(name)).update
         rng = np.random.default_rng(1)
         for t in range(1, 20):
             g = rng.standard_normal(model.params.flat.size, dtype=np.float32) ** 3
@@ -199,11 +199,10 @@ def test_compiled_update_is_the_plain_one(optimizer):
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_shows_through_compiled_steps(kind, bad):
-    model = Model(ModelConfig(V, H, 1, kind))
+    model = Model(ModelConfig(V, H, 1, kind), kernels="numba")
     model.init(rng=np.random.default_rng(0))
     model.params["layer0.b"][:] = bad
     model.params["layer0.Wh"][:] = bad
-    model.steps = kernels.steps("numba")
     ids = np.zeros((T, N), np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):
         logits, _ = model.forward(ids, model.zero_state(N), model.workspace(T, N))
@@ -287,13 +286,12 @@ def test_auto_is_numba_where_it_is():
 @needs_none
 def test_auto_is_numpy_where_numba_is_not():
     assert kernels.resolve("auto") == "numpy"
-    assert kernels.steps("auto") is kernels.REFERENCE
 
 
 @needs_none
 def test_numba_that_is_missing_says_how_to_get_it():
     with pytest.raises(MissingExtraError, match=r"pip install 'charrnn\[fast\]'"):
-        kernels.steps("numba")
+        kernels.resolve("numba")
 
 
 def test_an_unknown_name_is_refused():

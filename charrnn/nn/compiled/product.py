@@ -21,7 +21,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from charrnn.errors import ConfigError
-from charrnn.nn.kernels.numba_maths import compiled
+from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.parameters import Array
 
 
@@ -56,7 +56,8 @@ def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
     undefined = ir.Constant(vector, ir.Undefined)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        multiply_add = cgutils.get_or_insert_function(
+        insert: Any = cgutils.get_or_insert_function  # untyped
+        multiply_add = insert(
             builder.module,
             ir.FunctionType(vector, [vector] * 3),
             f"llvm.fma.v{width}f32",
@@ -130,8 +131,8 @@ _tile, _row, _long_row = tile(ROWS), tile(1), tile(1, panels=_ABREAST)
 _FLOAT = 4  # bytes
 
 
-def packed(K: int, N: int, dtype: Any, gates: int = 1) -> Array:
-    """Return what `pack` fills for a right side (K, N), whatever its columns are."""
+def panels(K: int, N: int, dtype: Any = np.float32) -> Array:
+    """Allocate what `pack` writes a matrix (K, N) into."""
     if np.dtype(dtype) != np.float32:
         raise ConfigError(f"compiled kernels are for float32, not {np.dtype(dtype)}")
     return np.zeros((-(-N // PANEL), K, PANEL), np.float32)

@@ -1,59 +1,20 @@
-"""How Numba compiles here, and tanh and exp that it can turn into vectors.
-
-Dividing needs error_model="numpy", because Python's own check for zero forbids vector
-instructions; fastmath leaves out the two flags that assume there are no NaN and no
-infinity, so that a diverged loss shows as it does in NumPy. `nogil` lets threads run
-side by side, and the cache on disk saves all but the first run the compiling.
+"""tanh and exp in float32, written so that Numba can turn them into vector code.
 
 tanh is x P(x²) / Q(x²) with the coefficients of Eigen's float32 `ptanh` (a minimax fit,
 clamped where tanh rounds to 1). Its largest error is 2.6e-7, four units in the last
-place of a number just below 1, and 3e-7 of the value where that is small. exp(x) is
+place of a number just below 1, and 3e-7 of the value if that is small. exp(x) is
 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two parts, and the Cephes
 polynomial for exp on |r| <= ln 2 / 2; its largest error is 2e-7 of the value.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
-
-
-def drop_stale(folder: Path) -> None:
-    """Remove from `folder` what was compiled before any of its kernels changed.
-
-    Numba looks at the file of a function, and not at those of the functions in it.
-    """
-    sources = folder.glob("numba_*.py")
-    changed = max((source.stat().st_mtime for source in sources), default=0.0)
-    for index in (folder / "__pycache__").glob("numba_*.nbi"):
-        if index.stat().st_mtime < changed:
-            index.unlink(missing_ok=True)
-
-
-with suppress(OSError):  # no sources beside it, or not ours to change
-    drop_stale(Path(__file__).parent)
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile a function that Python calls; the result is kept on disk."""
-    jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-    return cast(_Function, jit(function))
-
-
-def inlined(function: _Function) -> _Function:
-    """Compile a function into those that call it."""
-    jit = numba.njit(inline="always", error_model="numpy", fastmath=_FAST)
-    return cast(_Function, jit(function))
-
+from charrnn.nn.compiled.jit import inlined
 
 _f = np.float32
 ONE, HALF = _f(1), _f(0.5)
@@ -77,12 +38,19 @@ def tanh(x: Any) -> Any:
     return x * p / q
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@inlined
+def sigmoid(x: Any) -> Any:
+    return HALF + HALF * tanh(HALF * x)
+
+
 def _float_of_bits(typing_context: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())
 
     return types.float32(types.int32), generate
+
+
+_float32_of_bits: Any = intrinsic(_float_of_bits)
 
 
 _LOWEST, _HIGHEST = _f(-87.3), _f(88.3)  # beyond which 2^n is no ordinary number
@@ -99,4 +67,4 @@ def exp(x: Any) -> Any:
     r = x - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
     p = p * r * r + r + ONE
-    return p * _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+    return p * _float32_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))

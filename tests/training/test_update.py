@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charrnn.training.clipping import CLIPPERS, clip_norm, clip_value
+from charrnn.training.update import CLIPPERS, clip_norm, clip_value
 
 
 def gradient(dtype=np.float64):

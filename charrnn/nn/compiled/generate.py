@@ -1,0 +1,181 @@
+"""Compiled generation: draw a character, read it, and again, a block in one call.
+
+The twin of `charrnn.generation.writer.NumpyWriter`. Probabilities are taken in float32
+and added up in float64. A row of a product, and all that is done to it, is the same
+whatever other rows there are, and so is the text.
+
+A compiled function cannot take another function as an argument and still be cached on
+disk. So the block is one function for all cells, and the type of the cell's weights
+selects the cell's step when Numba compiles it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numba.extending import overload
+
+from charrnn.nn.compiled.elementary import exp
+from charrnn.nn.compiled.jit import OPTIONS, compiled
+from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.kernels import cell
+from charrnn.nn.model import Model
+from charrnn.nn.parameters import Array
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Projections(NamedTuple):
+    """The products of one step that every cell has."""
+
+    rows: Array  # (V, G·H), Wx + b of the lowest layer: what a character adds
+    Wx: Array  # of the L - 1 layers above, each as `pack` left it
+    b: Array  # (L - 1, G·H)
+    W: Array  # of the output layer, as `pack` left it
+    output_b: Array  # (V,)
+
+
+def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
+    """Move the state (S, H) of one text on by a character, in a compiled function.
+
+    weights are a cell's, with the recurrent weights `Wh` of all layers. a (G·H) is
+    x Wx + b, and u (G·H) is h Wh. Each compiled cell registers its own step.
+    """
+    raise NotImplementedError("only compiled code calls this")
+
+
+def compiled_step(weights: type) -> Callable[[_Function], _Function]:
+    """Register a function as the `step` of the cell with this type of weights."""
+
+    def register(function: _Function) -> _Function:
+        def choose(w: Any, layer: Any, a: Any, u: Any, state: Any) -> Any:
+            return function if getattr(w, "instance_class", None) is weights else None
+
+        overload(step, jit_options=OPTIONS, strict=False)(choose)
+        return function
+
+    return register
+
+
+def stack_panels(matrices: Sequence[Array]) -> Array:
+    """Pack matrices of one shape, and stack them."""
+    return np.stack([pack(W, panels(*W.shape)) for W in matrices])
+
+
+@compiled
+def _draw(
+    logits: Array, temperature: float, top_k: int, top_p: float, u: float, p: Array
+) -> int:
+    V = len(logits)
+    if temperature == 0:
+        return int(np.argmax(logits))
+    largest = logits[0]
+    for j in range(V):
+        largest = max(largest, logits[j])
+    for j in range(V):
+        p[j] = exp(np.float32((logits[j] - largest) / temperature))
+    if 0 < top_k < V or top_p < 1:
+        order = np.argsort(-p, kind="mergesort")
+        if 0 < top_k < V:
+            for j in order[top_k:]:
+                p[j] = 0
+        if top_p < 1:
+            share, held = top_p * p.sum(), 0.0
+            for j in order:
+                p_j = p[j]
+                if held >= share:
+                    p[j] = 0
+                held += p_j
+    total = 0.0
+    for j in range(V):
+        total += p[j]
+    goal, cumulated, likely = u * total, 0.0, 0
+    for j in range(V):
+        cumulated += p[j]
+        if p[j] > 0:
+            likely = j
+        if cumulated > goal:
+            return j
+    return likely  # u times the total may round to the total
+
+
+@compiled
+def _write_block(
+    projections: Projections,
+    weights: Any,
+    state: Array,
+    logits: Array,
+    temperature: Array,
+    top_k: int,
+    top_p: float,
+    u: Array,
+    ids: Array,
+) -> None:
+    L, n = len(state), len(logits)
+    rows, Wx, b, W, output_b = projections
+    a, h_Wh = np.empty((2, n, rows.shape[1]), np.float32)
+    p = np.empty(logits.shape[1], np.float32)
+    for t in range(len(u)):
+        for k in range(n):
+            ids[t, k] = _draw(logits[k], temperature[k, 0], top_k, top_p, u[t, k], p)
+        for i in range(L):
+            product(state[i, 0], weights.Wh[i], h_Wh)
+            if i == 0:
+                for k in range(n):
+                    a[k] = rows[ids[t, k]]
+            else:
+                product(state[i - 1, 0], Wx[i - 1], a)
+                a += b[i - 1]
+            for k in range(n):
+                step(weights, i, a[k], h_Wh[k], state[i, :, k])
+        product(state[L - 1, 0], W, logits)
+        logits += output_b
+
+
+class CompiledWriter:
+    """Writes blocks of characters with a model, compiled; see `NumpyWriter`."""
+
+    def __init__(self, model: Model) -> None:
+        config, params, dtype = model.config, model.params, model.dtype
+        layers = [params.scope(f"layer{i}") for i in range(config.layers)]
+        H, GH = config.hidden, layers[0]["b"].size
+        twin: Any = cell(config.cell, "numba")
+        self._weights = twin.generation_weights(layers)
+        above = layers[1:]
+        self._projections = Projections(
+            rows=layers[0]["Wx"] + layers[0]["b"],
+            Wx=stack_panels([layer["Wx"] for layer in above])
+            if above
+            else np.empty((0, *panels(H, GH).shape), dtype),
+            b=np.array([layer["b"] for layer in above], dtype).reshape(-1, GH),
+            W=pack(params["output.W"], panels(H, config.vocab, dtype)),
+            output_b=params["output.b"],
+        )
+
+    def write(
+        self,
+        state: Array,
+        logits: Array,
+        temperature: Array,
+        top_k: int,
+        top_p: float,
+        u: Array,
+        ids: Array,
+    ) -> None:
+        """Draw B characters of n texts, each after those before it.
+
+        state (L, S, n, H) and logits (n, V) are what the last character left, and
+        become what these leave; temperature (n, 1); u (B, n) in [0, 1); ids (B, n) are
+        written.
+        """
+        _write_block(
+            self._projections,
+            self._weights,
+            state,
+            logits,
+            temperature,
+            top_k,
+            top_p,
+            u,
+            ids,
+        )

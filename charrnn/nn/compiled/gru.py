@@ -1,0 +1,141 @@
+"""The compiled twin of `charrnn.nn.gru`; the equations are there."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.nn import gru
+from charrnn.nn.compiled import functional
+from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
+from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.jit import compiled
+from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.parameters import Array
+
+
+@compiled
+def forward_loop(
+    Wh: Array, c: Array, h: Array, a_then_gates: Array, m: Array, u: Array
+) -> None:
+    T, N, H = m.shape
+    for t in range(T):
+        product(h[t], Wh, u)
+        for k in range(N):
+            a_k, u_k = a_then_gates[t, k], u[k]
+            for j in range(2 * H):
+                a_k[j] = sigmoid(a_k[j] + u_k[j])
+            r, z, n = a_k[:H], a_k[H : 2 * H], a_k[2 * H :]
+            u_n, m_t, h_t, h_new = u_k[2 * H :], m[t, k], h[t, k], h[t + 1, k]
+            for j in range(H):
+                m_t[j] = u_n[j] + c[j]
+                n[j] = tanh(n[j] + r[j] * m_t[j])
+            for j in range(H):
+                h_new[j] = n[j] + z[j] * (h_t[j] - n[j])
+
+
+@compiled
+def backward_loop(
+    WhT: Array,
+    dh: Array,
+    h: Array,
+    gates_then_da: Array,
+    m_then_du_n: Array,
+    du: Array,
+    dh_next: Array,
+    kept: Array,
+) -> None:
+    T, N, H = dh.shape
+    dh_next[:] = 0
+    kept[:] = 0
+    for t in range(T - 1, -1, -1):
+        for k in range(N):
+            gates, du_k = gates_then_da[t, k], du[k]
+            r, z, n = gates[:H], gates[H : 2 * H], gates[2 * H :]
+            above, after, kept_k = dh[t, k], dh_next[k], kept[k]
+            m, h_t, du_n = m_then_du_n[t, k], h[t, k], du_k[2 * H :]
+            for j in range(H):
+                after[j] += above[j] + kept_k[j]
+                kept_k[j] = after[j] * z[j]
+            for j in range(H):
+                n_j = n[j]
+                n[j] = (after[j] - kept_k[j]) * (ONE - n_j * n_j)
+                z[j] = (h_t[j] - n_j) * kept_k[j] * (ONE - z[j])
+            for j in range(H):
+                r_j = r[j]
+                du_n[j] = n[j] * r_j
+                r[j] = du_n[j] * m[j] * (ONE - r_j)
+                m[j] = du_n[j]
+            for j in range(2 * H):
+                du_k[j] = gates[j]
+        product(du, WhT, dh_next)
+    dh_next += kept
+
+
+class GRUWeights(NamedTuple):
+    """The recurrent weights of all layers, for generation."""
+
+    Wh: Array  # (L, …), each layer as `pack` left it
+    c: Array  # (L, H)
+
+
+@compiled_step(GRUWeights)
+def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
+    h, c = state[0], weights.c[layer]
+    H = len(h)
+    for j in range(2 * H):
+        u[j] = sigmoid(a[j] + u[j])
+    r, z, n, a_n = u[:H], u[H : 2 * H], u[2 * H :], a[2 * H :]
+    for j in range(H):
+        n[j] = tanh(a_n[j] + r[j] * (n[j] + c[j]))
+    for j in range(H):
+        h[j] = n[j] + z[j] * (h[j] - n[j])
+
+
+class Workspace(gru.Workspace):
+    """The arrays of the NumPy cell, and Wh packed for both directions."""
+
+    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+        super().__init__(T, N, D, H, dtype, functional)
+        self.Wh, self.WhT = panels(H, 3 * H, dtype), panels(3 * H, H, dtype)
+
+
+class CompiledGRU(gru.GRU):
+    """The GRU with compiled loops."""
+
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
+
+    def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
+        w: Workspace = workspace
+        forward_loop(
+            pack(params["Wh"], w.Wh),
+            params["c"],
+            w.h[: T + 1],
+            w.a_then_gates_then_da[:T],
+            w.m_then_du_n[:T],
+            w.u_then_du,
+        )
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Any, T: int
+    ) -> None:
+        w: Workspace = workspace
+        backward_loop(
+            pack(params["Wh"].T, w.WhT),
+            dh,
+            w.h[: T + 1],
+            w.a_then_gates_then_da[:T],
+            w.m_then_du_n[:T],
+            w.u_then_du,
+            w.dh,
+            w.kept,
+        )
+
+    def generation_weights(self, layers: list[dict[str, Array]]) -> GRUWeights:
+        """Lay the recurrent weights of all layers out for generation."""
+        Wh = stack_panels([layer["Wh"] for layer in layers])
+        return GRUWeights(Wh, np.stack([layer["c"] for layer in layers]))

@@ -1,0 +1,138 @@
+"""The compiled twin of `charrnn.nn.lstm`; the equations are there."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from charrnn.nn import lstm
+from charrnn.nn.compiled import functional
+from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
+from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.jit import compiled
+from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.parameters import Array
+
+
+@compiled
+def forward_loop(
+    Wh: Array, h: Array, c: Array, tanh_c: Array, a_then_gates: Array, u: Array
+) -> None:
+    T, N, H = tanh_c.shape
+    for t in range(T):
+        product(h[t], Wh, u)
+        for k in range(N):
+            a_k, u_k = a_then_gates[t, k], u[k]
+            for j in range(3 * H):
+                a_k[j] = sigmoid(a_k[j] + u_k[j])
+            for j in range(3 * H, 4 * H):
+                a_k[j] = tanh(a_k[j] + u_k[j])
+            i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
+            c_t, c_new = c[t, k], c[t + 1, k]
+            tanh_c_t, h_new = tanh_c[t, k], h[t + 1, k]
+            for j in range(H):
+                c_new[j] = f[j] * c_t[j] + i[j] * g[j]
+            for j in range(H):
+                tanh_c_t[j] = tanh(c_new[j])
+                h_new[j] = o[j] * tanh_c_t[j]
+
+
+@compiled
+def backward_loop(
+    WhT: Array,
+    dh: Array,
+    c: Array,
+    tanh_c: Array,
+    gates_then_da: Array,
+    dh_next: Array,
+    dc: Array,
+) -> None:
+    T, N, H = dh.shape
+    dh_next[:] = 0
+    dc[:] = 0
+    for t in range(T - 1, -1, -1):
+        for k in range(N):
+            a_k = gates_then_da[t, k]
+            i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
+            above, after, dc_t = dh[t, k], dh_next[k], dc[k]
+            c_t, tanh_c_t = c[t, k], tanh_c[t, k]
+            for j in range(H):
+                dh_j = above[j] + after[j]
+                dc_t[j] += dh_j * o[j] * (ONE - tanh_c_t[j] * tanh_c_t[j])
+                o[j] = dh_j * tanh_c_t[j] * o[j] * (ONE - o[j])
+            for j in range(H):
+                i_j, g_j = i[j], g[j]
+                i[j] = dc_t[j] * g_j * i_j * (ONE - i_j)
+                g[j] = dc_t[j] * i_j * (ONE - g_j * g_j)
+            for j in range(H):
+                f_j = f[j]
+                f[j] = dc_t[j] * c_t[j] * f_j * (ONE - f_j)
+                dc_t[j] *= f_j
+        product(gates_then_da[t], WhT, dh_next)
+
+
+class LSTMWeights(NamedTuple):
+    """The recurrent weights of all layers, for generation."""
+
+    Wh: Array  # (L, …), each layer as `pack` left it
+
+
+@compiled_step(LSTMWeights)
+def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
+    h, c = state[0], state[1]
+    H = len(h)
+    for j in range(3 * H):
+        u[j] = sigmoid(a[j] + u[j])
+    for j in range(3 * H, 4 * H):
+        u[j] = tanh(a[j] + u[j])
+    i, f, o, g = u[:H], u[H : 2 * H], u[2 * H : 3 * H], u[3 * H :]
+    for j in range(H):
+        c[j] = f[j] * c[j] + i[j] * g[j]
+    for j in range(H):
+        h[j] = o[j] * tanh(c[j])
+
+
+class Workspace(lstm.Workspace):
+    """The arrays of the NumPy cell, and Wh packed for both directions."""
+
+    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+        super().__init__(T, N, D, H, dtype, functional)
+        self.Wh, self.WhT = panels(H, 4 * H, dtype), panels(4 * H, H, dtype)
+
+
+class CompiledLSTM(lstm.LSTM):
+    """The LSTM with compiled loops."""
+
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
+
+    def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
+        w: Workspace = workspace
+        forward_loop(
+            pack(params["Wh"], w.Wh),
+            w.h[: T + 1],
+            w.c[: T + 1],
+            w.tanh_c[:T],
+            w.a_then_gates_then_da[:T],
+            w.u,
+        )
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Any, T: int
+    ) -> None:
+        w: Workspace = workspace
+        backward_loop(
+            pack(params["Wh"].T, w.WhT),
+            dh,
+            w.c[: T + 1],
+            w.tanh_c[:T],
+            w.a_then_gates_then_da[:T],
+            w.dh,
+            w.dc,
+        )
+
+    def generation_weights(self, layers: list[dict[str, Array]]) -> LSTMWeights:
+        """Lay the recurrent weights of all layers out for generation."""
+        return LSTMWeights(stack_panels([layer["Wh"] for layer in layers]))

@@ -1,0 +1,83 @@
+"""The compiled twin of `charrnn.nn.rnn`; the equations are there."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from charrnn.nn import rnn
+from charrnn.nn.compiled import functional
+from charrnn.nn.compiled.elementary import ONE, tanh
+from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.jit import compiled
+from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.parameters import Array
+
+
+@compiled
+def forward_loop(Wh: Array, h: Array, a: Array, u: Array) -> None:
+    T, N, H = a.shape
+    for t in range(T):
+        product(h[t], Wh, u)
+        for k in range(N):
+            u_k, a_k, h_k = u[k], a[t, k], h[t + 1, k]
+            for j in range(H):
+                h_k[j] = tanh(a_k[j] + u_k[j])
+
+
+@compiled
+def backward_loop(WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array) -> None:
+    T, N, H = da.shape
+    dh_next[:] = 0
+    for t in range(T - 1, -1, -1):
+        for k in range(N):
+            dh_k, next_k, h_k, da_k = dh[t, k], dh_next[k], h[t + 1, k], da[t, k]
+            for j in range(H):
+                da_k[j] = (dh_k[j] + next_k[j]) * (ONE - h_k[j] * h_k[j])
+        product(da[t], WhT, dh_next)
+
+
+class RNNWeights(NamedTuple):
+    """The recurrent weights of all layers, for generation."""
+
+    Wh: Array  # (L, …), each layer as `pack` left it
+
+
+@compiled_step(RNNWeights)
+def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
+    h = state[0]
+    for j in range(len(h)):
+        h[j] = tanh(a[j] + u[j])
+
+
+class Workspace(rnn.Workspace):
+    """The arrays of the NumPy cell, and Wh packed for both directions."""
+
+    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
+        super().__init__(T, N, D, H, dtype, functional)
+        self.Wh, self.WhT = panels(H, H, dtype), panels(H, H, dtype)
+
+
+class CompiledRNN(rnn.RNN):
+    """The tanh cell with compiled loops."""
+
+    def workspace(
+        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
+    ) -> Workspace:
+        return Workspace(T, N, D, H, dtype)
+
+    def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
+        w: Workspace = workspace
+        Wh = pack(params["Wh"], w.Wh)
+        forward_loop(Wh, w.h[: T + 1], w.a_then_da[:T], w.u)
+
+    def backward_loop(
+        self, params: Mapping[str, Array], dh: Array, workspace: Any, T: int
+    ) -> None:
+        w: Workspace = workspace
+        WhT = pack(params["Wh"].T, w.WhT)
+        backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh)
+
+    def generation_weights(self, layers: list[dict[str, Array]]) -> RNNWeights:
+        """Lay the recurrent weights of all layers out for generation."""
+        return RNNWeights(stack_panels([layer["Wh"] for layer in layers]))

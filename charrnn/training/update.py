@@ -1,0 +1,136 @@
+"""One update of the weights: gradient, clipping, optimizer, running average.
+
+The trainer makes updates, the plan times them, and benchmarks measure them, all by
+calling this.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from charrnn.config import TrainConfig
+from charrnn.nn.dropout import Dropout, WeightDrop
+from charrnn.nn.model import Model, ModelState
+from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.workers import Workers, blas_threads
+from charrnn.training.optimizers import make_optimizer
+
+
+class Gradient(NamedTuple):
+    """What a window gives."""
+
+    loss: float  # mean nats per character
+    grads: Parameters  # clipped; they belong to the workers
+    norm: float  # before clipping; with clip_mode "value" the largest magnitude
+    state: ModelState  # after the window
+
+
+class Update:
+    """Computes gradients of a model, and applies them."""
+
+    def __init__(self, model: Model, config: TrainConfig, workers: Workers) -> None:
+        self.model, self.config, self.workers = model, config, workers
+        params, network = model.params, model.config
+        self.optimizer = make_optimizer(params, config, model.functions)
+        # The weights that validate and are kept: a running average, or the model's own.
+        self.averaged = model.copy() if config.average else model
+        self._clip = CLIPPERS[config.clip_mode]
+        self._scratch = np.empty_like(params.flat)
+        self._dropout = self._weight_drop = None
+        if config.dropout:
+            shape = (network.layers, workers.T, workers.N, network.hidden)
+            self._dropout = Dropout(config.dropout, shape, model.dtype)
+        if config.recurrent_dropout:
+            self._weight_drop = WeightDrop(config.recurrent_dropout, params)
+
+    def gradient(
+        self,
+        inputs: Array,
+        targets: Array,
+        state: ModelState,
+        *,
+        rng: np.random.Generator,
+    ) -> Gradient:
+        """Return the loss and the clipped gradient of a window (T, N).
+
+        rng draws what dropout leaves out.
+        """
+        with self.arithmetic():
+            loss, grads, state = self._loss_and_grads(inputs, targets, state, rng)
+            norm = self._clip(grads.flat, self.config.clip)
+        return Gradient(loss, grads, norm, state)
+
+    def _loss_and_grads(
+        self, inputs: Array, targets: Array, state: ModelState, rng: np.random.Generator
+    ) -> tuple[float, Parameters, ModelState]:
+        masks = self._dropout.draw(rng=rng) if self._dropout else None
+        if not self._weight_drop:
+            return self.workers.loss_and_grads(inputs, targets, state, masks)
+        with self._weight_drop.applied(rng=rng) as dropped:
+            found = self.workers.loss_and_grads(inputs, targets, state, masks)
+        for name, mask in dropped.items():
+            found[1][name][:] *= mask
+        return found
+
+    def apply(self, grads: Parameters, lr: float, t: int) -> None:
+        """Change the weights, and let their average follow; t counts from 1."""
+        θ = self.model.params.flat
+        with self.arithmetic():
+            self.optimizer.update(θ, grads.flat, lr, t)
+            if self.config.average:
+                # At first it follows fast, so that it does not remember the start.
+                decay = min(self.config.average, (1 + t) / (10 + t))
+                update_average(self.averaged.params.flat, θ, decay, self._scratch)
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Limit BLAS as the layout asks, and let a diverging loss overflow silently.
+
+        The trainer checks every loss, so NumPy need not warn.
+        """
+        with (
+            blas_threads(self.workers.layout.blas_threads),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
+            yield
+
+
+def clip_norm(grads: Array, limit: float) -> float:
+    """Scale grads (P,), in place, to a Euclidean norm of at most `limit`.
+
+    Returns the norm before. All parameters share one scale, which keeps the direction
+    (Pascanu et al. 2013, algorithm 1). A limit of 0 clips nothing.
+    """
+    norm = float(np.sqrt(np.dot(grads, grads)))
+    if limit and norm > limit:
+        grads *= limit / norm
+    return norm
+
+
+def clip_value(grads: Array, limit: float) -> float:
+    """Limit each element of grads (P,), in place, to [-limit, limit].
+
+    Returns the largest magnitude before. This is the clipping of the first char-rnn; it
+    changes the direction. A limit of 0 clips nothing.
+    """
+    largest = float(max(grads.max(), -grads.min()))
+    if limit and largest > limit:
+        np.clip(grads, -limit, limit, out=grads)
+    return largest
+
+
+CLIPPERS: dict[str, Callable[[Array, float], float]] = {
+    "norm": clip_norm,
+    "value": clip_value,
+}
+
+
+def update_average(mean: Array, θ: Array, decay: float, scratch: Array) -> None:
+    """Move a running average, in place, towards the weights; all (P,).
+
+    An exponential form of Polyak & Juditsky 1992: mean = decay mean + (1 - decay) θ.
+    """
+    mean *= decay
+    mean += np.multiply(θ, 1 - decay, out=scratch)

@@ -1,0 +1,16 @@
+"""A cell under a name, for the time of a test."""
+
+import sys
+from types import ModuleType
+
+from charrnn.config import CELLS
+from charrnn.nn.cell import load_cell
+
+
+def register_cell(monkeypatch, name, kind):
+    """Make `kind`, a class, the cell called `name`."""
+    module = ModuleType("cell_of_a_test")
+    module.Cell = kind
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(CELLS, name, f"{module.__name__}:Cell")
+    load_cell.cache_clear()

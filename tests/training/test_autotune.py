@@ -1,0 +1,52 @@
+"""Measuring layouts: candidates, and a choice that changes no parameter."""
+
+import numpy as np
+import pytest
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.nn.model import Model
+from charrnn.nn.workers import Layout, available_cores
+from charrnn.training import autotune
+from charrnn.training.autotune import candidate_layouts, fastest_layout
+
+CONFIG = TrainConfig(dropout=0.2, recurrent_dropout=0.1, average=0.9)
+
+
+def test_measuring_returns_a_candidate_and_changes_no_parameter():
+    model = Model(ModelConfig(6, hidden=5, layers=2))
+    model.init(rng=np.random.default_rng(0))
+    before = model.params.flat.copy()
+    layouts = [Layout(), Layout(2, 1), Layout(1, 2)]
+    fastest, seconds = fastest_layout(model, CONFIG, 4, 4, layouts, seconds=0)
+    assert fastest in layouts
+    assert seconds > 0
+    np.testing.assert_array_equal(model.params.flat, before)
+
+
+@pytest.mark.parametrize(
+    ("threads", "N", "workers"), [(1, 32, 1), (3, 32, 3), (8, 5, 5)]
+)
+def test_threads_that_are_asked_for_leave_one_candidate(threads, N, workers):
+    assert candidate_layouts(threads, N) == [Layout(workers, 1)]
+
+
+@pytest.mark.parametrize("N", [1, 32])
+def test_left_to_choose_one_thread_is_among_the_candidates(N):
+    layouts = candidate_layouts(0, N)
+    cores = available_cores()
+    assert layouts[0] == Layout(1, 1)
+    assert (len(layouts) == 1) == (cores == 1)
+    for layout in layouts:
+        assert 1 <= layout.workers <= min(cores, N)
+        assert 1 <= layout.blas_threads <= cores
+        assert 1 in (layout.workers, layout.blas_threads)  # never threads of threads
+
+
+@pytest.mark.parametrize(
+    ("cores", "split"), [(2, [2]), (3, [2, 3]), (8, [2, 4, 8]), (12, [2, 4, 8, 12])]
+)
+def test_powers_of_two_and_all_cores_are_tried(cores, split, monkeypatch):
+    monkeypatch.setattr(autotune, "available_cores", lambda: cores)
+    layouts = candidate_layouts(0, 32)
+    assert layouts[:2] == [Layout(), Layout(1, cores)]
+    assert [layout.workers for layout in layouts[2:]] == split
