@@ -1,74 +1,57 @@
-"""The tanh network as a textbook writes it, the twin that the fast one must equal.
+"""The naive network of examples/from_scratch.ipynb, under charrnn's names and shapes.
 
-One text, one character, one time step at a time. Vectors are rows, as in the package:
-x (V,) is one-hot, h (H,) the hidden state, p (V,) the chances of the next character.
-
-    h[t] = tanh(x[t] Wx + h[t-1] Wh + b)
-    p[t] = softmax(h[t] W + b_out)
-    loss = mean over t of -log p[t][target[t]]
+The functions are the notebook's own: the cells tagged `naive` are executed here. What
+follows them only translates, from W_xh to layer0.Wx and from one text to N streams.
 """
+
+import json
+import linecache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-
-def one_hot(character, V):
-    x = np.zeros(V)
-    x[character] = 1.0
-    return x
-
-
-def step_forward(params, character, h_before):
-    """Read one character; return the new hidden state and the chances of the next."""
-    x = one_hot(character, len(params["layer0.Wx"]))
-    a = x @ params["layer0.Wx"] + h_before @ params["layer0.Wh"] + params["layer0.b"]
-    h = np.tanh(a)
-    z = h @ params["output.W"] + params["output.b"]
-    e = np.exp(z - z.max())
-    return h, e / e.sum()
+ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").is_file())
+NOTEBOOK = ROOT / "examples" / "from_scratch.ipynb"
+NAMES = {
+    "W_xh": "layer0.Wx",
+    "W_hh": "layer0.Wh",
+    "b_h": "layer0.b",
+    "W_hy": "output.W",
+    "b_y": "output.b",
+}
 
 
-def step_backward(params, grads, character, target, h_before, h, p, dh_later, T):
-    """Add one step's share to grads; return the gradient in the state before it."""
-    V = len(p)
-    dz = (p - one_hot(target, V)) / T
-    grads["output.W"] += np.outer(h, dz)
-    grads["output.b"] += dz
-    dh = dz @ params["output.W"].T + dh_later
-    da = dh * (1 - h**2)
-    grads["layer0.Wx"] += np.outer(one_hot(character, V), da)
-    grads["layer0.Wh"] += np.outer(h_before, da)
-    grads["layer0.b"] += da
-    return da @ params["layer0.Wh"].T
+def load_naive(path=NOTEBOOK):
+    """Return what the notebook's cells tagged `naive` define."""
+    namespace = {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if "naive" in cell["metadata"].get("tags", []):
+            source, name = "".join(cell["source"]), f"{path}, cell {cell['id']}"
+            # So that a traceback shows the line, which is in no file of its own.
+            linecache.cache[name] = len(source), None, source.splitlines(True), name
+            exec(compile(source, name, "exec"), namespace)
+    return SimpleNamespace(**namespace)
+
+
+naive = load_naive()
+
+
+def translated(params):
+    """Return the same arrays under the notebook's names."""
+    return {ours: params[theirs] for ours, theirs in NAMES.items()}
+
+
+def step_forward(params, character, h):
+    """Read one character from the state h (H,); return the new one, and p (V,)."""
+    x = naive.one_hot(character, len(params["output.b"]))
+    return naive.step_forward(translated(params), x, h)
 
 
 def loss_and_grads(params, inputs, targets, h):
-    """Go forward and back over one window (T,) of one text, from hidden state h (H,).
-
-    Returns the mean loss in nats, the gradients by name, and the state at the end.
-    """
-    T = len(inputs)
-    states, chances = [h], []
-    for t in range(T):
-        h, p = step_forward(params, inputs[t], states[-1])
-        states.append(h)
-        chances.append(p)
-    loss = sum(-np.log(chances[t][targets[t]]) for t in range(T)) / T
-
-    grads = {name: np.zeros_like(values) for name, values in params.items()}
-    dh = np.zeros_like(h)  # nothing comes back from beyond the window
-    for t in range(T - 1, -1, -1):
-        dh = step_backward(
-            params,
-            grads,
-            inputs[t],
-            targets[t],
-            states[t],
-            states[t + 1],
-            chances[t],
-            dh,
-            T,
-        )
-    return loss, grads, states[-1]
+    """Go over one window (T,) of one text; return loss, gradients and last state."""
+    loss, grads, h = naive.loss_and_grads(translated(params), inputs, targets, h)
+    return loss, {theirs: grads[ours] for ours, theirs in NAMES.items()}, h
 
 
 def mean_over_streams(params, inputs, targets, h):
@@ -89,5 +72,5 @@ def mean_over_streams(params, inputs, targets, h):
 
 def descend(params, grads, lr):
     """Take one step of plain gradient descent, in place."""
-    for name, gradient in grads.items():
-        params[name] -= lr * gradient
+    # The gradients have charrnn's names too, and the naive function takes any.
+    naive.descend(params, grads, lr)
