@@ -11,9 +11,9 @@ same characters. They take turns in one process; the table holds medians over th
 rounds, in characters of all texts together. PyTorch and Numba (for the kernels) take
 part where they are installed.
 
-charrnn is `charrnn.generation.sampling.sample` as it is. PyTorch is the fastest of nn.RNN
-called on sequences of one character ("sequence") or nn.RNNCell ("cell"), each with one
-thread and with as many as there are cores.
+charrnn is `charrnn.generation.sampling.sample` as it is. PyTorch is the fastest of
+nn.RNN called on sequences of one character ("sequence") and nn.RNNCell ("cell"), each
+with one thread and with all cores.
 """
 
 import argparse

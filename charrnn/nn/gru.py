@@ -55,6 +55,8 @@ class Workspace:
         self.u_then_du = np.empty((N, 3 * H), dtype)
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
         self.kept = np.empty((N, H), dtype)  # its part dh * z
+        self.Wh: Array = np.empty((3, H, H), dtype)  # by gate
+        self.WhT: Array = np.empty((3 * H, H), dtype)
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array]:
@@ -105,7 +107,8 @@ class GRU(Cell):
         """Compute the gates and h[t + 1], for t = 0 … T - 1."""
         h, a, m = workspace.h, workspace.a_then_gates_then_da, workspace.m_then_du_n
         u, c = blocks(workspace.u_then_du, 3), params["c"]
-        Wh = np.ascontiguousarray(columns(params["Wh"], 3))
+        Wh = workspace.Wh
+        Wh[:] = columns(params["Wh"], 3)
         for t in range(T):
             a_t, h_new = columns(a[t], 3), h[t + 1]
             gates = r, z, n = blocks(a[t], 3)  # they overwrite a[t]: see gates.py
@@ -152,7 +155,8 @@ class GRU(Cell):
         m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
-        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        WhT = workspace.WhT
+        WhT[:] = params["Wh"].T  # laid out once, and not for every product
         d = np.empty((3, N, H), dh.dtype)  # da_r, da_z, da_n
         slope = np.empty((2, N, H), dh.dtype)
         dh_next.fill(0)  # nothing arrives from beyond the window

@@ -56,6 +56,8 @@ class Workspace:
         self.u = np.empty((N, 4 * H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 sends to t
         self.dc = np.empty((N, H), dtype)
+        self.Wh: Array = np.empty((4, H, H), dtype)  # by gate
+        self.WhT: Array = np.empty((4 * H, H), dtype)
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -109,7 +111,8 @@ class LSTM(Cell):
         """Compute the gates, c[t + 1] and h[t + 1], for t = 0 … T - 1."""
         h, c, tanh_c = workspace.h, workspace.c, workspace.tanh_c
         a, u = workspace.a_then_gates_then_da, blocks(workspace.u, 4)
-        Wh = np.ascontiguousarray(columns(params["Wh"], 4))
+        Wh = workspace.Wh
+        Wh[:] = columns(params["Wh"], 4)
         for t in range(T):
             gates = i, f, o, g = blocks(a[t], 4)  # they overwrite a[t]: see gates.py
             np.matmul(h[t], Wh, out=u)
@@ -147,7 +150,8 @@ class LSTM(Cell):
         gates_then_da = workspace.a_then_gates_then_da
         dh_next, dc = workspace.dh, workspace.dc
         N, H = dh_next.shape
-        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        WhT = workspace.WhT
+        WhT[:] = params["Wh"].T  # laid out once, and not for every product
         d, slope = np.empty((2, 4, N, H), dh.dtype)
         tmp = np.empty((N, H), dh.dtype)
         dh_next.fill(0)  # nothing arrives from beyond the window

@@ -46,6 +46,7 @@ class Workspace:
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
+        self.WhT: Array = np.empty((H, H), dtype)
 
 
 class RNN(Cell):
@@ -114,14 +115,16 @@ class RNN(Cell):
         dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
-        WhT = np.ascontiguousarray(params["Wh"].T)  # once, not at every product
+        WhT = workspace.WhT
+        WhT[:] = params["Wh"].T  # laid out once, and not for every product
         dh_next.fill(0)  # nothing arrives from beyond the window
         for t in reversed(range(T)):
+            h_new, da_t = h[t + 1], da[t]
             dh_next += dh[t]
-            np.multiply(h[t + 1], h[t + 1], out=da[t])
-            np.subtract(1, da[t], out=da[t])
-            da[t] *= dh_next
-            np.matmul(da[t], WhT, out=dh_next)
+            np.multiply(h_new, h_new, out=da_t)
+            np.subtract(1, da_t, out=da_t)
+            da_t *= dh_next
+            np.matmul(da_t, WhT, out=dh_next)
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         (h,) = state

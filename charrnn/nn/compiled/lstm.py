@@ -23,11 +23,12 @@ def forward_loop(
         product(h[t], Wh, u)
         for k in range(N):
             a_k, u_k = a_then_gates[t, k], u[k]
+            i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
+            u_g = u_k[3 * H :]
             for j in range(3 * H):
                 a_k[j] = sigmoid(a_k[j] + u_k[j])
-            for j in range(3 * H, 4 * H):
-                a_k[j] = tanh(a_k[j] + u_k[j])
-            i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
+            for j in range(H):
+                g[j] = tanh(g[j] + u_g[j])
             c_t, c_new = c[t, k], c[t + 1, k]
             tanh_c_t, h_new = tanh_c[t, k], h[t + 1, k]
             for j in range(H):
