@@ -41,7 +41,7 @@ LIBRARIES = {
     "text": MATHS | {"requests", "tqdm", "urllib3"},
     "evaluation": MATHS,
     "training": MATHS,
-    "storage": MATHS,
+    "storage": MATHS | {"safetensors"},
     "generation": MATHS,
     "run": MATHS,
     "api": MATHS,
