@@ -45,7 +45,7 @@ LIBRARIES = {
     "generation": MATHS,
     "run": MATHS,
     "api": MATHS,
-    "cli": MATHS | {"click", "tqdm"},
+    "cli": MATHS | {"click", "tqdm", "wcwidth"},
     "__main__": set(),
 }
 # The mathematics reads no file, no clock and no environment.
