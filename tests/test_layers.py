@@ -36,7 +36,7 @@ LIBRARIES = {
     "errors": set(),
     "config": set(),
     "presets": set(),
-    "atomic": set(),
+    "atomic": {"filelock"},
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS | {"requests", "tqdm", "urllib3"},
     "evaluation": MATHS,
