@@ -38,7 +38,7 @@ LIBRARIES = {
     "presets": set(),
     "atomic": {"filelock"},
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
-    "text": MATHS | {"requests", "tqdm", "urllib3"},
+    "text": MATHS | {"charset_normalizer", "requests", "tqdm", "urllib3"},
     "evaluation": MATHS,
     "training": MATHS,
     "storage": MATHS | {"safetensors"},
