@@ -236,10 +236,12 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
         )
     try:
         config, vocab, info = parse_header(_parsed(metadata))
-        if config != model.config:
-            raise CheckpointError(
-                f"the weights are those of {model.config}, but the header has {config}"
-            )
+        for key, value in asdict(model.config).items():
+            found = getattr(config, key)
+            if found != value:
+                raise CheckpointError(
+                    f"the weights have {key} {value}, but the header {found!s:.20}"
+                )
     except CheckpointError as error:
         raise CheckpointError(f"{error}; {_AGAIN}") from None
     return Checkpoint(model, vocab, **info)

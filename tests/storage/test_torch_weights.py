@@ -362,12 +362,15 @@ def test_biases_that_together_are_too_large(path):
         ({"model": "7"}, "the header does not hold"),
         (
             {"model": '{"vocab": 7, "hidden": 6}'},
-            "hidden=5, layers=2, cell='lstm'), but the header has",
+            "the weights have hidden 5, but the header 6",
         ),
-        ({"model": '{"vocab": 7, "hidden": 5}'}, "layers=1, cell='rnn')"),
+        (
+            {"model": '{"vocab": 7, "hidden": 5}'},
+            "the weights have layers 2, but the header 1",
+        ),
         (
             {"model": '{"vocab": 7, "hidden": 5, "layers": 2, "cell": "gru"}'},
-            "layers=2, cell='gru')",
+            "the weights have cell lstm, but the header gru",
         ),
     ],
 )
