@@ -103,8 +103,8 @@ def test_a_forked_child_neither_keeps_nor_frees_the_lock(tmp_path):
     # And a child that outlives its parent holds nothing.
     then = """child = os.fork()
     if child:
-        print(child, flush=True)
         os._exit(0)
+    print(os.getpid(), flush=True)
     signal.pause()"""
     code = HOLD.format(then=then).replace("import sys", "import os, signal, sys")
     with holder(tmp_path, code) as other:
