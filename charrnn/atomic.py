@@ -1,4 +1,4 @@
-"""Files written whole or not at all, in folders that one process has to itself."""
+"""Files that are written whole or not at all, and locks on folders."""
 
 import os
 import secrets
@@ -9,19 +9,15 @@ from typing import BinaryIO
 
 from charrnn.errors import CharRNNError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+LOCK = ".lock"
 
 
 @contextmanager
 def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
-    """Open a file that becomes `target` when all has gone well, and else vanishes.
+    """Open a file that becomes `target` after the block, or is removed on an error.
 
-    It stands beside its target, is flushed to the disk and then renamed, so that at no
-    moment there is half a file under the name. Raises `raises` where it cannot be
-    written.
+    The file is written beside its target, flushed to the disk and then renamed, so that
+    there is never half a file under the name. Raises `raises` if it cannot be written.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -47,27 +43,30 @@ def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def claimed(folder: Path, refusal: CharRNNError) -> Iterator[None]:
-    """Have a folder to oneself in the block; raise `refusal` where another has it.
+def locked(folder: Path, refusal: CharRNNError) -> Iterator[None]:
+    """Have a folder to oneself in the block; raise `refusal` if another process has it.
 
-    The lock is the system's, on the folder itself: it leaves no file behind, and a
-    killed process gives it up. Where the system or the disk has none, all may enter.
+    The operating system holds the lock, on a file `.lock` there, and releases it when
+    the process ends, even if it is killed. The file stays: if it were removed, two
+    processes could each lock a different file of that name. A forked child does not
+    inherit the lock. In a folder that is read-only, or on a disk without locks, there
+    is no lock: all may enter.
     """
-    if fcntl is None:
+    if not folder.is_dir():  # left to what writes there: a lock would make the folder
         yield
         return
+    from filelock import FileLock, Timeout
+
+    # A generator that holds the lock may be closed by another thread. A soft lock would
+    # outlive a killed process.
+    lock = FileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # as whoever writes there will say
-        yield
-        return
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise refusal from None
+    except OSError:  # read-only, or without locks
+        pass
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise refusal from None
-        except OSError:  # a disk without locks
-            pass
         yield
     finally:
-        os.close(descriptor)
+        lock.release()

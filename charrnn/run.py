@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.atomic import claimed, replacing
+from charrnn.atomic import locked, replacing
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.nn import kernels
@@ -319,7 +319,7 @@ def _alone_in(folder: Path) -> AbstractContextManager[None]:
         f"{folder}: another charrnn is training there; wait for it, or give another "
         "--out"
     )
-    return claimed(folder, refusal)
+    return locked(folder, refusal)
 
 
 def _cannot_make(folder: Path, why: str | None) -> CheckpointError:

@@ -48,7 +48,7 @@ def command(checkpoint: str | None, kind: str, out: Path | None, force: bool) ->
     """
     from charrnn.errors import CheckpointError
     from charrnn.run import BEST, LAST
-    from charrnn.storage.torch_weights import SUFFIXES, write
+    from charrnn.storage.torch_weights import SUFFIXES, export_weights
 
     model = opened(checkpoint)
     if out is None:
@@ -60,6 +60,6 @@ def command(checkpoint: str | None, kind: str, out: Path | None, force: bool) ->
         raise CheckpointError(
             f"{out}: is there already; give another --out, or replace it with --force"
         )
-    write(model.checkpoint, out, kind)
+    export_weights(model.checkpoint, out, kind)
     note(f"In PyTorch: {_LOADING[kind].format(str(out))}")
     click.echo(out)

@@ -1,23 +1,26 @@
-"""How results look on a terminal or a page: tables and columns, as plain strings."""
+"""Results for a terminal or a page, as plain strings: tables and columns of text."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
+
+from wcwidth import ljust, rjust, wcswidth, wrap
 
 from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.generation.compare import Column, Comparison
 
 _GAP = "  "
-_NARROWEST = 14  # characters of a text column
+_NARROWEST = 14  # columns on the terminal, of a text in a comparison
+# Invisible, but parts of what is seen: of joined emoji, and of Persian or Hindi words.
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 
 
 def table(rows: Iterable[Sequence[str]], *, heads: int = 1) -> str:
     """Return rows as aligned columns: the first `heads` to the left, others right."""
     rows = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(wcswidth, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if i < heads else cell.rjust(width)
+            ljust(cell, width) if i < heads else rjust(cell, width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append(_GAP.join(cells).rstrip())
@@ -25,7 +28,7 @@ def table(rows: Iterable[Sequence[str]], *, heads: int = 1) -> str:
 
 
 def scoreboard_table(board: Scoreboard, parts: tuple[str, str]) -> str:
-    """Return the scoreboard; parts are what to call the two parts of the text."""
+    """Return the scoreboard; `parts` names the two parts of the text."""
     rows = [("", "nats/char", "bits/char", "perplexity")]
     for name, score in (
         (parts[0], board.train),
@@ -37,18 +40,18 @@ def scoreboard_table(board: Scoreboard, parts: tuple[str, str]) -> str:
         )
     gain = board.ngram.nats - board.val.nats
     verdict = (
-        f"The network beats counting by {gain:.3f} nats a character."
+        f"The network beats counting by {gain:.3f} nats per character."
         if gain > 0
-        else f"Counting still beats the network by {-gain:.3f} nats a character."
+        else f"Counting still beats the network by {-gain:.3f} nats per character."
     )
     return f"{table(rows)}\n{verdict}"
 
 
 def comparison_page(comparison: Comparison, width: int) -> str:
-    """Return the texts side by side, as many as fit in `width`, figures beneath."""
+    """Return the texts side by side, figures below, in as many blocks as needed."""
     shown = comparison.columns
     fit = max(1, (width + len(_GAP)) // (_NARROWEST + len(_GAP)))
-    # As many blocks as are needed, with columns spread evenly over them.
+    # Spread the texts evenly over the blocks.
     blocks = -(-len(shown) // fit)
     fit = -(-len(shown) // blocks)
     pages = [
@@ -74,53 +77,23 @@ def _block(comparison: Comparison, columns: Sequence[Column], width: int) -> str
         for title, text, figures in cells
     ]
     return "\n".join(
-        _GAP.join(_padded(cell, each) for cell in line).rstrip()
+        _GAP.join(ljust(cell, each) for cell in line).rstrip()
         for line in zip(*padded, strict=True)
     )
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return a text's lines, broken at `width`, between words where that can be."""
+    """Return a text's lines, broken at `width` columns, between words if possible."""
     lines = []
     for line in text.split("\n"):
         line = "".join(_visible(c) for c in line.expandtabs(4))
-        while columns(line) > width:
-            fit = _fitting(line, width)
-            space = line.rfind(" ", 1, fit + 1)
-            cut, skip = (space, 1) if space > 0 else (fit, 0)
-            lines.append(line[:cut])
-            line = line[cut + skip :]
-        lines.append(line)
+        lines += wrap(line, width) or [""]
     return lines
 
 
-def columns(line: str) -> int:
-    """Return the columns that a line takes on a terminal."""
-    return sum(map(_columns_of, line))
-
-
-def _columns_of(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _fitting(line: str, width: int) -> int:
-    """Return how many characters of a line fit in `width` columns, at least one."""
-    used = 0
-    for i, character in enumerate(line):
-        used += _columns_of(character)
-        if used > width:
-            return max(1, i)
-    return len(line)
-
-
 def _visible(character: str) -> str:
-    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-
-
-def _padded(line: str, width: int) -> str:
-    return line + " " * (width - columns(line))
+    shown = character.isprintable() or character in _JOINERS
+    return character if shown else "\N{REPLACEMENT CHARACTER}"
 
 
 def _figures(column: Column, width: int) -> list[str]:

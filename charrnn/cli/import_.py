@@ -45,7 +45,7 @@ def command(
     from charrnn.errors import CheckpointError
     from charrnn.run import BEST, HISTORY, LAST, holds_run, new_folder
     from charrnn.storage.checkpoint import save
-    from charrnn.storage.torch_weights import read
+    from charrnn.storage.torch_weights import import_weights
     from charrnn.text.corpus import read_corpus
 
     single = out is not None and out.suffix == ".npz" and not out.is_dir()
@@ -55,7 +55,7 @@ def command(
             f"{out}: {held}; give another --out, or replace it with --force"
         )
     text = read_corpus([vocab], encoding=encoding) if vocab else None
-    checkpoint = read(file, text)
+    checkpoint = import_weights(file, text)
     out = out or new_folder(file.stem)
     save(checkpoint, out if single else out / BEST)
     if not single:  # of a run that was replaced

@@ -15,6 +15,7 @@ import json
 import platform
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tokenize import TokenError
@@ -125,6 +126,30 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def parse_header(
+    header: Mapping[str, Any],
+) -> tuple[ModelConfig, Vocabulary, dict[str, Any]]:
+    """Return the shape of the model, its vocabulary, and the parts listed in INFO.
+
+    Raises CheckpointError if one is missing or not as expected. Weights that were
+    exported for PyTorch have the same parts in their metadata.
+    """
+    try:
+        vocab = Vocabulary.from_json(header["vocab"])
+        config = ModelConfig(**header["model"])
+        info = {key: header[key] for key in INFO}
+    except KeyError as error:
+        raise CheckpointError(f"the header has no {error}") from None
+    except (TypeError, CharRNNError) as error:
+        raise CheckpointError(f"the header does not hold: {error}") from None
+    for key, kind in INFO.items():
+        if not isinstance(info[key], kind):
+            raise CheckpointError(f"the header's '{key}' is no {kind.__name__}")
+    if len(vocab) != config.vocab:
+        raise CheckpointError(f"{len(vocab)} characters for a model of {config.vocab}")
+    return config, vocab, info
+
+
 class _Reader:
     """An open archive, with errors that name it."""
 
@@ -135,24 +160,9 @@ class _Reader:
     def checkpoint(self, snapshot: bool) -> Checkpoint:
         header = self._header()
         try:
-            vocab = Vocabulary.from_json(header["vocab"])
-            config = ModelConfig(**header["model"])
-            info = {key: header[key] for key in INFO}
-        except KeyError as error:
-            raise self._error(f"the header has no {error}; {_DAMAGED}") from None
-        except (TypeError, CharRNNError) as error:
-            raise self._error(
-                f"the header does not hold: {error}; {_DAMAGED}"
-            ) from None
-        for key, kind in INFO.items():
-            if not isinstance(header[key], kind):
-                raise self._error(
-                    f"the header's '{key}' is no {kind.__name__}; {_DAMAGED}"
-                )
-        if len(vocab) != config.vocab:
-            raise self._error(
-                f"{len(vocab)} characters for a model of {config.vocab}; {_DAMAGED}"
-            )
+            config, vocab, info = parse_header(header)
+        except CheckpointError as error:
+            raise self._error(f"{error}; {_DAMAGED}") from None
         # The members' sizes are checked before a model of a false size is made.
         self._check_room(config)
         model = Model(config)

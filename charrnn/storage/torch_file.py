@@ -1,8 +1,9 @@
-"""PyTorch's own files: {"state_dict": tensors by name, "charrnn": JSON of some text}.
+"""Arrays and some text in a file of PyTorch's own: what `torch.save` writes.
 
-`torch.load` opens them with `weights_only=True`; without charrnn's part they may be a
-state dict alone. The same two functions as in `charrnn.safetensors`, but these need
-PyTorch (`pip install 'charrnn[torch]'`).
+    {"state_dict": {NAME: tensor}, "charrnn": JSON of {TEXT: TEXT}}
+
+A state dict alone is read as well. `torch.load` opens both with `weights_only=True`.
+The functions are those of `safetensors_file`, but they need PyTorch (`charrnn[torch]`).
 """
 
 import importlib
@@ -21,19 +22,19 @@ from charrnn.errors import CheckpointError, MissingExtraError
 from charrnn.nn.parameters import Array
 
 STATE, METADATA = "state_dict", "charrnn"
-# Older ones could be made to run code in spite of weights_only (CVE-2025-32434).
+# Older versions can be made to run code despite weights_only (CVE-2025-32434).
 _SAFE = (2, 6)
 
 
-def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write arrays as tensors, or leave what stood at `path`.
+def save(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write arrays as tensors. If that fails, leave what was at `path`.
 
-    Raises MissingExtraError without PyTorch, and CheckpointError where the file cannot
-    be written.
+    Raises MissingExtraError without PyTorch, and CheckpointError if the file cannot be
+    written.
     """
     torch = _torch("the format torch", "choose --format safetensors")
     tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(array))
+        name: torch.from_numpy(np.asarray(array, order="C"))
         for name, array in arrays.items()
     }
     data = io.BytesIO()
@@ -42,22 +43,22 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) 
         file.write(data.getbuffer())
 
 
-def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Return all tensors by name, as float32, and the metadata; execute nothing.
 
-    Raises MissingExtraError without a PyTorch that is safe, and CheckpointError where
-    the file is not as it should be.
+    Raises MissingExtraError without a PyTorch that is safe to use, and CheckpointError
+    if the file is damaged or holds anything else.
     """
     instead = "export it as safetensors"
     torch = _torch(f"{path}: PyTorch's own format", instead)
     if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE:
         raise MissingExtraError(
-            f"{path}: PyTorch {torch.__version__} might run what such a file holds; "
-            f"pip install 'torch>=2.6', or {instead}"
+            f"{path}: PyTorch {torch.__version__} could run code from such a file; "
+            f"expected 2.6 or newer: pip install 'torch>=2.6', or {instead}"
         )
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an error says what there is to say
+            warnings.simplefilter("ignore")  # errors are enough
             found = torch.load(file, map_location="cpu", weights_only=True)
         metadata, size = json.loads(found.get(METADATA, "{}")), path.stat().st_size
         arrays = {
@@ -65,23 +66,25 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             for name, tensor in found.get(STATE, found).items()
         }
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}; export it again") from None
-    except Exception as error:  # whatever PyTorch says of a file that is not sound
+        raise CheckpointError(f"{path}: {error}; export or download it again") from None
+    except Exception as error:  # PyTorch raises many kinds
         raise CheckpointError(
-            f"{path}: not a whole file of tensors by name and nothing else "
-            f"({type(error).__name__}); expected one of torch.save(net.state_dict(), …)"
+            f"{path}: damaged, or not a file of named tensors alone "
+            f"({type(error).__name__}); expected one from "
+            "torch.save(net.state_dict(), …)"
         ) from None
     return arrays, metadata if isinstance(metadata, dict) else {}
 
 
 def _float32(name: object, tensor: Any, size: int) -> Array:
-    """Return a tensor as an array; the file that it came from has `size` bytes."""
+    """Return a tensor as an array; its file has `size` bytes."""
     if not tensor.is_floating_point():
         raise CheckpointError(f"{name!r:.80} is {tensor.dtype}, expected floats")
-    # By a stride of 0 a tensor may be far larger than what it is stored in.
+    # A tensor with a stride of 0 may be far larger than its storage.
     if tensor.numel() * tensor.element_size() > size:
         raise CheckpointError(
-            f"{name!r:.80} is {tuple(tensor.shape)}, more than the file has room for"
+            f"{name!r:.80} is {tuple(tensor.shape)}, expected no more than the file "
+            f"can hold, {size:,} bytes"
         )
     array: Array = tensor.detach().float().numpy()
     return array
@@ -90,6 +93,6 @@ def _float32(name: object, tensor: Any, size: int) -> Array:
 def _torch(what: str, instead: str) -> Any:
     if not find_spec("torch"):
         raise MissingExtraError(
-            f"{what} needs PyTorch; pip install 'charrnn[torch]', or {instead}"
+            f"{what} needs PyTorch: pip install 'charrnn[torch]', or {instead}"
         )
     return importlib.import_module("torch")

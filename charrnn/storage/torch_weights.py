@@ -1,4 +1,4 @@
-"""The same weights under the names, shapes and gate orders of PyTorch.
+"""Weights with PyTorch's names, shapes and gate order, exported and imported.
 
     layer{i}.Wx (D, G·H)    rnn.weight_ih_l{i} (G·H, D), transposed
     layer{i}.Wh (H, G·H)    rnn.weight_hh_l{i} (G·H, H), transposed
@@ -7,12 +7,11 @@
     output.W (H, V)         output.weight (V, H), transposed
     output.b (V)            output.bias (V)
 
-PyTorch's LSTM has its gates in the order i f g o, charrnn's is i f o g; the others
-agree. Loaded into nn.RNN, nn.GRU or nn.LSTM under one-hot input, the weights give the
-same numbers.
+PyTorch's LSTM orders its gates i f g o, charrnn i f o g; the other cells agree. With
+these weights and one-hot input, nn.RNN, nn.GRU or nn.LSTM computes the same numbers.
 
-A file of them, in safetensors' format or PyTorch's own, has the rest of a checkpoint
-in its metadata, each part as JSON: `model`, `vocab`, `corpus`, `split`, `train` and
+An exported file is in safetensors' format or PyTorch's own. Its metadata hold the rest
+of the checkpoint, each part as JSON: `model`, `vocab`, `corpus`, `split`, `train` and
 `history`, beside `format` and `version`.
 """
 
@@ -22,6 +21,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,37 +29,38 @@ from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array, Shape
-from charrnn.storage import safetensors_file as safetensors
-from charrnn.storage import torch_file as state_dict
-from charrnn.storage.checkpoint import FORMAT, INFO, Checkpoint
+from charrnn.storage import safetensors_file, torch_file
+from charrnn.storage.checkpoint import FORMAT, INFO, Checkpoint, parse_header
 from charrnn.text.corpus import Corpus
-from charrnn.text.vocab import Vocabulary
 
-VERSION = "1"
-FORMATS = {"safetensors": safetensors, "torch": state_dict}
+VERSION = "1"  # of the metadata, whose values are all text
+FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
-# Where each of PyTorch's gates stands in charrnn's columns.
-_ORDER = {"rnn": [0], "gru": [0, 1, 2], "lstm": [0, 1, 3, 2]}
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF"  # how torch.save begins
-_AGAIN = "export or fetch it again"
-_PARTS = (
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # of PyTorch's layers
+_SWAPPED = [0, 1, 3, 2]  # i f g o to i f o g, and back
+# The first bytes of what torch.save writes: a zip archive or, before PyTorch 1.6, a
+# pickle (protocol 2) of the number 0x1950a86a20f9469cfc6c.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF"
+_AGAIN = "export or download it again"
+# Names of PyTorch's weights, whatever the module calls its layers.
+_NAMES = (
     (re.compile(r"(?:.*\.)?((?:weight|bias)_[ih]h_l[0-9]+)"), "rnn."),
     (re.compile(r"(?:.*\.)?(weight|bias)"), "output."),
 )
 
 
 def to_torch(model: Model) -> dict[str, Array]:
-    """Return copies of all weights as PyTorch has them, by its names."""
-    config, params = model.config, model.params
+    """Return copies of all weights with PyTorch's names, shapes and gate order."""
+    H, params = model.config.hidden, model.params
     found = {}
-    for i in range(config.layers):
+    for i in range(model.config.layers):
         layer = params.scope(f"layer{i}")
-        b = _swap(layer["b"], config)
+        b = _swap(layer["b"], H)
         bias_hh = np.zeros_like(b)
         if "c" in layer:
-            bias_hh[-config.hidden :] = layer["c"]
-        found[f"rnn.weight_ih_l{i}"] = _swap(layer["Wx"].T, config)
-        found[f"rnn.weight_hh_l{i}"] = _swap(layer["Wh"].T, config)
+            bias_hh[-H:] = layer["c"]
+        found[f"rnn.weight_ih_l{i}"] = _swap(layer["Wx"].T, H)
+        found[f"rnn.weight_hh_l{i}"] = _swap(layer["Wh"].T, H)
         found[f"rnn.bias_ih_l{i}"], found[f"rnn.bias_hh_l{i}"] = b, bias_hh
     found["output.weight"] = params["output.W"].T.copy()
     found["output.bias"] = params["output.b"].copy()
@@ -67,45 +68,49 @@ def to_torch(model: Model) -> dict[str, Array]:
 
 
 def from_torch(weights: Mapping[str, Array], model: Model) -> None:
-    """Fill a model with PyTorch's weights. Raises CheckpointError where they differ."""
+    """Fill a model with PyTorch's weights.
+
+    Raises CheckpointError if they are not those of a network of the same shape.
+    """
     config, params = model.config, model.params
     _check(weights, config)
     H = config.hidden
     for i in range(config.layers):
         layer = params.scope(f"layer{i}")
-        layer["Wx"][:] = _swap(weights[f"rnn.weight_ih_l{i}"], config).T
-        layer["Wh"][:] = _swap(weights[f"rnn.weight_hh_l{i}"], config).T
+        layer["Wx"][:] = _swap(weights[f"rnn.weight_ih_l{i}"], H).T
+        layer["Wh"][:] = _swap(weights[f"rnn.weight_hh_l{i}"], H).T
         bias_hh = weights[f"rnn.bias_hh_l{i}"].copy()
         if "c" in layer:
             layer["c"][:] = bias_hh[-H:]
             bias_hh[-H:] = 0
-        with np.errstate(over="ignore"):  # becomes infinite, and is found
-            layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, config)
+        with np.errstate(over="ignore"):  # an overflow is found below
+            layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, H)
         if not np.isfinite(layer["b"]).all():
             raise CheckpointError(f"the sum of the biases of layer {i} is not finite")
     params["output.W"][:] = weights["output.weight"].T
     params["output.b"][:] = weights["output.bias"]
 
 
-def _swap(rows: Array, config: ModelConfig) -> Array:
-    """Put the gates, blocks of H rows, into the other order; both ways are the same."""
-    gates = rows.reshape(-1, config.hidden, *rows.shape[1:])
-    return gates[_ORDER[config.cell]].reshape(rows.shape)
+def _swap(rows: Array, H: int) -> Array:
+    """Convert rows of gates, H each, to the other library's order; either way."""
+    gates: Array = rows.reshape(-1, H, *rows.shape[1:])
+    order = _SWAPPED if len(gates) == len(_SWAPPED) else [*range(len(gates))]
+    return gates[order].reshape(rows.shape)
 
 
 def _shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Return the shape of every weight of a model, by PyTorch's names."""
-    H, V, G = config.hidden, config.vocab, len(_ORDER[config.cell])
+    """Return the shapes of all weights of a model, by PyTorch's names."""
+    H, V, rows = config.hidden, config.vocab, _GATES[config.cell] * config.hidden
     shapes: dict[str, Shape] = {}
     for i in range(config.layers):
-        shapes[f"rnn.weight_ih_l{i}"] = (G * H, H if i else V)
-        shapes[f"rnn.weight_hh_l{i}"] = (G * H, H)
-        shapes[f"rnn.bias_ih_l{i}"] = shapes[f"rnn.bias_hh_l{i}"] = (G * H,)
+        shapes[f"rnn.weight_ih_l{i}"] = (rows, H if i else V)
+        shapes[f"rnn.weight_hh_l{i}"] = (rows, H)
+        shapes[f"rnn.bias_ih_l{i}"] = shapes[f"rnn.bias_hh_l{i}"] = (rows,)
     return shapes | {"output.weight": (V, H), "output.bias": (V,)}
 
 
 def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
-    """Refuse weights that are not those of such a model, all of them and no others."""
+    """Refuse weights that are missing, of another shape, not finite, or left over."""
     shapes = _shapes(config)
     for name, shape in shapes.items():
         found = weights[name].shape if name in weights else "missing"
@@ -120,7 +125,7 @@ def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
 
 
 def _config_of(weights: Mapping[str, Array]) -> ModelConfig:
-    """Return the shape of the network that weights are of, told by their own shapes."""
+    """Return the shape of the network that has weights of these shapes."""
     for name in ("rnn.weight_hh_l0", "output.weight"):
         if name not in weights:
             raise CheckpointError(f"'{name}' is missing")
@@ -129,21 +134,21 @@ def _config_of(weights: Mapping[str, Array]) -> ModelConfig:
                 f"'{name}' is {weights[name].shape}, expected a matrix"
             )
     rows, H = weights["rnn.weight_hh_l0"].shape
-    for cell, gates in _ORDER.items():
-        if rows == len(gates) * H:
+    for cell, gates in _GATES.items():
+        if rows == gates * H:
             layers = sum(name.startswith("rnn.weight_hh_l") for name in weights)
             return ModelConfig(len(weights["output.weight"]), H, layers, cell)
     raise CheckpointError(
-        f"'rnn.weight_hh_l0' is {(rows, H)}, expected as many rows as columns, or 3 or "
-        "4 times as many (a tanh network, GRU, LSTM)"
+        f"'rnn.weight_hh_l0' is {(rows, H)}, expected 1, 3 or 4 times as many "
+        "rows as columns (nn.RNN, nn.GRU, nn.LSTM)"
     )
 
 
 def _renamed(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Call the recurrent part `rnn` and the linear one `output`, however it was."""
+    """Rename the recurrent layer to `rnn` and the linear one to `output`."""
     found: dict[str, Array] = {}
     for name, array in weights.items():
-        matches = ((part, regex.fullmatch(name)) for regex, part in _PARTS)
+        matches = ((part, regex.fullmatch(name)) for regex, part in _NAMES)
         new = next((part + match[1] for part, match in matches if match), name)
         if new in found:
             raise CheckpointError(f"{name!r:.80} is a second '{new}', expected one")
@@ -151,17 +156,18 @@ def _renamed(weights: Mapping[str, Array]) -> dict[str, Array]:
     return found
 
 
-def write(checkpoint: Checkpoint, path: Path, kind: str) -> None:
-    """Write the weights for PyTorch, and all else but what resuming needs.
+def export_weights(
+    checkpoint: Checkpoint, path: Path, format: str = "safetensors"
+) -> None:
+    """Write the weights for PyTorch, and everything else except the training state.
 
-    kind is one of FORMATS. Raises MissingExtraError for "torch" without PyTorch, and
-    CheckpointError where it cannot be written; what stood there is then untouched.
+    format is one of FORMATS. Raises MissingExtraError for "torch" without PyTorch, and
+    CheckpointError if the file cannot be written; what was at `path` is then untouched.
     """
-    arrays, about = to_torch(checkpoint.model), _described(checkpoint)
-    FORMATS[kind].write(path, arrays, about)
+    FORMATS[format].save(path, to_torch(checkpoint.model), _metadata(checkpoint))
 
 
-def _described(checkpoint: Checkpoint) -> dict[str, str]:
+def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     parts = {
         "model": asdict(checkpoint.model.config),
         "vocab": checkpoint.vocab.to_json(),
@@ -170,21 +176,23 @@ def _described(checkpoint: Checkpoint) -> dict[str, str]:
     return {"format": FORMAT, "version": VERSION} | texts
 
 
-def read(path: Path, text: Corpus | None = None) -> Checkpoint:
-    """Return the checkpoint in a file of either format, told by its content.
+def import_weights(path: Path, text: Corpus | None = None) -> Checkpoint:
+    """Return the checkpoint in a file of either format, recognized by its content.
 
-    Weights that charrnn did not write need a text whose vocabulary is theirs. Nothing
-    in the file is executed. Raises CheckpointError where anything is not as it should
-    be, and MissingExtraError for a file of PyTorch's own without PyTorch.
+    Weights that charrnn did not write need the text that they were trained on, for its
+    vocabulary. Nothing in the file is executed. Raises CheckpointError if anything is
+    not as expected, and MissingExtraError for PyTorch's own format without PyTorch.
     """
-    weights, about = _read_either(path)
+    weights, metadata = _load(path)
     try:
         model = _model_of(weights)
-        if about.get("format") != FORMAT:
+        if metadata.get("format") != FORMAT:
             return _with_vocabulary(model, text)
         if text is not None:
-            raise CheckpointError("holds a vocabulary of its own; leave out --vocab")
-        return _with_description(model, about)
+            raise CheckpointError(
+                "has its own vocabulary; expected no other: leave out --vocab"
+            )
+        return _with_metadata(model, metadata)
     except CharRNNError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
@@ -193,13 +201,13 @@ def _model_of(weights: Mapping[str, Array]) -> Model:
     try:
         weights = _renamed(weights)
         config = _config_of(weights)
-        _check(weights, config)  # before a model of a false size is made
+        _check(weights, config)  # before a model of a wrong size is made
         model = Model(config)
         from_torch(weights, model)
     except CharRNNError as error:
         raise CheckpointError(
-            f"{error}; expected all weights of one nn.RNN (tanh), nn.GRU or nn.LSTM "
-            "under one-hot input, and of one nn.Linear, and no others"
+            f"{error}; expected the weights of one nn.RNN (tanh), nn.GRU or nn.LSTM "
+            "with one-hot input and of one nn.Linear, and no others"
         ) from None
     return model
 
@@ -208,69 +216,67 @@ def _with_vocabulary(model: Model, text: Corpus | None) -> Checkpoint:
     V = model.config.vocab
     if text is None:
         raise CheckpointError(
-            "no vocabulary in it, as in all that charrnn did not write; give a text "
-            f"that has its {V} characters with --vocab"
+            "no vocabulary in this file: charrnn did not write it; expected a text "
+            f"with its {V} distinct characters: give one with --vocab"
         )
     vocab = text.vocabulary()
     if len(vocab) != V:
         raise CheckpointError(
-            f"weights for {V} characters, and {text.name} has {len(vocab)} distinct "
-            "ones; give the text that it was trained on with --vocab"
+            f"weights for {V} characters, but {text.name} has {len(vocab)} distinct "
+            "ones; expected the text that they were trained on: give it with --vocab"
         )
     return Checkpoint(model, vocab, {"encoding": text.encoding})
 
 
-def _with_description(model: Model, about: Mapping[str, str]) -> Checkpoint:
-    if about.get("version") != VERSION:
+def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
+    if metadata.get("version") != VERSION:
         raise CheckpointError(
-            f"version {about.get('version')!r:.20}, this charrnn reads {VERSION!r}; "
-            "install a charrnn that is as new as the file"
+            f"version {metadata.get('version')!r:.20} of the metadata; expected "
+            f"{VERSION!r}: install a charrnn that is as new as the file"
         )
     try:
-        parts = {key: json.loads(about[key]) for key in ("model", "vocab", *INFO)}
-    except KeyError as error:
-        raise CheckpointError(f"no {error} in its description; {_AGAIN}") from None
+        config, vocab, info = parse_header(_parsed(metadata))
+        for key, value in asdict(model.config).items():
+            found = getattr(config, key)
+            if found != value:
+                raise CheckpointError(
+                    f"the weights have {key} {value}, but the header {found!s:.20}"
+                )
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; {_AGAIN}") from None
+    return Checkpoint(model, vocab, **info)
+
+
+def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
+    keys = ("model", "vocab", *INFO)
+    try:
+        return {key: json.loads(metadata[key]) for key in keys if key in metadata}
     except (ValueError, TypeError, RecursionError):
-        raise CheckpointError(f"its description is not JSON; {_AGAIN}") from None
-    for key, kind in INFO.items():
-        if not isinstance(parts[key], kind):
-            raise CheckpointError(f"its '{key}' is no {kind.__name__}; {_AGAIN}")
-    said, vocab = parts.pop("model"), Vocabulary.from_json(parts.pop("vocab"))
-    for key, value in asdict(model.config).items():
-        if not isinstance(said, dict) or said.get(key) != value:
-            raise CheckpointError(
-                f"its weights have {key} {value}, and its description says otherwise; "
-                f"{_AGAIN}"
-            )
-    if len(vocab) != model.config.vocab:
-        raise CheckpointError(
-            f"{len(vocab)} characters for a model of {model.config.vocab}; {_AGAIN}"
-        )
-    return Checkpoint(model, vocab, **parts)
+        raise CheckpointError("the header is not JSON") from None
 
 
-def _read_either(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     try:
         with path.open("rb") as file:
             start = file.read(9)
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path}: no such file; expected one that `charrnn export` or PyTorch wrote"
+            f"{path}: no such file; expected one from `charrnn export` or PyTorch"
         ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if start[8:] == b"{":
-        return safetensors.read(path)
+        return safetensors_file.load(path)
     if start.startswith((_ZIP, _PICKLE)):
         if _is_numpy(path):
             raise CheckpointError(
-                f"{path}: a NumPy archive; if it is charrnn's, it need not be "
-                f"imported: charrnn sample {path}"
+                f"{path}: a NumPy archive; expected weights of PyTorch. A checkpoint "
+                f"need not be imported: charrnn sample {path}"
             )
-        return state_dict.read(path)
+        return torch_file.load(path)
     raise CheckpointError(
-        f"{path}: neither a safetensors file nor one of torch.save; expected what "
-        "`charrnn export` or PyTorch wrote"
+        f"{path}: neither in the safetensors format nor from torch.save; expected a "
+        "file from `charrnn export` or PyTorch"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
+from charrnn.text.encodings import likely_encodings
 from charrnn.text.vocab import Vocabulary
 
 STDIN = "-"
@@ -128,11 +129,10 @@ def _decode(data: bytes, encoding: str, path: str) -> tuple[str, list[str]]:
         # Some codecs count from after the byte-order mark.
         offset = error.start + len(data) - len(error.object)
         raise TextError(
-            f"{path}: byte 0x{data[offset]:02x} at offset {offset} is not "
-            f"{encoding}; give the text's --encoding (latin-1, cp1252, utf-16 …), or "
-            "--bytes to learn the bytes themselves"
+            f"{path}: byte 0x{data[offset]:02x} at offset {offset} is not {encoding}; "
+            f"{_advice(likely_encodings(data, offset))}"
         ) from None
-    except LookupError:
+    except (LookupError, ValueError):
         raise TextError(
             f"encoding {encoding!r} is not known; expected a name such as utf-8, "
             "latin-1 or utf-16"
@@ -146,6 +146,20 @@ def _decode(data: bytes, encoding: str, path: str) -> tuple[str, list[str]]:
         text = text.replace("\r\n", "\n")
         notes.append(f"turned {line_ends:,} CRLF line ends into LF")
     return text, notes
+
+
+def _advice(encodings: list[str]) -> str:
+    if not encodings:
+        return (
+            "expected a text in that encoding: give its own with --encoding (latin-1, "
+            'cp1252, utf-16 …; in Python: encoding="latin-1"), or learn the bytes '
+            'themselves with --bytes (encoding="bytes")'
+        )
+    first = encodings[0]
+    option = f'--encoding {first} (in Python: encoding="{first}")'
+    if len(encodings) == 1:
+        return f"it looks like {first}: try {option}"
+    return f"it may be {' or '.join(encodings)} (check the letters): try {option}"
 
 
 def _join(parts: list[str]) -> str:

@@ -10,8 +10,11 @@ from texts import sentences, trained
 from charrnn.cli.format import comparison_page, scoreboard_table, table, wrapped
 from charrnn.evaluation.loss import Score
 from charrnn.evaluation.scoreboard import Scoreboard
-from charrnn.generation.compare import compare
+from charrnn.generation.compare import Column, Comparison, compare
 from charrnn.text.corpus import from_text
+
+ACUTE = "e\N{COMBINING ACUTE ACCENT}"  # one column
+FAMILY = "👨\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"  # one emoji, two columns
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +46,16 @@ def test_a_scoreboard_gives_three_units_and_a_verdict():
     assert lines[1].split() == ["train", "1.5000", "2.1640", "4.482"]
     assert lines[2].split() == ["validation", "1.0000", "1.4427", "2.718"]
     assert lines[3].split()[:3] == ["4-gram,", "validation", "1.2500"]
-    assert lines[4] == "The network beats counting by 0.250 nats a character."
+    assert lines[4] == "The network beats counting by 0.250 nats per character."
     assert len({len(line) for line in lines[:4]}) == 1
     assert max(map(len, lines)) <= 60
 
 
 def test_a_scoreboard_says_when_counting_wins():
     text = scoreboard_table(board(1.5, 1.2), ("train", "validation"))
-    assert text.endswith("Counting still beats the network by 0.300 nats a character.")
+    assert text.endswith(
+        "Counting still beats the network by 0.300 nats per character."
+    )
 
 
 def test_a_hopeless_score_still_fits_a_scoreboard():
@@ -70,14 +75,57 @@ def test_a_hopeless_score_still_fits_a_scoreboard():
         ("a\nb\n\nc", 5, ["a", "b", "", "c"]),
         ("one two\nthree", 4, ["one", "two", "thre", "e"]),
         ("a\x07b", 5, ["a\N{REPLACEMENT CHARACTER}b"]),
-        ("漢字漢字", 3, None),
+        ("  in by two", 7, ["  in by", "two"]),
+        ("漢字漢字", 3, ["漢", "字", "漢", "字"]),
+        ("漢字漢字", 5, ["漢字", "漢字"]),
+        ("漢字 ab 漢字", 7, ["漢字 ab", "漢字"]),
+        (f"{ACUTE * 5} {ACUTE * 4}", 5, [ACUTE * 5, ACUTE * 4]),
+        (ACUTE * 7, 3, [ACUTE * 3, ACUTE * 3, ACUTE]),
+        (FAMILY * 3, 5, [FAMILY * 2, FAMILY]),
+        ("ab\N{RIGHT-TO-LEFT OVERRIDE}", 9, ["ab\N{REPLACEMENT CHARACTER}"]),
     ],
 )
-def test_text_is_wrapped_between_words_where_it_can_be(text, width, lines):
-    found = wrapped(text, width)
-    assert max(map(len, found)) <= width
-    if lines is not None:
-        assert found == lines
+def test_text_is_wrapped_between_words_if_possible(text, width, lines):
+    assert wrapped(text, width) == lines
+
+
+def test_a_joiner_outside_of_an_emoji_stays_as_well():
+    persian = "می\N{ZERO WIDTH NON-JOINER}خواهم"
+    assert wrapped(persian, 20) == [persian]
+
+
+@pytest.mark.parametrize(
+    ("cell", "columns"),
+    [
+        ("ab", 2),
+        ("漢字", 4),
+        (ACUTE * 3, 3),
+        (FAMILY, 2),
+        ("각", 2),
+        ("ﾊﾝ", 2),
+        ("ＡＢ", 4),
+    ],
+)
+def test_a_cell_of_a_table_is_as_wide_as_it_looks(cell, columns):
+    rows = [(cell, "1"), ("sixsix", cell)]
+    left = " " * (6 - columns)
+    right = " " * max(columns - 1, 0)
+    first, second = table(rows).split("\n")
+    assert first == f"{cell}{left}  {right}1"
+    assert second == f"sixsix  {cell}"
+
+
+def test_columns_of_wide_and_combining_text_line_up():
+    texts = [
+        "漢字漢字漢字漢字漢字",
+        f"{ACUTE * 3} {FAMILY} {ACUTE * 9} {ACUTE}",
+        "plain",
+    ]
+    columns = [Column(t, text, -1, 1, 1, 0, None, None) for t, text in enumerate(texts)]
+    page = comparison_page(Comparison("", 1, columns, None), 46).split("\n")
+    # Three columns of 14 and gaps of 2; what is at the left of each is given by hand.
+    assert page[2] == f"{'漢字漢字漢字漢'}  {ACUTE * 3} {FAMILY}{' ' * 8}  plain"
+    assert page[3] == f"字漢字{' ' * 8}  {ACUTE * 9} {ACUTE}"
 
 
 def test_wrapping_loses_no_word():

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from texts import TINY, charrnn, sentences
 
 from charrnn.api import load as load_model
+from charrnn.atomic import LOCK
 from charrnn.cli import main
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import load_last
@@ -428,7 +429,7 @@ def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
     assert re.match(r"Error: run/(best|last)\.npz: cannot be written", last)
     assert "Traceback" not in done.stderr
     names = {path.name for path in Path("run").iterdir()}
-    assert names <= {"best.npz", "last.npz", "history.jsonl"}
+    assert names <= {LOCK, "best.npz", "last.npz", "history.jsonl"}
 
 
 def test_help_shows_every_option_with_its_default():

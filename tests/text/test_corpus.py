@@ -2,13 +2,19 @@
 
 import hashlib
 import io
+import re
 import sys
+from pathlib import Path
 
+import charset_normalizer
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from charrnn.cli import main
 from charrnn.errors import TextError
 from charrnn.text.corpus import from_text, read_corpus, split
+from charrnn.text.encodings import likely_encodings
 from charrnn.text.vocab import Vocabulary
 
 
@@ -89,14 +95,149 @@ def test_bad_byte_is_named_with_its_offset_and_the_way_out(write, data, encoding
     with pytest.raises(TextError) as error:
         read_corpus([path], encoding=encoding)
     assert str(error.value) == (
-        f"{path}: {said}; give the text's --encoding (latin-1, cp1252, utf-16 …), or "
-        "--bytes to learn the bytes themselves"
+        f"{path}: {said}; expected a text in that encoding: give its own with "
+        '--encoding (latin-1, cp1252, utf-16 …; in Python: encoding="latin-1"), or '
+        'learn the bytes themselves with --bytes (encoding="bytes")'
     )
 
 
-def test_unknown_encoding_is_named(write):
-    with pytest.raises(TextError, match="encoding 'klingon' is not known; expected a"):
-        read_corpus([write("a.txt", "abc")], encoding="klingon")
+@pytest.mark.parametrize("encoding", ["klingon", "rot13", "undefined", "a\0b"])
+def test_unknown_encoding_is_named(write, encoding):
+    with pytest.raises(TextError, match="is not known; expected a name such") as error:
+        read_corpus([write("a.txt", "abc")], encoding=encoding)
+    assert str(error.value).startswith(f"encoding {encoding!r}")
+
+
+FRENCH = (
+    "Parfois, à peine ma bougie éteinte, mes yeux se fermaient si vite que je n'avais "
+    "pas le temps de me dire : « Je m'endors. » Et, une demi-heure après, la pensée "
+    "qu'il était temps de chercher le sommeil m'éveillait.\n"
+)
+POLISH = (
+    "Litwo! Ojczyzno moja! ty jesteś jak zdrowie: Ile cię trzeba cenić, ten tylko się "
+    "dowie, Kto cię stracił. Dziś piękność twą w całej ozdobie Widzę i opisuję.\n"
+)
+SWEDISH = (
+    "Det var en gång en katt som hette Måns. Flickan gick över ån för att få äpplen på "
+    "ön, och så småningom började det mörkna över skogen. Då kom hennes bror.\n"
+)
+CZECH = (
+    "Byl pozdní večer – první máj – večerní máj – byl lásky čas. Hrdliččin zval ku "
+    "lásce hlas, kde borový zaváněl háj. O lásce šeptal tichý mech.\n"
+)
+RUSSIAN = (
+    "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива "
+    "по-своему. Всё смешалось в доме Облонских.\n"
+)
+GREEK = "Τη γλώσσα μου έδωσαν ελληνική· το σπίτι φτωχικό στις αμμουδιές του Ομήρου.\n"
+JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"
+CHINESE = "关关雎鸠，在河之洲。窈窕淑女，君子好逑。参差荇菜，左右流之。\n"
+
+
+def advised_for(path, encoding="utf-8"):
+    """Return the encoding to try, and all that a text may be in."""
+    with pytest.raises(TextError) as error:
+        read_corpus([path], encoding=encoding)
+    message = str(error.value)
+    assert "\n" not in message
+    (first,) = re.findall(r"try --encoding (\S+) ", message)
+    assert f'(in Python: encoding="{first}")' in message
+    named = re.search(r"; it (?:looks like|may be) ([^:(]*?)(?: \(|:)", message)[
+        1
+    ].split(" or ")
+    assert named[0] == first
+    return first, named
+
+
+@pytest.mark.parametrize("before", ["", "A page of plain words.\n" * 10_000])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (FRENCH, "cp1252"),
+        (FRENCH, "utf-16"),
+        (FRENCH, "utf-32"),
+        (SWEDISH, "cp1252"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (GREEK, "cp1253"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc-jp"),
+        (CHINESE, "gb18030"),
+        (CHINESE, "big5"),
+    ],
+)
+def test_the_encoding_advised_for_a_text_reads_it(write, text, encoding, before):
+    data = (before + text * 5).encode(encoding, "ignore")
+    path = write("a.txt", data)
+    advised, _ = advised_for(path)
+    assert read_corpus([path], encoding=advised).text == data.decode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [(POLISH, "cp1250"), (POLISH, "iso8859-2"), (CZECH, "cp1250")],
+)
+def test_of_encodings_that_are_alike_the_right_one_is_named(write, text, encoding):
+    path = write("a.txt", text.encode(encoding))
+    _, named = advised_for(path)
+    assert text in [read_corpus([path], encoding=name).text for name in named]
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_large_text_is_looked_at_in_whole_characters(write, shift):
+    data = b"x" * shift + (JAPANESE * 3000).encode("euc-jp")
+    (found,) = likely_encodings(data, 100_000)
+    assert found == "euc-jp"
+    assert likely_encodings(data, shift) == ["euc-jp"]
+
+
+def test_the_advice_on_the_command_line_can_be_followed(write):
+    path = str(write("a.txt", (FRENCH * 50).encode("cp1252")))
+    train = ["train", path, "--steps", "1", "--hidden", "4", "--quiet", "--out"]
+    run = str(Path(path).with_name("run"))
+    failed = CliRunner().invoke(main, [*train, run])
+    assert failed.exit_code == 1
+    advice = re.search(r"try (--encoding \S+) ", failed.stderr)[1].split()
+    done = CliRunner().invoke(main, [*train, run, *advice])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_text_in_utf8_that_was_taken_for_ascii(write):
+    path = write("a.txt", FRENCH)
+    assert advised_for(path, "ascii") == ("utf-8", ["utf-8"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.random.default_rng(1).bytes(300_000),
+        bytes(range(256)) * 50,
+        FRENCH.encode() * 300 + b"\xe9",  # damaged in one place
+        b"1234 \xe9 5678\n" * 20,
+        b"x = 5; // \xa7\n" * 20,  # one byte of Japanese
+        FRENCH.encode("cp1252") * 3 + b"\x81\x8d\n",  # undefined there
+        (FRENCH * 3 + "\n" * 100_000).encode("cp1252") + b"\x81\x83\x88\x8f\x98\x90",
+    ],
+)
+def test_what_no_encoding_is_sure_to_fit_gets_the_general_advice(write, data):
+    path = write("a.txt", data)
+    with pytest.raises(TextError) as error:
+        read_corpus([path])
+    assert "expected a text in that encoding" in str(error.value)
+
+
+def test_advice_on_a_large_text_looks_at_a_part_of_it(monkeypatch):
+    seen = []
+
+    def spy(sample, **settings):
+        seen.append(len(sample))
+        return from_bytes(sample, **settings)
+
+    from_bytes = charset_normalizer.from_bytes
+    monkeypatch.setattr(charset_normalizer, "from_bytes", spy)
+    data = FRENCH.encode("cp1252") * 20_000
+    assert likely_encodings(data, 1_000_000)[0] == "cp1252"
+    assert 0 < seen[0] <= 1 << 16
 
 
 def test_bytes_are_taken_as_they_are(write):
