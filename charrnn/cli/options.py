@@ -1,7 +1,7 @@
 """What several commands share: grouped options, and the text behind a checkpoint."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,18 @@ def apply(decorators: list[Decorator]) -> Decorator:
     return decorate
 
 
+class _Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes none
+    """A choice from a collection that may still grow, such as the table of cells."""
+
+    def __init__(self, choices: Collection[str]) -> None:
+        super().__init__(tuple(choices))
+        self._collection = choices
+
+    def convert(self, value: Any, *context: Any) -> Any:
+        self.choices = tuple(self._collection)
+        return super().convert(value, *context)
+
+
 def field_option(
     field: Field[Any], option: Option, *flags: str, shown: str, **kwargs: Any
 ) -> Decorator:
@@ -117,7 +129,7 @@ def field_option(
         *flags,
         cls=GroupedOption,
         group=option.group,
-        type=click.Choice(tuple(option.choices)) if option.choices else kind,
+        type=_Choice(option.choices) if option.choices else kind,
         metavar="NAME" if option.choices else None,
         help=option.help,
         default_text=shown,

@@ -23,6 +23,7 @@ from texts import (
 
 from charrnn import __version__
 from charrnn.cli import main
+from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
@@ -308,6 +309,13 @@ def test_too_little_memory_names_options_that_the_command_has(arguments, advice)
     error = done.stderr.strip().split("\n")[-1]
     assert error.startswith("Error: not enough memory")
     assert error.endswith(f"; try a smaller {advice}")
+
+
+def test_a_cell_that_was_added_can_be_named(monkeypatch):
+    error = refused("train", "none.txt", "--cell", "mgu", status=2)
+    assert error.endswith("'mgu' is not one of 'rnn', 'gru', 'lstm'.")
+    monkeypatch.setitem(CELLS, "mgu", "somewhere.else:MGU")
+    assert "none.txt: no such file" in refused("train", "none.txt", "--cell", "mgu")
 
 
 def test_the_tables_of_options_have_every_option_of_train_and_sample():

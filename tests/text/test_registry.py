@@ -235,9 +235,9 @@ def test_the_command_lists(tmp_path):
         (["--sha256", "0" * 64], "--sha256 and --out need --url"),
         (["plays", "--out", "x"], "--sha256 and --out need --url"),
         (["--list", "plays"], "--list downloads nothing"),
-        (["--url", "http://a/"], "ends in no file name; say one with --out"),
-        (["--url", "http://a/.bashrc"], "ends in no file name; say one with --out"),
-        (["--url", "http://a/b%2F..%2F.."], "ends in no file name"),
+        (["--url", "http://a/"], "does not end in a file name; give one"),
+        (["--url", "http://a/.bashrc"], "does not end in a file name; give one"),
+        (["--url", "http://a/b%2F..%2F.."], "does not end in a file name"),
     ],
 )
 def test_the_command_used_wrongly(arguments, message):
