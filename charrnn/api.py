@@ -7,7 +7,7 @@ from typing import Any
 from charrnn import run as runs
 from charrnn.errors import ConfigError
 from charrnn.generation.language_model import LanguageModel
-from charrnn.presets import with_preset
+from charrnn.presets import resolve_settings
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.text.corpus import read_corpus
 from charrnn.training.events import Event
@@ -31,10 +31,10 @@ def train(
     `on_event` is called with each event of the trainer. Raises a child
     of CharRNNError where something does not fit.
     """
-    unknown = settings.keys() - with_preset(None, {}).keys()
+    unknown = settings.keys() - resolve_settings(None, {}).keys()
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
-    merged = with_preset(preset, settings)
+    merged = resolve_settings(preset, settings)
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
     if out:

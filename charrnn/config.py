@@ -1,13 +1,13 @@
-"""What can be set, with defaults and limits, as frozen dataclasses.
+"""What can be set, with defaults, limits and help texts, as frozen dataclasses.
 
-No NumPy here: the command line shows these defaults in `--help` and must start fast.
+No NumPy here: the command line shows these fields in `--help` and must start fast.
 """
 
-from dataclasses import dataclass, fields
-from math import inf, isfinite
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from charrnn.errors import ConfigError
+from charrnn.option import Option, check_fields, option
 
 # Cell name -> its class. Adding a cell is one file and one line here.
 CELLS = {
@@ -19,95 +19,223 @@ OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
 KERNELS = ("auto", "numpy", "numba")
+ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
-SHAPE = ("cell", "hidden", "layers")  # of a network, whatever its vocabulary
+SHAPE = ("cell", "hidden", "layers")  # what sets a network's shape, besides vocab
 
 
-def _whole(what: str, value: object, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{what} is {value!r}; expected a whole number")
-    _within(what, value, low)
-
-
-def one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ConfigError for a value that is not among the choices."""
-    if value not in choices:
-        raise ConfigError(f"{what} is {value!r}; expected one of {', '.join(choices)}")
-
-
-def _within(what: str, value: float, low: float, high: float = inf) -> None:
-    if not isinstance(value, int | float):
-        raise ConfigError(f"{what} is {value!r}; expected a number")
-    if not (low <= value <= high and isfinite(value)):  # refuses NaN as well
-        limits = f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
-        raise ConfigError(f"{what} is {value:g}; expected {limits}")
+_NETWORK = "Network"
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a network."""
 
-    vocab: int  # V, distinct characters
-    hidden: int = 256  # H, units in each layer
-    layers: int = 1  # L, cells stacked
-    cell: str = "rnn"  # one of CELLS
+    vocab: int = field(
+        metadata={
+            "option": Option(
+                "Distinct characters (V).", minimum=1, label="vocabulary size"
+            )
+        }
+    )
+    hidden: int = option(
+        256,
+        "Units per layer. More units learn more; the time grows with their square.",
+        group=_NETWORK,
+        minimum=1,
+    )
+    layers: int = option(1, "Number of stacked layers.", group=_NETWORK, minimum=1)
+    cell: str = option(
+        "rnn",
+        "Recurrent cell: {choices}. rnn is the fastest per step; gru and lstm learn "
+        "more per step.",
+        group=_NETWORK,
+        choices=CELLS,
+    )
 
     def __post_init__(self) -> None:
-        _whole("vocabulary size", self.vocab, 1)
-        _whole("hidden", self.hidden, 1)
-        _whole("layers", self.layers, 1)
-        one_of("cell", self.cell, tuple(CELLS))
+        check_fields(self)
+
+
+_LENGTH = "Length of the run (give one)"
+_LEARNING = "Learning"
+_OVERFITTING = "Against overfitting"
+_VALIDATION = "Validation"
+_MACHINE = "Speed and reproducibility"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained. Exactly one of steps, epochs, minutes is the length."""
+    """How a network is trained. At most one of minutes, epochs and steps is not 0."""
 
-    batch: int = 32  # N, parallel streams
-    window: int = 64  # T, characters of backpropagation through time
-    steps: int = 0  # updates; 0 where epochs or minutes say it
-    epochs: float = 0.0  # passes over the training text
-    minutes: float = 0.0  # wall time, turned into steps at the start
-    optimizer: str = "adam"  # one of OPTIMIZERS
-    lr: float = 2e-3  # learning rate at its highest
-    schedule: str = "cosine"  # one of SCHEDULES
-    warmup: int = 50  # steps of linear rise to lr
-    lr_floor: float = 0.02  # cosine ends at this share of lr
-    lr_decay: float = 0.5  # step schedule: factor at each drop
-    lr_drops: int = 4  # step schedule: drops, evenly spaced
-    momentum: float = 0.9  # of SGD
-    weight_decay: float = 0.0  # decoupled, of AdamW, on matrices only
-    dropout: float = 0.0  # share of each layer's outputs left out, upwards
-    recurrent_dropout: float = 0.0  # share of the recurrent weights left out
-    average: float = 0.0  # decay of the weights' running average; 0 is none
-    clip: float = 1.0  # limit of the gradient; 0 is none
-    clip_mode: str = "norm"  # one of CLIP_MODES
-    eval_every: int = 0  # steps between validations; 0 chooses
-    patience: int = 0  # validations without a new best before stopping; 0 never
-    val_fraction: float = 0.1  # of the text, its end
-    seed: int = 1  # of initialisation and dropout
-    threads: int = 0  # workers that share the batch; 0 chooses
-    kernels: str = "auto"  # one of KERNELS
+    minutes: float = option(
+        0.0,
+        "Time to train for. It is turned into steps at the start, by the measured "
+        "speed of this machine.",
+        group=_LENGTH,
+        minimum=0,
+    )
+    epochs: float = option(
+        0.0,
+        "Passes over the training text. After about 20, most networks start to "
+        "memorise it.",
+        group=_LENGTH,
+        minimum=0,
+        default_text="",
+    )
+    steps: int = option(
+        0, "Updates of the weights.", group=_LENGTH, minimum=0, default_text=""
+    )
+    batch: int = option(
+        32,
+        "Batch size: streams of text read in parallel. Larger is faster per character "
+        "but learns less per character.",
+        group=_LEARNING,
+        minimum=1,
+    )
+    window: int = option(
+        64,
+        "Characters per step, and so the reach of backpropagation through time.",
+        group=_LEARNING,
+        minimum=1,
+    )
+    optimizer: str = option(
+        "adam",
+        "Update rule: {choices}. adam rarely fails; sgd needs a learning rate 10 to "
+        "100 times higher.",
+        group=_LEARNING,
+        choices=OPTIMIZERS,
+    )
+    lr: float = option(
+        2e-3,
+        "Peak learning rate. Halve it if the loss jumps.",
+        group=_LEARNING,
+        minimum=1e-12,
+    )
+    schedule: str = option(
+        "cosine",
+        "Learning rate over the run: {choices}. Decaying schedules reach a lower loss.",
+        group=_LEARNING,
+        choices=SCHEDULES,
+    )
+    warmup: int = option(
+        50,
+        "Steps over which the learning rate rises to its peak, at most a tenth of the "
+        "run.",
+        group=_LEARNING,
+        minimum=0,
+    )
+    lr_floor: float = option(
+        0.02,
+        "Final learning rate, as a fraction of the peak (cosine only).",
+        group=_LEARNING,
+        minimum=0,
+        maximum=1,
+    )
+    lr_decay: float = option(
+        0.5,
+        "Factor of each drop of the learning rate (step only).",
+        group=_LEARNING,
+        minimum=0,
+        maximum=1,
+    )
+    lr_drops: int = option(
+        4,
+        "Number of drops, evenly spaced over the run (step only).",
+        group=_LEARNING,
+        minimum=0,
+    )
+    momentum: float = option(
+        0.9, "Momentum (sgd only).", group=_LEARNING, minimum=0, maximum=1
+    )
+    weight_decay: float = option(
+        0.0,
+        "Decoupled weight decay of the matrices (adamw only).",
+        group=_LEARNING,
+        minimum=0,
+    )
+    clip: float = option(
+        1.0,
+        "Limit of the gradient, which keeps a rare steep window from ruining the "
+        "weights; 0 turns it off.",
+        group=_LEARNING,
+        minimum=0,
+    )
+    clip_mode: str = option(
+        "norm",
+        "What --clip limits: {choices}. norm scales the whole gradient and keeps its "
+        "direction; value limits each element.",
+        group=_LEARNING,
+        choices=CLIP_MODES,
+    )
+    dropout: float = option(
+        0.0,
+        "Fraction of each layer's outputs to drop.",
+        group=_OVERFITTING,
+        minimum=0,
+        maximum=0.9999,
+    )
+    recurrent_dropout: float = option(
+        0.0,
+        "Fraction of the recurrent weights to drop, anew for each step.",
+        group=_OVERFITTING,
+        minimum=0,
+        maximum=0.9999,
+    )
+    average: float = option(
+        0.0,
+        "Decay of the weight average that is validated and saved as the model (e.g. "
+        "0.999); 0 turns averaging off.",
+        group=_OVERFITTING,
+        minimum=0,
+        maximum=0.9999,
+    )
+    val_fraction: float = option(
+        0.1,
+        "Fraction of the text to validate on, taken from its end.",
+        group=_VALIDATION,
+        minimum=0.001,
+        maximum=0.9,
+    )
+    eval_every: int = option(
+        0,
+        "Steps between validations.",
+        group=_VALIDATION,
+        minimum=0,
+        default_text="2 to 25 validations per run, about 3% of its time",
+    )
+    patience: int = option(
+        0,
+        "Stop after this many validations without a new best.",
+        group=_VALIDATION,
+        minimum=0,
+        default_text="never",
+    )
+    seed: int = option(
+        1,
+        "Seed of the initial weights and of dropout.",
+        group=_MACHINE,
+        minimum=0,
+    )
+    threads: int = option(
+        0,
+        "Threads that share the batch. To reproduce a run exactly, fix --threads, and "
+        "give --steps or --epochs.",
+        group=_MACHINE,
+        minimum=0,
+        default_text="the fastest on this machine",
+    )
+    kernels: str = option(
+        "auto",
+        "How each step is computed: {choices}. numba is compiled and faster (pip "
+        "install 'charrnn[fast]').",
+        group=_MACHINE,
+        choices=KERNELS,
+        default_text="auto, numba if it is installed",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "window"):
-            _whole(name, getattr(self, name), 1)
-        for name in ("steps", "warmup", "eval_every", "patience", "lr_drops"):
-            _whole(name, getattr(self, name), 0)
-        for name in ("threads", "seed"):
-            _whole(name, getattr(self, name), 0)
-        for name in ("epochs", "minutes", "weight_decay", "clip"):
-            _within(name, getattr(self, name), 0)
-        for name in ("lr_floor", "lr_decay", "momentum"):
-            _within(name, getattr(self, name), 0, 1)
-        for name in ("dropout", "recurrent_dropout", "average"):
-            _within(name, getattr(self, name), 0, 0.9999)
-        _within("lr", self.lr, 1e-12)
-        _within("val_fraction", self.val_fraction, 0.001, 0.9)
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        one_of("schedule", self.schedule, SCHEDULES)
-        one_of("clip_mode", self.clip_mode, CLIP_MODES)
-        one_of("kernels", self.kernels, KERNELS)
+        check_fields(self)
         if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
             raise ConfigError("steps, epochs and minutes exclude each other; give one")
         if self.weight_decay and self.optimizer != "adamw":
@@ -117,27 +245,60 @@ class TrainConfig:
             )
 
 
+_SAMPLING = "Sampling"
+
+
 @dataclass(frozen=True)
 class SampleConfig:
     """How characters are drawn."""
 
-    length: int = 500  # characters
-    temperature: float = 0.8  # divides the logits; 0 takes the likeliest
-    top_k: int = 0  # only the k likeliest; 0 is all
-    top_p: float = 1.0  # only the likeliest that together hold this share
-    seed: int = 0
-    kernels: str = "auto"  # one of KERNELS; auto compiles only what is long
+    length: int = option(
+        500, "Number of characters to write.", group=_SAMPLING, minimum=0
+    )
+    temperature: float = option(
+        0.8,
+        "Randomness: below 1 is safer, above 1 is wilder, and 0 always takes the most "
+        "likely character. It divides the logits.",
+        group=_SAMPLING,
+        minimum=0,
+        maximum=100,
+    )
+    top_k: int = option(
+        0,
+        "Draw only from the k most likely characters.",
+        group=_SAMPLING,
+        minimum=0,
+        default_text="all",
+    )
+    top_p: float = option(
+        1.0,
+        "Draw only from the most likely characters that together have this "
+        "probability.",
+        group=_SAMPLING,
+        minimum=1e-9,
+        maximum=1,
+    )
+    seed: int = option(
+        0,
+        "Seed of the random numbers. The seed that was used is printed.",
+        group=_SAMPLING,
+        minimum=0,
+        default_text="a new one each time",
+    )
+    kernels: str = option(
+        "auto",
+        "How each step is computed: {choices}. numba is compiled and faster (pip "
+        "install 'charrnn[fast]').",
+        group=_SAMPLING,
+        choices=KERNELS,
+        default_text="auto, numba if it is installed and the text is long",
+    )
 
     def __post_init__(self) -> None:
-        _whole("length", self.length, 0)
-        _within("temperature", self.temperature, 0, 100)
-        _whole("top_k", self.top_k, 0)
-        _within("top_p", self.top_p, 1e-9, 1)
-        _whole("seed", self.seed, 0)
-        one_of("kernels", self.kernels, KERNELS)
+        check_fields(self)
 
 
 def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are fields of the dataclass `kind`."""
-    names = {field.name for field in fields(kind)}
+    names = {each.name for each in fields(kind)}
     return {name: value for name, value in settings.items() if name in names}

@@ -1,26 +1,21 @@
-"""Recipes known by the time that they take, and how they fit a text.
+"""Presets: settings for a given training time, and how they adapt to a text.
 
-No NumPy here: the command line shows the presets in `--help` and must start fast. How
-they were found stands in benchmarks/recipes.md.
+No NumPy here: the command line shows the presets in `--help` and must start fast.
+benchmarks/recipes.md describes how they were found.
 """
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
+from numbers import Real
 from typing import Any
 
-from charrnn.config import (
-    LENGTHS,
-    SHAPE,
-    ModelConfig,
-    TrainConfig,
-    known_settings,
-    one_of,
-)
+from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import ConfigError
+from charrnn.option import one_of
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe known by the time it takes on two cores."""
+    """Settings that work well together, and how long they take to train."""
 
     about: str
     settings: dict[str, Any]
@@ -81,78 +76,97 @@ PRESETS = {
 DEFAULT_PRESET = "small"
 
 
-def with_preset(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
+def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return all settings: those chosen, else the preset's, else the defaults.
 
-    The preset's length gives way to another kind of length that was chosen. Raises
-    ConfigError for what makes no sense, before any text is fetched or read.
+    name is a preset's, or None for the default preset. Choosing one kind of length
+    removes the preset's. Raises ConfigError if a setting is invalid, so that a mistake
+    is found before any text is downloaded or read.
     """
     defaults = {
-        field.name: field.default
+        each.name: each.default
         for kind in (ModelConfig, TrainConfig)
-        for field in fields(kind)
-        if field.default is not MISSING
+        for each in fields(kind)
+        if each.default is not MISSING
     }
-    name = name or DEFAULT_PRESET
-    one_of("preset", name, tuple(PRESETS))
-    preset = dict(PRESETS[name].settings)
+    name = one_of("preset", name or DEFAULT_PRESET, PRESETS)
+    preset = PRESETS[name].settings
     for length in LENGTHS:
-        number = chosen.get(length, 1)
-        if isinstance(number, int | float) and not number > 0:
-            raise ConfigError(f"{length} is {chosen[length]}; expected more than 0")
+        value: Any = chosen.get(length, 1)
+        if isinstance(value, Real) and not float(value) > 0:
+            raise ConfigError(f"{length} is {value}; expected more than 0")
     if any(length in chosen for length in LENGTHS):
         preset = {key: value for key, value in preset.items() if key not in LENGTHS}
     settings = defaults | preset | chosen
-    ModelConfig(vocab=1, **known_settings(ModelConfig, settings))
-    TrainConfig(**known_settings(TrainConfig, settings))
-    return settings
+    network = ModelConfig(vocab=1, **known_settings(ModelConfig, settings))
+    training = TrainConfig(**known_settings(TrainConfig, settings))
+    checked = vars(network) | vars(training)
+    return {key: checked.get(key, value) for key, value in settings.items()}
 
 
-# Characters below which a network of a preset's size learns a text by heart within the
-# preset's time, with the most units that do not, and beyond which it does not even read
-# it twice.
-_SHORT, _LONG = 300_000, 8_000_000
+# Texts shorter than _SHORT characters are memorised by the presets' networks, so the
+# hidden size is capped: for texts shorter than each key of _WIDEST, at its value.
+_SHORT = 300_000
 _WIDEST = {100_000: 128, _SHORT: 256}
+# Texts longer than _LONG characters are read less than twice in the presets' time, so
+# nothing is memorised and dropout is turned off.
+_LONG = 8_000_000
 
 
-def fitted(
+@dataclass(frozen=True)
+class Adaptation:
+    """Settings adapted to a text: all of them, those that changed, and why."""
+
+    settings: dict[str, Any]
+    changes: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""  # empty if nothing changed
+
+
+def adapt_to_text(
     settings: dict[str, Any],
     chosen: dict[str, Any],
     characters: int,
     network: ModelConfig | None = None,
-) -> tuple[dict[str, Any], str]:
-    """Return the settings as a text of this length wants them, and why, in a line.
+) -> Adaptation:
+    """Adapt the settings of a preset to a text of this many characters.
 
-    Training that starts from another network's weights keeps its shape. What was chosen
-    stays as it is, too; the reason is empty where nothing changes. Raises ConfigError
-    where the choice contradicts the network.
+    chosen are the settings that the user gave; they never change. network is the one
+    whose weights training starts from, if any; its shape is kept. Raises ConfigError if
+    the user chose another shape.
     """
-    kept = {name: getattr(network, name) for name in SHAPE} if network else {}
-    for name, value in kept.items():
+    shape = {name: getattr(network, name) for name in SHAPE} if network else {}
+    for name, value in shape.items():
         if chosen.get(name, value) != value:
             raise ConfigError(
-                f"{name} {chosen[name]} does not go with the weights to start from, "
-                f"whose network has {value}; leave it out"
+                f"{name} is {chosen[name]}, but the network to start from has {value}; "
+                "leave it out"
             )
-    settings = settings | kept
+    settings = settings | shape
+    wanted, reason = _wanted(settings, characters)
+    changes = {
+        name: value
+        for name, value in wanted.items()
+        if name not in chosen | shape and value != settings[name]
+    }
+    if not changes:
+        return Adaptation(settings)
+    return Adaptation(settings | changes, changes, reason)
+
+
+def _wanted(settings: dict[str, Any], characters: int) -> tuple[dict[str, Any], str]:
+    """Return the settings that a text of this many characters needs, and why."""
     if characters < _SHORT:
-        widest = next(units for below, units in _WIDEST.items() if characters < below)
-        wanted = {
+        widest = next(units for limit, units in _WIDEST.items() if characters < limit)
+        return {
             "hidden": min(settings["hidden"], widest),
             "layers": 1,
             "dropout": max(settings["dropout"], 0.5),
             "recurrent_dropout": max(settings["recurrent_dropout"], 0.3),
             "patience": 10,
-        }
-        why = "is short, and a large network would learn it by heart"
-    elif characters > _LONG:
-        wanted = {"dropout": 0.0, "recurrent_dropout": 0.0}
-        why = "is long: nothing of it is learned by heart, a longer preset learns more"
-    else:
-        return settings, ""
-    fixed = kept | chosen
-    changes = {k: v for k, v in wanted.items() if k not in fixed and v != settings[k]}
-    if not changes:
-        return settings, ""
-    said = ", ".join(f"{name} {value}" for name, value in changes.items())
-    return settings | changes, f"the text {why}: {said.replace('_', ' ')}"
+        }, "the text is short, and a large network would memorise it"
+    if characters > _LONG:
+        return {
+            "dropout": 0.0,
+            "recurrent_dropout": 0.0,
+        }, "the text is too long to be memorised; a longer preset learns more from it"
+    return {}, ""

@@ -22,7 +22,7 @@ from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.presets import fitted
+from charrnn.presets import Adaptation, adapt_to_text
 from charrnn.storage.checkpoint import Checkpoint, load, save
 from charrnn.text.corpus import BYTES, Corpus, split
 from charrnn.text.vocab import Vocabulary
@@ -130,9 +130,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Fitting:
-    """What became of the settings and of other weights on a text."""
+    """How the preset and the initial weights were adapted to the text."""
 
-    recipe: str  # what the text's length changed and why; empty for nothing
+    adaptation: Adaptation
     growth: Growth | None  # of the vocabulary that came with the weights
 
 
@@ -145,16 +145,17 @@ def begin(
 ) -> tuple[Run, Fitting]:
     """Return a new run by settings that are fitted to the text and to the weights.
 
-    settings are those of `with_preset`, of which the user has chosen some himself.
+    settings are those of `resolve_settings`, of which the user has chosen some himself.
     `init_from` is a checkpoint or a run's folder.
     """
     source = load(find_checkpoint(init_from)) if init_from else None
     network = source.model.config if source else None
-    settings, recipe = fitted(settings, chosen, len(corpus.text), network)
+    adaptation = adapt_to_text(settings, chosen, len(corpus.text), network)
+    settings = adaptation.settings
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = known_settings(ModelConfig, settings)
     run, growth = start(corpus, config, shape, init_from=source)
-    return run, Fitting(recipe, growth)
+    return run, Fitting(adaptation, growth)
 
 
 def start(

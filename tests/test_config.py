@@ -1,11 +1,16 @@
 """Settings: their limits, with messages."""
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
+from fractions import Fraction
+from importlib import import_module
 from math import inf, nan
 
+import numpy as np
 import pytest
 
 from charrnn.config import (
+    CELLS,
     CLIP_MODES,
     OPTIMIZERS,
     SCHEDULES,
@@ -15,6 +20,7 @@ from charrnn.config import (
     known_settings,
 )
 from charrnn.errors import ConfigError
+from charrnn.option import options_of
 from charrnn.training import optimizers, schedules, update
 
 # Field, a value beyond its limit, and what the message says of it.
@@ -185,6 +191,80 @@ def test_two_lengths_of_training_exclude_each_other(lengths):
 )
 def test_names_that_can_be_chosen_are_those_that_exist(names, known):
     assert sorted(names) == sorted(known)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_is_a_class_that_exists(name):
+    module, _, cell = CELLS[name].partition(":")
+    assert getattr(import_module(module), cell).__name__ == cell == name.upper()
+
+
+def test_a_new_cell_can_be_chosen_once_it_is_in_the_table(monkeypatch):
+    with pytest.raises(ConfigError):
+        ModelConfig(5, cell="mgu")
+    monkeypatch.setitem(CELLS, "mgu", "somewhere.else:MGU")
+    assert ModelConfig(5, cell="mgu").cell == "mgu"
+    with pytest.raises(ConfigError, match="expected one of rnn, gru, lstm, mgu"):
+        ModelConfig(5, cell="MGU")
+
+
+@pytest.mark.parametrize(
+    "value", [np.int8(64), np.int64(64), np.uint16(64), np.array([64])[0]]
+)
+def test_numpy_whole_numbers_become_python_ones(value):
+    config = ModelConfig(vocab=value, hidden=value)
+    assert (type(config.vocab), config.vocab) == (int, 64)
+    assert json.loads(json.dumps(asdict(config)))["hidden"] == 64
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(0.5), np.float64(0.5), np.float16(0.5), Fraction(1, 2)]
+)
+def test_numbers_of_other_kinds_become_floats(value):
+    config = TrainConfig(lr=value, dropout=value)
+    assert (type(config.lr), config.lr) == (float, 0.5)
+    assert json.loads(json.dumps(asdict(config)))["dropout"] == 0.5
+    whole = TrainConfig(minutes=np.int32(3)).minutes
+    assert (type(whole), whole) == (float, 3.0)
+
+
+REAL = [
+    (kind, field.name)
+    for kind in (TrainConfig, SampleConfig)
+    for field in fields(kind)
+    if field.type is float
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), REAL)
+@pytest.mark.parametrize("value", [True, np.True_, "0.5", None, 1j, [0.5]])
+def test_numbers_may_be_nothing_else(kind, name, value):
+    with pytest.raises(ConfigError) as error:
+        kind(**{name: value})
+    assert str(error.value) == f"{name} is {value!r}; expected a number"
+
+
+@pytest.mark.parametrize("value", [5, None, [], ("gru",), b"gru"])
+def test_a_choice_is_a_string(value):
+    with pytest.raises(ConfigError, match="expected one of rnn, gru, lstm"):
+        ModelConfig(5, cell=value)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+@pytest.mark.parametrize("name", ["lr", "clip", "minutes"])
+def test_whole_numbers_beyond_every_float_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is .*expected at least"):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [ModelConfig, TrainConfig, SampleConfig])
+def test_every_field_explains_itself(kind):
+    for field, option in options_of(kind):
+        assert option.help[0].isupper(), field.name
+        assert option.help.endswith("."), field.name
+        assert "{" not in option.help
+        assert all(choice in option.help for choice in option.choices), field.name
+        assert bool(option.group) == (field.name != "vocab")
 
 
 def test_known_settings_are_the_fields_of_the_kind():

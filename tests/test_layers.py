@@ -16,6 +16,7 @@ PACKAGE = Path(charrnn.__file__).parent
 # through them. Each may import only from itself and from those before it.
 ORDER = (
     "errors",
+    "option",
     "config",
     "presets",
     "atomic",
@@ -34,6 +35,7 @@ ORDER = (
 MATHS = {"numpy"}
 LIBRARIES = {
     "errors": set(),
+    "option": set(),
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},

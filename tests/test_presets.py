@@ -1,17 +1,24 @@
-"""Presets, which of them wins, and how they fit a text."""
+"""Presets: what overrides what, and how they adapt to a text."""
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import ConfigError
-from charrnn.presets import DEFAULT_PRESET, PRESETS, fitted, with_preset
+from charrnn.presets import (
+    DEFAULT_PRESET,
+    PRESETS,
+    Adaptation,
+    adapt_to_text,
+    resolve_settings,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_a_valid_recipe_with_a_length(name):
-    settings = with_preset(name, {})
+    settings = resolve_settings(name, {})
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = ModelConfig(65, **known_settings(ModelConfig, settings))
     assert config.minutes > 0
@@ -21,7 +28,7 @@ def test_every_preset_is_a_valid_recipe_with_a_length(name):
 
 
 def test_chosen_settings_win_over_the_preset_and_it_over_the_defaults():
-    settings = with_preset("quick", {"hidden": 7, "cell": "lstm"})
+    settings = resolve_settings("quick", {"hidden": 7, "cell": "lstm"})
     quick = PRESETS["quick"].settings
     assert settings["hidden"] == 7 != quick["hidden"]
     assert settings["cell"] == "lstm"
@@ -31,26 +38,26 @@ def test_chosen_settings_win_over_the_preset_and_it_over_the_defaults():
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_chosen_length_takes_the_place_of_the_presets(length):
-    settings = with_preset("quick", {length: 3})
+    settings = resolve_settings("quick", {length: 3})
     assert {name: settings[name] for name in LENGTHS} == {
         name: 3 if name == length else 0 for name in LENGTHS
     }
 
 
 def test_default_preset_applies_where_none_is_named():
-    assert with_preset(None, {}) == with_preset(DEFAULT_PRESET, {})
+    assert resolve_settings(None, {}) == resolve_settings(DEFAULT_PRESET, {})
 
 
 def test_all_settings_are_there_but_the_vocabulary():
     names = {
         field.name for kind in (ModelConfig, TrainConfig) for field in fields(kind)
     }
-    assert set(with_preset(None, {})) == names - {"vocab"}
+    assert set(resolve_settings(None, {})) == names - {"vocab"}
 
 
 def test_presets_are_not_changed_by_use():
     before = {name: dict(preset.settings) for name, preset in PRESETS.items()}
-    with_preset("quick", {"steps": 5, "hidden": 9})
+    resolve_settings("quick", {"steps": 5, "hidden": 9})
     assert {name: preset.settings for name, preset in PRESETS.items()} == before
 
 
@@ -58,52 +65,80 @@ def test_presets_are_not_changed_by_use():
 @pytest.mark.parametrize("value", [0, -1])
 def test_chosen_length_of_nothing_is_refused(length, value):
     with pytest.raises(ConfigError, match=f"{length} is {value}; expected more than 0"):
-        with_preset(None, {length: value})
+        resolve_settings(None, {length: value})
 
 
 def test_unknown_preset_is_refused_by_name():
     with pytest.raises(
         ConfigError, match="preset is 'huge'; expected one of quick, small"
     ):
-        with_preset("huge", {})
+        resolve_settings("huge", {})
+
+
+def test_settings_are_plain_numbers_whatever_was_chosen():
+    settings = resolve_settings(None, {"hidden": np.int64(64), "lr": np.float32(0.5)})
+    assert (type(settings["hidden"]), settings["hidden"]) == (int, 64)
+    assert (type(settings["lr"]), settings["lr"]) == (float, 0.5)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_text_of_a_usual_length_changes_nothing(name):
-    settings = with_preset(name, {})
-    assert fitted(settings, {}, 1_000_000) == (settings, "")
+    settings = resolve_settings(name, {})
+    assert adapt_to_text(settings, {}, 1_000_000) == Adaptation(settings, {}, "")
 
 
-@pytest.mark.parametrize(("characters", "units"), [(50_000, 128), (200_000, 256)])
+@pytest.mark.parametrize(
+    ("characters", "units"),
+    [(1, 128), (99_999, 128), (100_000, 256), (299_999, 256)],
+)
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_short_text_gets_a_smaller_network_and_more_dropout(name, characters, units):
-    settings = with_preset(name, {})
-    found, why = fitted(settings, {}, characters)
+    settings = resolve_settings(name, {})
+    adapted = adapt_to_text(settings, {}, characters)
+    found = adapted.settings
     assert found["hidden"] == min(settings["hidden"], units)
     assert found["dropout"] >= max(settings["dropout"], 0.5)
-    assert why.startswith("the text is short")
+    assert adapted.reason == (
+        "the text is short, and a large network would memorise it"
+    )
     changed = {key: value for key, value in found.items() if value != settings[key]}
-    for key, value in changed.items():
-        assert f"{key.replace('_', ' ')} {value}" in why
+    assert adapted.changes == changed
     config = TrainConfig(**known_settings(TrainConfig, found))
     assert config.minutes == settings["minutes"]
 
 
+@pytest.mark.parametrize("characters", [300_000, 8_000_000])
+def test_the_usual_lengths_include_their_limits(characters):
+    assert not adapt_to_text(resolve_settings("large", {}), {}, characters).changes
+
+
 def test_a_long_text_needs_no_dropout():
-    found, why = fitted(with_preset("large", {}), {}, 50_000_000)
-    assert found["dropout"] == found["recurrent_dropout"] == 0
-    assert found["hidden"] == PRESETS["large"].settings["hidden"]
-    assert why == (
-        "the text is long: nothing of it is learned by heart, a longer preset learns "
-        "more: dropout 0.0, recurrent dropout 0.0"
+    adapted = adapt_to_text(resolve_settings("large", {}), {}, 8_000_001)
+    assert adapted.changes == {"dropout": 0.0, "recurrent_dropout": 0.0}
+    assert adapted.settings["dropout"] == adapted.settings["recurrent_dropout"] == 0
+    assert adapted.settings["hidden"] == PRESETS["large"].settings["hidden"]
+    assert adapted.reason == (
+        "the text is too long to be memorised; a longer preset learns more from it"
     )
 
 
 def test_what_was_chosen_fits_every_text():
     chosen = {"hidden": 300, "dropout": 0.1, "patience": 3}
-    found, why = fitted(with_preset("small", chosen), chosen, 50_000)
-    assert found | chosen == found
-    assert "hidden" not in why
+    adapted = adapt_to_text(resolve_settings("small", chosen), chosen, 50_000)
+    assert adapted.settings | chosen == adapted.settings
+    assert not adapted.changes.keys() & chosen.keys()
     chosen = {"dropout": 0.2, "recurrent_dropout": 0.1}
-    settings = with_preset("small", chosen)
-    assert fitted(settings, chosen, 50_000_000) == (settings, "")
+    settings = resolve_settings("small", chosen)
+    assert adapt_to_text(settings, chosen, 50_000_000) == Adaptation(settings)
+
+
+def test_the_shape_of_other_weights_is_kept():
+    settings = resolve_settings("small", {})
+    network = ModelConfig(65, hidden=200, layers=3, cell="lstm")
+    found = adapt_to_text(settings, {}, 50_000, network).settings
+    assert (found["hidden"], found["layers"], found["cell"]) == (200, 3, "lstm")
+    with pytest.raises(ConfigError) as error:
+        adapt_to_text(settings, {"layers": 2}, 50_000, network)
+    assert str(error.value) == (
+        "layers is 2, but the network to start from has 3; leave it out"
+    )

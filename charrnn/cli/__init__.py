@@ -1,4 +1,4 @@
-"""The command `charrnn`. Each command is a file here, loaded when it is asked for."""
+"""The command `charrnn`. Each of its commands is a file here, loaded when used."""
 
 import codecs
 import importlib
@@ -15,24 +15,27 @@ from charrnn.errors import CharRNNError
 
 # Name, and the line that `--help` shows without loading the command.
 COMMANDS = {
-    "download": "Fetch a text to learn from.",
+    "download": "Download a text to learn from.",
     "train": "Learn to write like a text.",
     "sample": "Write text with a trained model.",
     "compare": "Put texts at several temperatures side by side.",
-    "next": "Show what comes next, and how likely.",
-    "eval": "Score a model on a text, beside an n-gram.",
+    "next": "Show which characters come next, and how likely each is.",
+    "eval": "Score a model on a text, and compare it with an n-gram.",
     "bench": "Measure how fast this machine trains.",
     "export": "Write a model's weights for PyTorch.",
-    "import": "Make a checkpoint of PyTorch's weights.",
-    "gradcheck": "Prove the gradients by finite differences.",
+    "import": "Make a checkpoint from PyTorch's weights.",
+    "gradcheck": "Check the gradients by finite differences.",
 }
 
-CTRL_C = 130  # as shells report a program that SIGINT ended
-CLOSED_PIPE = 141  # and one that SIGPIPE ended
+# Exit statuses, as shells report them for SIGINT and for SIGPIPE.
+CTRL_C = 130
+CLOSED_PIPE = 141
+# What to make smaller if memory runs out, in commands that have the option.
+_MEMORY_OPTIONS = ("--hidden", "--batch", "--length", "-n")
 
 
 class _Commands(click.Group):
-    """Loads commands lazily, and turns every expected error into one line."""
+    """Loads each command when used, and turns every expected error into one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,8 +54,20 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def _out_of_memory(self, ctx: click.Context, error: MemoryError) -> str:
+        """Return the message for a command that ran out of memory."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        params = command.params if command else []
+        flags = [flag for param in params for flag in param.opts]
+        smaller = " or ".join(flag for flag in _MEMORY_OPTIONS if flag in flags)
+        return (
+            "not enough memory"
+            + (f": {error}" if str(error) else "")
+            + (f"; try a smaller {smaller}" if smaller else "")
+        )
+
     def invoke(self, ctx: click.Context) -> Any:
-        _write_any_character()
+        _print_any_character()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -60,12 +75,10 @@ class _Commands(click.Group):
         except CharRNNError as error:
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
-            raise click.ClickException(
-                f"not enough memory: {error}; try a smaller --hidden or --batch"
-            ) from error
+            raise click.ClickException(self._out_of_memory(ctx, error)) from error
         except BrokenPipeError:
-            # Whoever read the output has gone, as `head` does; that is no error to
-            # speak of. What is still buffered must not raise again at exit.
+            # The reader has closed the pipe, as `head` does, which is not an error.
+            # What is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(CLOSED_PIPE) from None
         except OSError as error:
@@ -76,13 +89,19 @@ class _Commands(click.Group):
             raise SystemExit(CTRL_C) from None
 
 
-def _write_any_character() -> None:
-    """Let no character of a text end a command, whatever the locale says."""
+def _print_any_character() -> None:
+    """Make every character printable, whatever the locale's encoding is.
+
+    Files and pipes get UTF-8. A terminal keeps its encoding, and what it cannot show
+    becomes an escape such as \\u2192.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
+            # A terminal that claims ASCII is one whose locale was never set.
             ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            keep = stream.isatty() and not ascii_only
             stream.reconfigure(
-                encoding="utf-8" if ascii_only else None, errors="replace"
+                encoding=None if keep else "utf-8", errors="backslashreplace"
             )
 
 

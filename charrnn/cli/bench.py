@@ -20,15 +20,16 @@ _FAST = "pip install 'charrnn[fast]'"
     "presets",
     type=click.Choice(tuple(PRESETS)),
     multiple=True,
-    help="Measure only this one; may be given several times.  [default: all]",
+    help="Measure only this preset; can be given more than once.  [default: all]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything as a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(presets: tuple[str, ...], as_json: bool) -> None:
     """Measure how fast this machine trains.
 
-    In GFLOP/s, the rate of matrix products, a large one and that of a single time step;
-    and each preset's characters a second in plain NumPy and with compiled kernels, each
-    with the fastest use of the cores. Takes about half a minute; let nothing else run.
+    Prints the speed of two matrix products in GFLOP/s: a large one, and that of one
+    time step. Then prints how many characters per second each preset trains on, in
+    plain NumPy and with compiled kernels, each with the fastest use of the cores. This
+    takes about half a minute; let nothing else run meanwhile.
     """
     import numpy as np
 
@@ -39,15 +40,17 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
     cores = available_cores()
     products = {
         "1024 x 1024 by 1024 x 1024": product_rate(1024, 1024, 1024, cores),
-        "32 x 256 by 256 x 768, a step of small": product_rate(32, 256, 768, cores),
+        "32 x 256 by 256 x 768, a time step": product_rate(32, 256, 768, cores),
     }
     if not as_json:
         click.echo(f"{cores} cores, NumPy {np.__version__}\n")
-        click.echo("Products, GFLOP/s")
+        click.echo("Matrix products, GFLOP/s")
         for name, rate in products.items():
             click.echo(f"  {name:<42}{rate:>7,.0f}")
-        click.echo("\nTraining, characters a second")
-        click.echo(f"  {'preset':<20}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores")
+        click.echo("\nTraining, characters per second")
+        click.echo(
+            f"  {'preset':<20}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores used"
+        )
     compiled = kernels.resolve("auto") == "numba"
     found: dict[str, Any] = {}
     for name in presets or PRESETS:
@@ -63,22 +66,18 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps(about | {"presets": found}))
     elif not compiled:
         click.echo(
-            f"\nNumba is not installed. {_FAST} compiles what is not a large\n"
-            "product: README.md says what that brought where it was measured; run\n"
-            "this again to see it here."
+            f"\nNumba is not installed. With it ({_FAST}), training is\n"
+            "compiled and faster; run this again afterwards to see by how much."
         )
 
 
 def _row(name: str, plain: "Speed", fast: "Speed | None") -> str:
+    from charrnn.cli.format import describe_layout
+
     settings = PRESETS[name].settings
     shape = f"{settings['cell']} {settings.get('layers', 1)} x {settings['hidden']}"
-    layout = (fast or plain).layout
-    uses = (
-        f"batch over {layout.workers} threads"
-        if layout.workers > 1
-        else f"{layout.blas_threads} in each product"
-    )
     compiled = f"{fast.characters:>11,.0f}" if fast else f"{'–':>11}"
     ratio = f"{fast.characters / plain.characters:>7.2f}" if fast else f"{'–':>7}"
     label = f"{name}, {shape}"
-    return f"  {label:<20}{plain.characters:>10,.0f}{compiled}{ratio}  {uses}"
+    layout = describe_layout((fast or plain).layout)
+    return f"  {label:<20}{plain.characters:>10,.0f}{compiled}{ratio}  {layout}"

@@ -1,4 +1,4 @@
-"""charrnn download: fetch a corpus by name, or a text of one's own by address."""
+"""charrnn download: download a corpus by name, or your own text by address."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -9,22 +9,24 @@ import click
 
 @click.command("download")
 @click.argument("name", required=False)
-@click.option("--url", help="Fetch a text of your own from this address instead.")
-@click.option("--sha256", metavar="HEX", help="What the text at --url must hash to.")
+@click.option("--url", help="Download your own text from this address instead.")
+@click.option("--sha256", metavar="HEX", help="Expected SHA-256 of the text at --url.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data"),
     show_default=True,
-    help="Where corpora go.",
+    help="Folder for downloaded texts.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the text at --url goes; by default under its own name in --data-dir.",
+    help="Where to save the text at --url.  [default: its own name in --data-dir]",
 )
-@click.option("--force", is_flag=True, help="Replace a file that has another content.")
-@click.option("--list", "list_all", is_flag=True, help="List the corpora, fetch none.")
+@click.option("--force", is_flag=True, help="Replace a file with different contents.")
+@click.option(
+    "--list", "list_all", is_flag=True, help="List the corpora and download nothing."
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
     name: str | None,
@@ -36,14 +38,14 @@ def command(
     list_all: bool,
     quiet: bool,
 ) -> None:
-    """Fetch the corpus NAME (default: tinyshakespeare) and print its path.
+    """Download the corpus NAME (default: tinyshakespeare) and print its path.
 
-    A file that is there and right is not fetched again; one that is there and different
-    is left alone. Proxies and certificates come from the environment (HTTPS_PROXY,
-    REQUESTS_CA_BUNDLE).
+    A file that is already there is not downloaded again, and is not replaced if its
+    contents differ (see --force). Proxies and certificates come from the environment
+    (HTTPS_PROXY, REQUESTS_CA_BUNDLE).
     """
     _check_usage(name, url, sha256, out, list_all)
-    # Here, not above: they bring requests along, which 'charrnn --help' need not await.
+    # Imported here, because they load requests, and `charrnn --help` must start fast.
     from charrnn.text.download.http import sha256_of
     from charrnn.text.download.registry import CORPORA, download, download_url
 
@@ -59,7 +61,7 @@ def command(
         path = download_url(url, target, sha256=sha256, force=force, quiet=quiet)
         if sha256 is None:
             pin = f"--sha256 {sha256_of(path)}"
-            click.echo(f"Nothing to check it against; next time: {pin}", err=True)
+            click.echo(f"The text was not checked; next time, add {pin}", err=True)
         click.echo(path)
 
 
@@ -71,19 +73,21 @@ def _check_usage(
     list_all: bool,
 ) -> None:
     if list_all and (name or url):
-        raise click.UsageError("--list fetches nothing; leave out NAME and --url.")
+        raise click.UsageError("--list downloads nothing; leave out NAME and --url.")
     if name and url:
-        raise click.UsageError("NAME and --url are two ways to say what; give one.")
+        raise click.UsageError("NAME and --url exclude each other; give one.")
     if url is None and (sha256 or out):
-        raise click.UsageError("--sha256 and --out go with --url.")
+        raise click.UsageError("--sha256 and --out need --url.")
 
 
 def _name_in(url: str) -> str:
     try:
         name = PurePosixPath(unquote(urlsplit(url).path)).name
     except ValueError as error:
-        raise click.UsageError(f"{url!r} is no address ({error}).") from None
-    # No hidden file, no drive, no separator of another system.
+        raise click.UsageError(f"{url!r} is not a valid address ({error}).") from None
+    # Not a hidden file, a drive, or a path of another system.
     if not re.fullmatch(r"\w[\w. -]*", name):
-        raise click.UsageError(f"{url!r} ends in no file name; say one with --out.")
+        raise click.UsageError(
+            f"{url!r} does not end in a file name; give one with --out."
+        )
     return name

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from charrnn.cli.options import GroupedCommand, corpus_behind, grouped, opened
+from charrnn.config import ON_UNKNOWN
 
 _options = grouped("Options")
 
@@ -16,7 +17,7 @@ _options = grouped("Options")
 @_options("--encoding", default=None, help="Codec of TEXT.  [default: the model's]")
 @_options(
     "--on-unknown",
-    type=click.Choice(("error", "skip", "map")),
+    type=click.Choice(ON_UNKNOWN),
     default="error",
     show_default=True,
     help="What to do with characters that the model never saw.",

@@ -6,6 +6,7 @@ from wcwidth import ljust, rjust, wcswidth, wrap
 
 from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.generation.compare import Column, Comparison
+from charrnn.nn.workers import Layout
 
 _GAP = "  "
 _NARROWEST = 14  # columns on the terminal, of a text in a comparison
@@ -45,6 +46,15 @@ def scoreboard_table(board: Scoreboard, parts: tuple[str, str]) -> str:
         else f"Counting still beats the network by {-gain:.3f} nats per character."
     )
     return f"{table(rows)}\n{verdict}"
+
+
+def describe_layout(layout: Layout) -> str:
+    """Return in words how a training step uses the cores."""
+    if layout.workers > 1:
+        return f"batch split over {layout.workers} threads"
+    if layout.blas_threads > 1:
+        return f"{layout.blas_threads} threads per matrix product"
+    return "1 thread"
 
 
 def comparison_page(comparison: Comparison, width: int) -> str:

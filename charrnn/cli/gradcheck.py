@@ -2,20 +2,34 @@
 
 import click
 
-from charrnn.cli.options import GroupedCommand, grouped
+from charrnn.cli.options import Decorator, GroupedCommand, grouped
 from charrnn.config import CELLS
 
 _options = grouped("Options")
 
 
+def _size(flag: str, default: int, text: str, *, minimum: int = 1) -> Decorator:
+    kind = click.IntRange(minimum)
+    return _options(
+        flag, type=kind, default=default, default_text=str(default), help=text
+    )
+
+
 @click.command(cls=GroupedCommand)
-@_options("--cell", type=click.Choice(CELLS), multiple=True, help="[default: all]")
-@_options("--hidden", type=click.IntRange(1), default=6, show_default=True)
-@_options("--layers", type=click.IntRange(1), default=2, show_default=True)
-@_options("--vocab", type=click.IntRange(2), default=7, show_default=True)
-@_options("--window", type=click.IntRange(1), default=5, show_default=True)
-@_options("--batch", type=click.IntRange(1), default=3, show_default=True)
-@_options("--seed", type=click.IntRange(0), default=1, show_default=True)
+@_options(
+    "--cell",
+    type=click.Choice(tuple(CELLS)),
+    metavar="NAME",
+    multiple=True,
+    default_text="all",
+    help=f"Check only this cell ({', '.join(CELLS)}); can be given more than once.",
+)
+@_size("--hidden", 6, "Units per layer.")
+@_size("--layers", 2, "Number of stacked layers.")
+@_size("--vocab", 7, "Number of distinct characters.", minimum=2)
+@_size("--window", 5, "Time steps.")
+@_size("--batch", 3, "Streams read in parallel.")
+@_size("--seed", 1, "Seed of the weights and the characters.", minimum=0)
 def command(
     cell: tuple[str, ...],
     hidden: int,
@@ -28,7 +42,7 @@ def command(
     """Compare every hand-derived gradient with a numeric one, in float64.
 
     The numeric gradient is a central difference of fourth order. The exit status is 1
-    where the two disagree by more than 1 in 1,000,000.
+    if the two disagree by more than 1 in 1,000,000.
     """
     import numpy as np
 

@@ -5,6 +5,7 @@ import json
 import click
 
 from charrnn.cli.options import GroupedCommand, grouped, opened, typed
+from charrnn.config import ON_UNKNOWN
 
 _options = grouped("Options")
 _BAR = 30  # characters of a certainty
@@ -22,7 +23,7 @@ _BAR = 30  # characters of a certainty
 )
 @_options(
     "--on-unknown",
-    type=click.Choice(("error", "skip", "map")),
+    type=click.Choice(ON_UNKNOWN),
     default="error",
     show_default=True,
     help="What to do with characters that the model never saw.",

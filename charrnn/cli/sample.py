@@ -16,55 +16,36 @@ from charrnn.cli.options import (
     opened,
     typed,
 )
-from charrnn.config import KERNELS, SampleConfig
+from charrnn.config import SampleConfig
 
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
 
 _SEPARATOR = "-" * 16
-_drawing = grouped("Drawing characters")
+_sampling = grouped("Sampling")
 _output = grouped("Output")
 
 
 @click.command(cls=GroupedCommand)
 @checkpoint_argument
-@drawing_options(length=500)
-@_drawing(
-    "--temperature",
-    "-t",
-    type=float,
-    default=0.8,
-    show_default=True,
-    help="Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
-)
-@_drawing("--top-k", type=int, default=0, help="Only the k likeliest.  [default: all]")
-@_drawing(
-    "--top-p",
-    type=float,
-    default=1.0,
-    help="Only the likeliest that together hold this probability.  [default: 1]",
-)
-@_drawing(
+@drawing_options(SampleConfig.length, "temperature", "top_k", "top_p", "kernels")
+@_sampling(
     "--stop",
     default="",
     metavar="TEXT",
-    help="End a text before this.  [default: none]",
-)
-@_output(
-    "--kernels",
-    type=click.Choice(KERNELS),
-    default="auto",
-    help="Plain steps, or compiled by Numba (pip install 'charrnn[fast]').  "
-    "[default: compiled where it can be and the text is long]",
+    default_text="none",
+    help="End a text before the first occurrence of this.",
 )
 @_output(
     "-n",
     "count",
     type=click.IntRange(1),
     default=1,
-    help="Texts to write at once, a line of dashes between them.  [default: 1]",
+    metavar="N",
+    default_text="1",
+    help="Number of texts, separated by a line of dashes.",
 )
-@_output("--json", "as_json", is_flag=True, help="A line of JSON for each text.")
+@_output("--json", "as_json", is_flag=True, help="Print a line of JSON for each text.")
 def command(
     checkpoint: str | None,
     prime: str,

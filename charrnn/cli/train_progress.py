@@ -1,11 +1,12 @@
-"""How a training looks on a terminal, and how Ctrl-C ends it."""
+"""What `charrnn train` shows while it trains, and how Ctrl-C stops it."""
 
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isnan
+from dataclasses import replace
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,98 +17,116 @@ from charrnn.cli.options import note
 
 if TYPE_CHECKING:
     from charrnn.run import Run
-    from charrnn.training.events import Event, Validation
+    from charrnn.training.events import Event, Rollback, Step, Validation
 
 _SAMPLE_LENGTH = 200
 _REFRESH = 0.2  # seconds between changes of the bar's text
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
 
 
-def watch(run: "Run", *, sample_every: int = 0, quiet: bool = False) -> int:
-    """Train to the end or to a signal, show it, and return the exit status."""
-    from tqdm import tqdm
-
+def train_with_progress(
+    run: "Run", *, sample_every: int = 0, quiet: bool = False
+) -> int:
+    """Train to the end or until a signal, and return the exit status."""
     plan, progress = run.plan, run.trainer.progress
-    a_step = plan.batch * plan.window
     if progress.step >= plan.steps:
-        note(f"{run.folder} is finished; --steps or --epochs give it more")
+        note(f"{run.folder} is finished; give it more with --steps or --epochs")
         return 0
     with (
-        _stopping(run) as caught,
-        tqdm(
-            total=plan.steps * a_step,
-            initial=progress.step * a_step,
-            unit="char",
-            unit_scale=True,
-            bar_format=_BAR,
-            dynamic_ncols=True,
-            leave=False,
-            disable=True if quiet else None,  # None: where there is no terminal
-        ) as bar,
+        _stopping_on_signals(run) as signals,
+        make_bar(run, disable=True if quiet else None) as bar,  # None: if no terminal
     ):
-        show = _Show(run, bar, sample_every, quiet)
+        display = ProgressDisplay(run, bar, sample_every, quiet)
         for event in run.events():
-            show.event(event)
-    if caught and show.reason == "stopped":
+            display.show(event)
+    if signals and display.reason == "stopped":
         note(
             f"Stopped at step {run.trainer.progress.step:,} of {plan.steps:,}, all "
-            "saved. Go on with: charrnn train --resume --out "
+            "saved. Continue with: charrnn train --resume --out "
             f"{shlex.quote(str(run.folder))}"
         )
-        return 128 + caught[0]
-    if show.reason == "patience" and not quiet:
+        return 128 + signals[0]
+    if display.reason == "patience" and not quiet:
         note(f"Stopped: no new best in {run.config.patience} validations.")
-    _conclude(run, quiet)
+    _print_results(run, quiet)
     return 0
 
 
-class _Show:
-    """Turns events into the bar and lines above it."""
+def make_bar(run: "Run", **options: Any) -> Any:
+    """Return a tqdm bar that counts the characters of a run."""
+    from tqdm import tqdm
 
-    def __init__(self, run: "Run", bar: Any, sample_every: int, quiet: bool):
+    plan = run.plan
+    per_step = plan.batch * plan.window
+    return tqdm(
+        total=plan.steps * per_step,
+        initial=run.trainer.progress.step * per_step,
+        unit="char",
+        unit_scale=True,
+        bar_format=_BAR,
+        dynamic_ncols=True,
+        leave=False,
+        **options,
+    )
+
+
+class ProgressDisplay:
+    """Shows a run's events: a bar, and lines above it."""
+
+    def __init__(self, run: "Run", bar: Any, sample_every: int, quiet: bool) -> None:
         self.run = run
         self.bar = bar
         self.sample_every, self.quiet = sample_every, quiet
-        self.reason = ""
-        self._loss = self._val = float("nan")
+        self.reason = ""  # why training ended
+        self._loss: float | None = None  # running mean
+        self._val_loss: float | None = None
         self._next_refresh = 0.0
 
-    def event(self, event: "Event") -> None:
-        from charrnn.training import events
+    def show(self, event: "Event") -> None:
+        """Show one event."""
+        from charrnn.training.events import Finished, Rollback, Step, Validation
 
-        if isinstance(event, events.Step):
-            self._step(event.step, event.loss, event.characters)
-        elif isinstance(event, events.Validation):
-            self._val = event.val_loss
-            self._line(_validation_line(event, self.run.plan.steps))
-        elif isinstance(event, events.Rollback):
-            self._line(
-                f"step {event.step:,}: the loss diverged ({event.loss:.3g}); back to "
-                f"step {event.to_step:,} at {event.lr_scale:g} of the learning rate"
-            )
-            self.bar.reset()
-            self.bar.update(event.to_step * self.run.plan.batch * self.run.plan.window)
-        else:
+        if isinstance(event, Step):
+            self._show_step(event)
+        elif isinstance(event, Validation):
+            self._val_loss = event.val_loss
+            self._print(_validation_line(event, self.run.plan.steps))
+        elif isinstance(event, Rollback):
+            self._show_rollback(event)
+        elif isinstance(event, Finished):
             self.reason = event.reason
 
-    def _step(self, step: int, loss: float, characters: int) -> None:
-        # A running mean over some 50 steps; the first is its own.
-        first = isnan(self._loss)
-        self._loss = loss if first else 0.98 * self._loss + 0.02 * loss
-        self.bar.update(characters)
+    def _show_step(self, event: "Step") -> None:
+        # The mean goes over some 50 steps.
+        before = event.loss if self._loss is None else self._loss
+        self._loss = 0.98 * before + 0.02 * event.loss
+        self.bar.update(event.characters)
         if not self.bar.disable and monotonic() > self._next_refresh:
             self._next_refresh = monotonic() + _REFRESH
-            self.bar.set_postfix_str(f"loss {self._loss:.3f} val {self._val:.3f}")
-        if self.sample_every and step % self.sample_every == 0:
-            self._line(f"--- sample at step {step:,}\n{self._sample(step)}\n---")
+            val = "" if self._val_loss is None else f" val {self._val_loss:.3f}"
+            self.bar.set_postfix_str(f"loss {self._loss:.3f}{val}")
+        if self.sample_every and event.step % self.sample_every == 0:
+            sample = self._sample(event.step)
+            self._print(f"--- sample at step {event.step:,}\n{sample}\n---")
+
+    def _show_rollback(self, event: "Rollback") -> None:
+        self._print(
+            f"step {event.step:,}: the loss diverged ({event.loss:.3g}); back to step "
+            f"{event.to_step:,} at {event.lr_scale:g} of the learning rate"
+        )
+        self._loss = None
+        # A negative step: tqdm then keeps the rate, and with it the remaining time.
+        done = event.to_step * self.run.plan.batch * self.run.plan.window
+        self.bar.update(done - self.bar.n)
 
     def _sample(self, step: int) -> str:
+        """Return a text written with the weights that validate and are saved."""
         from charrnn.generation.language_model import LanguageModel
 
-        model = LanguageModel(self.run.checkpoint)
-        return model.generate(length=_SAMPLE_LENGTH, seed=step).strip()
+        weights = replace(self.run.checkpoint, model=self.run.trainer.averaged_model)
+        return LanguageModel(weights).generate(length=_SAMPLE_LENGTH, seed=step).strip()
 
-    def _line(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self.quiet:
             self.bar.write(line, file=sys.stderr)
 
@@ -125,31 +144,45 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def _stopping(run: "Run") -> Iterator[list[int]]:
-    """Make SIGINT and SIGTERM end the run after its step; a second SIGINT ends it now.
+def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
+    """Let a signal stop the run after its step, and a second Ctrl-C stop it at once.
 
-    Yields the list that the signals caught go to.
+    The signals are SIGINT, SIGTERM, and SIGHUP, which a closed terminal sends. Yields
+    the list of those received.
     """
-    caught: list[int] = []
+    received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if caught and number == signal.SIGINT:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        caught.append(number)
+        received.append(number)
         run.trainer.stop()
+        if number == signal.SIGINT:
+            _announce_stop()
 
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, stop) for number in _stopping_signals()}
     try:
-        yield caught
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _conclude(run: "Run", quiet: bool) -> None:
+def _stopping_signals() -> list[signal.Signals]:
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # nohup ignores SIGHUP, and so should a run under it.
+    return [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
+
+
+def _announce_stop() -> None:
+    # Past Python's buffers: the signal may have interrupted a write to them.
+    line = "Stopping after this step; press Ctrl-C again to stop at once.\n"
+    start = "\n" if sys.stderr.isatty() else ""  # after the bar and ^C
+    os.write(sys.stderr.fileno(), (start + line).encode())
+
+
+def _print_results(run: "Run", quiet: bool) -> None:
     """Print the scoreboard of the best model, and what to do with it."""
     from charrnn.cli.format import scoreboard_table
     from charrnn.evaluation.scoreboard import score

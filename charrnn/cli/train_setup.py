@@ -1,4 +1,4 @@
-"""How `charrnn train` comes to a run: its text, its folder, its settings."""
+"""The start of `charrnn train`: its text, its folder, its settings, its summary."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from click.core import ParameterSource
 
-from charrnn.config import TrainConfig
+from charrnn.config import TrainConfig, known_settings
 from charrnn.errors import TextError
 
 if TYPE_CHECKING:
+    from charrnn.presets import Adaptation
     from charrnn.run import Run
     from charrnn.text.corpus import Corpus
+    from charrnn.training.grow_vocab import Growth
 
-Say: TypeAlias = Callable[[str], None]
+Report: TypeAlias = Callable[[str], None]  # prints a line, or drops it with --quiet
 
 
 def read_text(
-    text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, say: Say
+    text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, report: Report
 ) -> "Corpus":
-    """Return the text that was named, or the default corpus, and say what was done."""
+    """Return the named text, or the default corpus, and report its size."""
     from charrnn.text.corpus import read_corpus
 
     if text:
@@ -28,65 +30,109 @@ def read_text(
     else:
         from charrnn.text.download.registry import default_corpus
 
-        path, name = default_corpus(Path(data_dir), quiet=quiet, note=say)
+        path, name = default_corpus(Path(data_dir), quiet=quiet, note=report)
         corpus = read_corpus([path], name=name)
     for line in corpus.notes:
-        say(line)
+        report(line)
+    report(f"{corpus.name}: {len(corpus.text):,} characters")
     return corpus
 
 
-def started(
+def start_new_run(
     corpus: "Corpus",
     settings: dict[str, Any],
     chosen: dict[str, Any],
+    *,
     init_from: str | None,
     out: str | None,
     force: bool,
-    say: Say,
-) -> tuple["Run", str]:
-    """Return a new run in a folder of its own, and how its recipe fits the text.
+    report: Report,
+) -> "Run":
+    """Return a new run in a folder of its own, and report how it was adapted.
 
-    chosen are the settings asked for.
+    settings are those of `resolve_settings`; chosen are those that the user gave.
     """
     from charrnn import run as runs
-    from charrnn.nn.kernels import numba_trouble
 
     if out:
         runs.check_folder(Path(out), force=force)
+    config = TrainConfig(**known_settings(TrainConfig, settings))
+    _report_broken_numba(config.kernels, report)
+    _report_compilation(config.kernels, settings["cell"], report)
+    if config.minutes or not config.threads:
+        report("measuring the speed of this machine...")
     run, fitting = runs.begin(corpus, settings, chosen, init_from=init_from)
-    # Planning has looked already; a resumed run, which keeps its steps, need not look.
-    if run.config.kernels == "auto" and numba_trouble():
-        say(f"Numba is installed but does not work ({numba_trouble()}): plain steps")
-    growth = fitting.growth
-    if growth:
-        say(
-            f"starting from {init_from}; its cell, hidden and layers are kept. Of its "
-            f"characters {growth.kept} are in this text and {growth.unused} are not; "
-            f"{growth.added} new ones were added"
-        )
+    if fitting.adaptation.changes:
+        report(_describe_changes(fitting.adaptation))
+    if fitting.growth:
+        report(_describe_growth(init_from, fitting.growth))
     # Last, so that a mistake in any option costs no run that --force would replace.
     run.folder = (
         runs.make_folder(Path(out), force=force)
         if out
         else runs.new_folder(corpus.name)
     )
-    return run, fitting.recipe
+    return run
 
 
-def resumed(
-    text: tuple[str, ...], out: str | None, chosen: dict[str, Any], say: Say
+def _report_broken_numba(name: str, report: Report) -> None:
+    from charrnn.nn.kernels import numba_trouble
+
+    if name == "auto" and numba_trouble():
+        report(f"Numba is installed but does not work ({numba_trouble()}); using NumPy")
+
+
+def _report_compilation(name: str, cell: str, report: Report) -> None:
+    """Report that the kernels are about to be compiled, if they are."""
+    from charrnn.nn.kernels import resolve
+
+    if resolve(name) == "numba" and not kernels_are_compiled(cell):
+        report(
+            "compiling the Numba kernels, once on this machine (about half a minute)..."
+        )
+
+
+def kernels_are_compiled(cell: str) -> bool:
+    """Return whether Numba's cache on disk has the training kernels of a cell."""
+    from charrnn.nn.kernels import functions, has_twin
+
+    # Numba's own word on where its cache is.
+    stats: Any = functions("numba").cross_entropy_.stats  # type: ignore[attr-defined]
+    pattern = f"{cell}.backward*.nbi" if has_twin(cell) else "functional.*.nbi"
+    return any(Path(stats.cache_path).glob(pattern))
+
+
+def _describe_changes(adaptation: "Adaptation") -> str:
+    changes = ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in adaptation.changes.items()
+    )
+    return f"{adaptation.reason}: using {changes}, unless you give them"
+
+
+def _describe_growth(init_from: str | None, growth: "Growth") -> str:
+    return (
+        f"starting from {init_from} with its cell, hidden and layers; of its "
+        f"characters, {growth.kept} occur in this text and {growth.unused} do not; "
+        f"{growth.added} new ones were added"
+    )
+
+
+def resume_old_run(
+    text: tuple[str, ...], out: str | None, chosen: dict[str, Any], report: Report
 ) -> "Run":
-    """Return the run of a folder, where it stopped."""
+    """Return the run of a folder, at the step where it stopped."""
     from charrnn import run as runs
-    from charrnn.text.corpus import read_corpus
+    from charrnn.text.corpus import STDIN, read_corpus
 
     folder = Path(out) if out else runs.newest_run()
     checkpoint = runs.load_last(folder)
     known = checkpoint.corpus
     files: list[Any] = [*text] or known.get("files") or []
-    if not files or "-" in files:
+    if not files or (STDIN in files and not text):
         raise click.UsageError(
-            f"{folder}: its text came from standard input; give it again as a file"
+            f"{folder}: its text came from standard input; give it again, as a file or "
+            "with -"
         )
     try:
         corpus = read_corpus(files, encoding=known["encoding"], name=known["name"])
@@ -95,12 +141,14 @@ def resumed(
         raise TextError(f"{error}{hint}") from None
     lengthen = TrainConfig(**chosen) if chosen else None
     run = runs.resume(folder, checkpoint, corpus, lengthen)
-    say(f"resuming {folder} at step {run.trainer.progress.step:,}")
+    report(f"resuming {folder} at step {run.trainer.progress.step:,}")
+    report(f"{corpus.name}: {len(corpus.text):,} characters")
+    _report_compilation(run.plan.kernels, checkpoint.model.config.cell, report)
     return run
 
 
-def refuse_changes(ctx: click.Context) -> None:
-    """Say that a resumed run keeps its settings, rather than ignore an option."""
+def check_unchanged(ctx: click.Context) -> None:
+    """Raise UsageError for an option that a resumed run would ignore."""
     free = {"text", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
@@ -112,36 +160,29 @@ def refuse_changes(ctx: click.Context) -> None:
             )
 
 
-def introduce(run: "Run", say: Say, fitting: str) -> None:
-    """Say what will be trained on what, and how the recipe was fitted to the text."""
-    model, plan, corpus = run.checkpoint.model, run.plan, run.checkpoint.corpus
+def print_summary(run: "Run", report: Report) -> None:
+    """Report what will be trained, on how much text, and how."""
+    from charrnn.cli.format import describe_layout
+
+    model, plan = run.checkpoint.model, run.plan
     config, asked = model.config, run.config
-    say(
-        f"{corpus['name']}: {corpus['characters']:,} characters, {config.vocab} "
-        f"distinct; {len(run.train_ids):,} to train on, {len(run.val_ids):,} to "
-        "validate"
+    report(
+        f"{config.vocab} distinct characters; {len(run.train_ids):,} characters to "
+        f"train on, {len(run.val_ids):,} to validate on"
     )
-    if fitting:
-        say(fitting)
-    say(
+    report(
         f"{config.cell}, {config.layers} x {config.hidden} units, "
-        f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps an "
+        f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps per "
         "epoch"
     )
     if (plan.batch, plan.window) != (asked.batch, asked.window):
-        say(
+        report(
             f"the text is short: batch {plan.batch} and window {plan.window} instead "
             f"of {asked.batch} and {asked.window}"
         )
-    say(
+    report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
-        f"{asked.seed}, {_layout(plan.layout.workers, plan.layout.blas_threads)}"
+        f"{asked.seed}, {describe_layout(plan.layout)}"
         f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
-    say(f"into {run.folder}")
-
-
-def _layout(workers: int, blas: int) -> str:
-    if workers > 1:
-        return f"batch split over {workers} threads"
-    return f"{blas} threads in each product" if blas > 1 else "1 thread"
+    report(f"saving to {run.folder}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import SampleConfig
+from charrnn.config import ON_UNKNOWN, SampleConfig
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.loss import Score, evaluate
 from charrnn.generation.sampling import read_prime, sample
@@ -15,8 +15,6 @@ from charrnn.nn.functional import softmax
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.text.corpus import BYTES
-
-ON_UNKNOWN = ("error", "skip", "map")
 
 
 class LanguageModel:

@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
-from charrnn.presets import with_preset
+from charrnn.presets import resolve_settings
 from charrnn.training.update import Update
 
 # The threads inside a product wait for each other by spinning. They must be this much
@@ -97,7 +97,7 @@ class Speed:
 
 def preset_speed(name: str, kernels: str, *, seconds: float = 1.0) -> Speed:
     """Measure the training of a preset with "numpy" or "numba" kernels."""
-    settings = with_preset(name, {})
+    settings = resolve_settings(name, {})
     config = TrainConfig(**known_settings(TrainConfig, settings))
     network = ModelConfig(_VOCAB, **known_settings(ModelConfig, settings))
     model = Model(network, kernels=kernels)

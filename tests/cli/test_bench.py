@@ -1,4 +1,4 @@
-"""charrnn bench: what it measures and how it says so. No figure is checked here."""
+"""charrnn bench: what it measures and prints. No figure is checked here."""
 
 import json
 
@@ -9,6 +9,8 @@ from extras import HAVE_NUMBA
 
 from charrnn import presets as recipes
 from charrnn.cli import main
+from charrnn.cli.format import describe_layout
+from charrnn.nn.workers import Layout
 from charrnn.presets import Preset
 from charrnn.training.autotune import candidate_layouts, preset_speed
 
@@ -41,6 +43,8 @@ def test_the_table_has_products_and_the_preset_in_lines_that_fit():
     (row,) = [line for line in lines if line.startswith("  quick, rnn 1 x 8")]
     plain = row.removeprefix("  quick, rnn 1 x 8").split()[0]
     assert float(plain.replace(",", "")) > 0
+    layouts = candidate_layouts(0, TINY["batch"])
+    assert row.endswith(tuple(describe_layout(layout) for layout in layouts))
     assert ("pip install 'charrnn[fast]'" in page) == (not HAVE_NUMBA)
 
 
@@ -56,3 +60,15 @@ def test_json_has_the_same():
 def test_the_layout_is_one_that_training_would_choose_from():
     found = preset_speed("quick", "numpy", seconds=0.01)
     assert found.layout in candidate_layouts(0, TINY["batch"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (Layout(1, 1), "1 thread"),
+        (Layout(1, 4), "4 threads per matrix product"),
+        (Layout(3, 1), "batch split over 3 threads"),
+    ],
+)
+def test_a_layout_in_words(layout, words):
+    assert describe_layout(layout) == words

@@ -1,12 +1,16 @@
 """The command as a whole: help, next, eval, and how mistakes look."""
 
+import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from places import ROOT
+from terminal import on_terminal
 from texts import (
     TINY,
     charrnn,
@@ -19,6 +23,7 @@ from texts import (
 
 from charrnn import __version__
 from charrnn.cli import main
+from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
@@ -226,3 +231,101 @@ def test_help_into_a_closed_pipe_is_quiet():
         ) as process:
             process.stdout.close()
             assert process.stderr.read() == b""
+
+
+RUSSIAN = "Привет, мир! Как дела.\n"
+
+
+@pytest.fixture(scope="module")
+def russian(tmp_path_factory):
+    """Return a folder with a model that knows Cyrillic letters."""
+    folder = tmp_path_factory.mktemp("russian")
+    (folder / "text.txt").write_text(RUSSIAN * 40, encoding="utf-8")
+    brief = ("--steps", "5", "--out", "run", "--quiet")
+    done = charrnn("train", "text.txt", *TINY, *brief, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "latin-1:strict"])
+def test_files_and_pipes_receive_every_character(russian, encoding):
+    def output(*arguments):
+        done = charrnn(*arguments, cwd=russian, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    text = output("sample", "run", "--prime", "Привет", "--seed", "1", "--length", "40")
+    assert text.startswith("Привет")
+    assert len(text) == 6 + 40 + 1
+    assert set(text) <= set(RUSSIAN)
+    lines = output("next", "Как", "run", "--json", "--top", "100").splitlines()
+    assert {json.loads(line)["character"] for line in lines} == set(RUSSIAN)
+
+
+def test_an_error_shows_characters_that_a_narrow_encoding_lacks(russian):
+    done = charrnn("eval", "нет.npz", cwd=russian, PYTHONIOENCODING="cp1252")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: нет.npz: no such file")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "Привет"),
+        ("ascii", "Привет"),  # what a locale that was never set claims
+        ("cp1251", "Привет"),
+        ("cp1252", r"\u041f\u0440\u0438\u0432\u0435\u0442"),
+    ],
+)
+def test_a_terminal_shows_what_it_can_and_escapes_the_rest(russian, encoding, shown):
+    arguments = ("sample", "run", "--prime", "Привет", "--seed", "1", "--length", "5")
+    status, data = on_terminal(*arguments, cwd=russian, PYTHONIOENCODING=encoding)
+    assert status == 0
+    text = data.decode("cp1251" if encoding == "cp1251" else "utf-8")
+    assert f"\n{shown}" in text
+    assert "?" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("train", "lines.txt", "--hidden", 10**7), "--hidden or --batch"),
+        (("gradcheck", "--hidden", 10**8), "--hidden or --batch"),
+        (("sample", "-n", 10**12), "--length or -n"),
+    ],
+)
+def test_too_little_memory_names_options_that_the_command_has(arguments, advice):
+    Path("lines.txt").write_text(sentences(), encoding="utf-8")
+    limited = ["bash", "-c", 'ulimit -v 8000000; exec "$@"', "-"]
+    done = subprocess.run(
+        [*limited, *command(*arguments)],
+        capture_output=True,
+        text=True,
+        env=environment(OPENBLAS_NUM_THREADS="1"),
+        timeout=60,
+    )
+    assert done.returncode == 1
+    error = done.stderr.strip().split("\n")[-1]
+    assert error.startswith("Error: not enough memory")
+    assert error.endswith(f"; try a smaller {advice}")
+
+
+def test_a_cell_that_was_added_can_be_named(monkeypatch):
+    error = refused("train", "none.txt", "--cell", "mgu", status=2)
+    assert error.endswith("'mgu' is not one of 'rnn', 'gru', 'lstm'.")
+    monkeypatch.setitem(CELLS, "mgu", "somewhere.else:MGU")
+    assert "none.txt: no such file" in refused("train", "none.txt", "--cell", "mgu")
+
+
+def test_the_tables_of_options_have_every_option_of_train_and_sample():
+    script = ROOT / "scripts" / "option_tables.py"
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True
+    )
+    for name, table in zip(("train", "sample"), done.stdout.split("\n\n"), strict=True):
+        params = importlib.import_module(f"charrnn.cli.{name}").command.params
+        flags = {param.opts[0] for param in params if param.opts[0].startswith("-")}
+        rows = [line.split(" | ") for line in table.splitlines()[2:]]
+        assert {re.search(r"(--?[\w-]+)( \w+)?`$", row[0])[1] for row in rows} == flags
+        assert all(len(row) == 3 and row[2].endswith(". |") for row in rows)

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM to real trainings: finish the step, save, say how to go on."""
 
-import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,6 +18,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX sig
 
 LONG = (*TINY, "--steps", "1000000", "--eval-every", "20")
 FINITE = (*TINY, "--steps", "2000", "--eval-every", "100")
+
+
+SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
+ANNOUNCEMENT = "Stopping after this step; press Ctrl-C again to stop at once.\n"
 
 
 @pytest.fixture
@@ -48,6 +52,14 @@ def training(folder, *options, until="step "):
         process.communicate()
 
 
+def wait_for(path, seconds=60):
+    """Wait until a file is there, and fail if it takes too long."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.01)
+
+
 def assert_equal_files(one, other):
     with np.load(one) as a, np.load(other) as b:
         assert a.files == b.files
@@ -57,7 +69,8 @@ def assert_equal_files(one, other):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (SIGHUP, 129)],
 )
 def test_a_signal_saves_says_how_to_go_on_and_exits(folder, number, status):
     with training(folder, *LONG) as process:
@@ -67,7 +80,10 @@ def test_a_signal_saves_says_how_to_go_on_and_exits(folder, number, status):
     assert stdout == ""
     last = stderr.strip().split("\n")[-1]
     assert last.startswith("Stopped at step ")
-    assert last.endswith("all saved. Go on with: charrnn train --resume --out 'my run'")
+    assert last.endswith(
+        "all saved. Continue with: charrnn train --resume --out 'my run'"
+    )
+    assert (ANNOUNCEMENT in stderr) == (number == signal.SIGINT)
     assert "Traceback" not in stderr
     snapshot = load_last(folder / "my run").snapshot
     said = int(last.split()[3].replace(",", ""))
@@ -114,6 +130,38 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback(folder):
     assert load_last(folder / "my run").snapshot
 
 
+def test_the_first_ctrl_c_is_answered_while_its_step_goes_on(folder):
+    # A step of a second or more, after the short sample that shows that it began.
+    slow = ("--cell", "lstm", "--hidden", "500", "--batch", "64", "--window", "256")
+    long = ("--steps", "1000000", "--eval-every", "1000000", "--sample-every", "1")
+    with training(folder, *TINY, *slow, *long, until="---\n") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == ANNOUNCEMENT
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip() == "Interrupted."
+
+
+def test_a_run_under_nohup_outlives_its_terminal(folder):
+    process = subprocess.Popen(
+        ["nohup", *command("train", "lines.txt", "--out", "run", *LONG)],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    wait_for(folder / "run" / "last.npz")
+    process.send_signal(SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
 def test_quiet_still_says_how_to_go_on(folder):
     options = ("--quiet", *LONG)
     process = subprocess.Popen(
@@ -124,9 +172,7 @@ def test_quiet_still_says_how_to_go_on(folder):
         text=True,
         env=environment(),
     )
-    last = folder / "run" / "last.npz"
-    while process.poll() is None and not last.exists():
-        os.sched_yield()
+    wait_for(folder / "run" / "last.npz")
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
@@ -154,7 +200,7 @@ def test_the_folder_of_a_stopped_run_is_written_as_a_shell_reads_it(folder):
     with training(folder, *LONG) as process:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    hint = stderr.strip().split("Go on with: charrnn ")[1]
+    hint = stderr.strip().split("Continue with: charrnn ")[1]
     with subprocess.Popen(
         ["bash", "-c", f'exec "$0" -m charrnn {hint}', sys.executable],
         cwd=folder,

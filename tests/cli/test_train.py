@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from extras import needs_numba
 from texts import TINY, charrnn, sentences
 
 from charrnn.api import load as load_model
 from charrnn.atomic import LOCK
 from charrnn.cli import main
+from charrnn.cli.options import option_rows
+from charrnn.cli.train import command
 from charrnn.evaluation.loss import evaluate
+from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
 from charrnn.run import load_last
 from charrnn.storage.checkpoint import load
 
@@ -59,19 +63,63 @@ def started(*arguments, **settings):
 def test_a_run_says_what_it_does_and_ends_with_a_scoreboard():
     result = started("lines.txt", *BRIEF, "--eval-every", 10)
     lines = result.stderr.split("\n")
-    assert lines[0].startswith("lines: 4,")
-    assert "33 distinct" in lines[0]
-    assert lines[1].startswith("rnn, 1 x 12 units, ")
-    assert lines[2] == "20 steps of 4 x 8 characters, seed 1, 1 thread"
-    assert lines[3] == "into checkpoints/lines"
-    assert LINE.fullmatch(lines[4]), lines[4]
+    text = sentences()
+    train, val = int(len(text) * 0.9), len(text) - int(len(text) * 0.9)
+    assert lines[0] == f"lines: {len(text):,} characters"
+    assert lines[1] == (
+        f"33 distinct characters; {train:,} characters to train on, {val} to validate "
+        "on"
+    )
+    assert lines[2].startswith("rnn, 1 x 12 units, ")
+    assert lines[3] == "20 steps of 4 x 8 characters, seed 1, 1 thread"
+    assert lines[4] == "saving to checkpoints/lines"
     assert LINE.fullmatch(lines[5]), lines[5]
+    assert LINE.fullmatch(lines[6]), lines[6]
     assert "charrnn sample checkpoints/lines" in result.stderr
     board = result.stdout.split("\n")
     assert board[0].split() == ["nats/char", "bits/char", "perplexity"]
     assert [line.split("  ")[0] for line in board[1:3]] == ["train", "validation"]
     assert "-gram, validation" in board[3]
     assert "Counting still beats the network" in board[4]
+
+
+def test_measuring_the_machine_is_announced_after_the_text():
+    options = (*TINY, "--minutes", "0.001")
+    lines = started("lines.txt", *options).stderr.split("\n")
+    assert lines[1] == "measuring the speed of this machine..."
+    assert "measuring" not in started("lines.txt", *BRIEF).stderr
+
+
+def test_the_text_is_reported_before_anything_can_go_wrong():
+    lines = train("lines.txt", *TINY, "--init-from", "none").stderr.split("\n")
+    assert lines[0].startswith("lines: 4,")
+    assert lines[-2].startswith("Error: none: no such file")
+
+
+def test_a_short_text_adapts_the_preset_and_this_is_reported():
+    brief = ("--steps", 1, "--threads", 1, "--kernels", "numpy", "--dropout", 0.1)
+    lines = started("lines.txt", *brief).stderr.split("\n")
+    assert lines[1] == (
+        "the text is short, and a large network would memorise it: using hidden 128, "
+        "recurrent dropout 0.3, patience 10, unless you give them"
+    )
+    assert any(line.startswith("gru, 1 x 128 units") for line in lines)
+
+
+@needs_numba
+def test_compiling_is_announced_once(tmp_path):
+    brief = (*TINY, "--kernels", "numba", "--steps", "2")
+    cache = str(tmp_path / "cache")
+    for announced in (True, False):
+        done = charrnn("train", "lines.txt", *brief, cwd=".", NUMBA_CACHE_DIR=cache)
+        assert done.returncode == 0, done.stderr
+        lines = done.stderr.split("\n")
+        assert lines[0].startswith("lines: 4,")
+        assert announced == (
+            "compiling the Numba kernels, once on this machine (about half a minute)..."
+            in lines
+        )
+    assert "compiling" not in started("lines.txt", *BRIEF).stderr
 
 
 def test_the_scoreboard_is_that_of_the_best_model():
@@ -103,6 +151,15 @@ def test_samples_on_the_way():
     assert "sample" not in result.stdout
 
 
+def test_samples_come_from_the_averaged_weights_that_are_saved():
+    options = ("--average", "0.9", "--sample-every", 20, "--out", "run")
+    result = started("lines.txt", *BRIEF, *options)
+    sample = result.stderr.split("--- sample at step 20\n")[1].split("\n---")[0]
+    averaged, raw = load_model("run"), load_model("run/last.npz")
+    assert sample == averaged.generate(length=200, seed=20).strip()
+    assert sample != raw.generate(length=200, seed=20).strip()
+
+
 def test_the_same_seed_gives_the_same_weights_and_the_seed_is_said():
     for seed, out in ((5, "a"), (5, "b"), (6, "c")):
         result = started("lines.txt", *BRIEF, "--seed", seed, "--out", out)
@@ -114,7 +171,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_seed_is_said():
 
 def test_new_runs_get_new_folders():
     for name in ("lines", "lines-2", "lines-3"):
-        assert f"into checkpoints/{name}\n" in started("lines.txt", *BRIEF).stderr
+        assert f"saving to checkpoints/{name}\n" in started("lines.txt", *BRIEF).stderr
         assert Path("checkpoints", name, "last.npz").exists()
 
 
@@ -152,7 +209,7 @@ def test_resume_goes_on_with_the_newest_run():
 def test_resuming_a_finished_run_says_so():
     started("lines.txt", *BRIEF, "--out", "run")
     result = started("--resume", "--out", "run")
-    assert "run is finished; --steps or --epochs give it more" in result.stderr
+    assert "run is finished; give it more with --steps or --epochs" in result.stderr
 
 
 def test_resume_by_epochs():
@@ -226,7 +283,10 @@ def test_resuming_where_there_is_nothing():
 def test_standard_input_is_a_text():
     result = started("-", *BRIEF, "--out", "run", input=sentences())
     assert result.stderr.startswith("stdin: ")
-    assert "as a file" in refused("--resume", "--out", "run", status=2)
+    error = refused("--resume", "--out", "run", status=2)
+    assert error.endswith("give it again, as a file or with -")
+    piped = started("--resume", "--out", "run", "--steps", 25, "-", input=sentences())
+    assert "resuming run at step 20" in piped.stderr
     started("--resume", "--out", "run", "--steps", 30, "lines.txt")
 
 
@@ -299,7 +359,7 @@ def test_a_very_short_text_learns_or_says_why_not(length):
     assert isinstance(result.exception, SystemExit | None), result.exception
     if result.exit_code:
         assert length < 20
-        (line,) = result.stderr.strip().split("\n")
+        *_, line = result.stderr.strip().split("\n")
         assert line.startswith("Error: short: ")
         assert not Path("run").exists()
     else:
@@ -413,11 +473,12 @@ def test_a_run_that_recovers_is_told_and_goes_on():
 def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
     import subprocess
 
-    from texts import command, environment
+    from texts import command as command_line
+    from texts import environment
 
     limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "-"]
     done = subprocess.run(
-        [*limited, *command("train", "lines.txt", *BRIEF, "--out", "run")],
+        [*limited, *command_line("train", "lines.txt", *BRIEF, "--out", "run")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -437,19 +498,58 @@ def test_help_shows_every_option_with_its_default():
     assert result.exit_code == 0
     for option in ("--hidden", "--minutes", "--resume", "--init-from", "--patience"):
         assert option in result.stdout
-    for group in ("Text:", "Network:", "Learning:", "Keeping:"):
-        assert group in result.stdout
-    assert result.stdout.count("[default:") >= 20
+    for group in ("Text:", "Network:", "Learning:", "Output:"):
+        assert f"\n{group}\n" in result.stdout
+    assert result.stdout.count("[default:") >= 30
+    assert result.stdout.isascii()
     assert max(map(len, result.stdout.split("\n"))) <= 60
+
+
+def test_help_shows_the_defaults_that_are_used():
+    rows = {flags.split()[0]: default for flags, default, _ in option_rows(command)}
+    preset = PRESETS[DEFAULT_PRESET].settings
+    for name, value in resolve_settings(None, {}).items():
+        shown = rows.pop(f"--{name.replace('_', '-')}")
+        assert shown.endswith(", by preset") == (name in preset)
+        if value:
+            assert shown.partition(",")[0] == f"{value}".removesuffix(".0")
+    assert rows["--preset"] == DEFAULT_PRESET
+
+
+# An option for each field, with a value that is not its default.
+GIVEN = {
+    **{"hidden": 9, "layers": 2, "cell": "lstm"},
+    **{"epochs": 0.03, "batch": 3, "window": 7, "optimizer": "adamw", "lr": 0.003},
+    **{"schedule": "step", "warmup": 3, "lr_floor": 0.5, "lr_decay": 0.25},
+    **{"lr_drops": 2, "momentum": 0.5, "weight_decay": 0.01, "clip": 2.0},
+    **{"clip_mode": "value", "dropout": 0.125, "recurrent_dropout": 0.25},
+    **{"average": 0.5, "val_fraction": 0.25, "eval_every": 4, "patience": 7},
+    **{"seed": 3, "threads": 2, "kernels": "numpy"},
+}
+
+
+def test_every_setting_has_an_option_that_sets_it():
+    # A run has one length, so the other two are left to tests of their own.
+    assert GIVEN.keys() | {"steps", "minutes"} == resolve_settings(None, {}).keys()
+    options = [
+        text
+        for name, value in GIVEN.items()
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]
+    started("lines.txt", *options, "--out", "run")
+    saved = load(Path("run/last.npz"))
+    settings = vars(saved.model.config) | saved.train
+    assert {name: settings[name] for name in GIVEN} == GIVEN
 
 
 def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
     started("lines.txt", *BRIEF, "--out", "run")
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
     error = refused(*again, "--hidden", "13")
-    assert "hidden 13 does not go with the weights to start from, whose" in error
-    assert "network has 12; leave it out" in error
-    assert "cell gru does not go" in refused(*again, "--cell", "gru")
+    assert error == (
+        "Error: hidden is 13, but the network to start from has 12; leave it out"
+    )
+    assert "cell is gru, but the" in refused(*again, "--cell", "gru")
     started(*again, "--hidden", "12", "--batch", "4", "--window", "8")
 
 

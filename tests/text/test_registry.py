@@ -210,7 +210,7 @@ def test_the_command_prints_the_path_and_nothing_else(server, tmp_path):
     )
     pin = f"--sha256 {sha256(TEXT)}"
     assert child.stdout == f"{target}\n"
-    assert child.stderr == f"Nothing to check it against; next time: {pin}\n"
+    assert child.stderr == f"The text was not checked; next time, add {pin}\n"
     again = run("--url", url, *pin.split(), "--out", tmp_path / "b.txt", "--quiet")
     assert again.output == f"{tmp_path / 'b.txt'}\n"
 
@@ -231,13 +231,13 @@ def test_the_command_lists(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plays", "--url", "http://a/b"], "two ways to say what; give one"),
-        (["--sha256", "0" * 64], "--sha256 and --out go with --url"),
-        (["plays", "--out", "x"], "--sha256 and --out go with --url"),
-        (["--list", "plays"], "--list fetches nothing"),
-        (["--url", "http://a/"], "ends in no file name; say one with --out"),
-        (["--url", "http://a/.bashrc"], "ends in no file name; say one with --out"),
-        (["--url", "http://a/b%2F..%2F.."], "ends in no file name"),
+        (["plays", "--url", "http://a/b"], "exclude each other; give one"),
+        (["--sha256", "0" * 64], "--sha256 and --out need --url"),
+        (["plays", "--out", "x"], "--sha256 and --out need --url"),
+        (["--list", "plays"], "--list downloads nothing"),
+        (["--url", "http://a/"], "does not end in a file name; give one"),
+        (["--url", "http://a/.bashrc"], "does not end in a file name; give one"),
+        (["--url", "http://a/b%2F..%2F.."], "does not end in a file name"),
     ],
 )
 def test_the_command_used_wrongly(arguments, message):

@@ -1,0 +1,95 @@
+"""Fields of a configuration that describe and check themselves.
+
+A field carries its help text, its heading in `--help`, its limits and its choices. The
+command line makes its options from these, the documents their tables, and the
+dataclasses check their values by them.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import Field, dataclass, field, fields
+from math import inf, isfinite
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from charrnn.errors import ConfigError
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is explained and checked."""
+
+    text: str  # help; "{choices}" stands for the list of choices
+    group: str = ""  # heading in `--help`
+    minimum: float = -inf
+    maximum: float = inf
+    choices: Collection[str] = ()
+    # What to show as the default if the default value alone does not explain itself;
+    # "" shows none.
+    default_text: str | None = None
+    label: str = ""  # the field's name in messages, if not its own
+
+    @property
+    def help(self) -> str:
+        """The help text with the choices filled in."""
+        *others, last = [*self.choices] or [""]
+        return self.text.replace("{choices}", f"{', '.join(others)} or {last}")
+
+
+def option(default: Any, text: str, **details: Any) -> Any:
+    """Return a dataclass field with a default and an Option of these details."""
+    return field(default=default, metadata={"option": Option(text, **details)})
+
+
+def options_of(kind: Any) -> Iterator[tuple[Field[Any], Option]]:
+    """Yield the fields of a configuration class, each with its Option."""
+    for each in fields(kind):
+        yield each, each.metadata["option"]
+
+
+def one_of(label: str, value: object, choices: Collection[str]) -> str:
+    """Return a value that is among the choices; raise ConfigError if it is not."""
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{label} is {value!r}; expected one of {', '.join(choices)}")
+    return str(value)
+
+
+def _whole(label: str, value: object) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ConfigError(f"{label} is {value!r}; expected a whole number")
+    return int(value)
+
+
+def _real(label: str, value: object) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ConfigError(f"{label} is {value!r}; expected a number")
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return inf
+
+
+def _within(label: str, value: _Number, option: Option) -> _Number:
+    low, high = option.minimum, option.maximum
+    if not (low <= value <= high and value != inf):  # refuses NaN as well
+        limits = f"{low:g} to {high:g}" if isfinite(high) else f"at least {low:g}"
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise ConfigError(f"{label} is {shown}; expected {limits}")
+    return value
+
+
+def check_fields(config: Any) -> None:
+    """Check every field by its type and its Option, and make it a plain Python value.
+
+    NumPy's numbers are welcome, and become int and float, which JSON can hold.
+    """
+    for each, option in options_of(config):
+        label, value = option.label or each.name, getattr(config, each.name)
+        if each.type is int:
+            value = _within(label, _whole(label, value), option)
+        elif each.type is float:
+            value = _within(label, _real(label, value), option)
+        else:
+            value = one_of(label, value, option.choices)
+        object.__setattr__(config, each.name, value)

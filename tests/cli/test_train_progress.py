@@ -1,0 +1,94 @@
+"""The progress bar of `charrnn train`: what it shows, on a terminal of its own."""
+
+import io
+import re
+import time
+
+import pytest
+from terminal import on_terminal
+from texts import TINY, sentences, small_run
+
+from charrnn.cli.train_progress import ProgressDisplay, make_bar
+from charrnn.training.events import Rollback, Step
+
+# Share done, bar, time spent and time left, rate, losses.
+BAR = re.compile(
+    r" *(\d+)% [^ ]* +\d\d:\d\d<\d\d:\d\d +[\d.]+[kM]?char/s, "
+    r"loss \d\.\d{3}( val \d\.\d{3})?"
+)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """Return what a terminal of 70 columns shows before and after a validation."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "lines.txt").write_text(sentences(), encoding="utf-8")
+    options = (*TINY, "--hidden", "64", "--steps", "6000", "--eval-every", "3000")
+    status, data = on_terminal("train", "lines.txt", *options, cwd=folder, columns=70)
+    assert status == 0, data
+    before, line, after = data.decode().partition("step 3,000 ")
+    assert line
+    return before, after
+
+
+def bars(shown):
+    return [match for part in shown.split("\r") if (match := BAR.fullmatch(part))]
+
+
+def test_the_bar_shows_share_rate_time_left_and_loss(shown):
+    for part in shown:
+        assert len(bars(part)) > 1
+    shares = [int(bar[1]) for part in shown for bar in bars(part)]
+    assert shares == sorted(shares)
+    assert shares[-1] > 50
+
+
+def test_the_bar_shows_the_validation_loss_once_there_is_one(shown):
+    before, after = shown
+    assert "nan" not in before + after
+    assert not any(bar[2] for bar in bars(before))
+    assert bars(after)[-1][2]
+
+
+def test_the_bar_fits_its_terminal_and_leaves_nothing_behind(shown):
+    widths = [len(bar[0]) for part in shown for bar in bars(part)]
+    assert 60 < max(widths) <= 70
+    # Blanks over the last bar, and then the results from the start of the line.
+    assert re.search(r"\r {60,70}\rBest \(\*\) at step ", shown[1])
+
+
+def test_quiet_shows_no_bar(tmp_path):
+    (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
+    options = (*TINY, "--steps", "20", "--quiet")
+    status, data = on_terminal("train", "lines.txt", *options, cwd=tmp_path)
+    assert status == 0
+    assert data.decode().split()[0] == "nats/char"
+    assert b"%" not in data
+
+
+def test_a_rollback_moves_the_bar_back_and_keeps_its_rate():
+    run = small_run(steps=10_000)
+    per_step = run.plan.batch * run.plan.window
+    with make_bar(run, file=io.StringIO(), mininterval=0.01) as bar:
+        display = ProgressDisplay(run, bar, 0, True)
+        for step in range(1, 31):
+            time.sleep(0.02)
+            display.show(Step(step, 1.0, 0.1, per_step))
+        rate = bar.format_dict["rate"]
+        display.show(Rollback(30, 20, 9.0, 0.5, 1))
+        assert bar.n == 20 * per_step
+        for step in range(21, 24):
+            time.sleep(0.02)
+            display.show(Step(step, 1.0, 0.1, per_step))
+        assert bar.n == 23 * per_step
+        assert bar.format_dict["rate"] == pytest.approx(rate, rel=0.6)
+
+
+def test_the_bar_of_a_resumed_run_starts_where_it_stopped():
+    run = small_run(steps=100)
+    for event in run.events():
+        if isinstance(event, Step) and event.step == 25:
+            break
+    with make_bar(run, file=io.StringIO()) as bar:
+        assert bar.n == 25 * run.plan.batch * run.plan.window
+        assert bar.total == 4 * bar.n
