@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from charrnn import run as runs
 from charrnn.errors import ConfigError
 from charrnn.generation.language_model import LanguageModel
 from charrnn.presets import resolve_settings
+from charrnn.run import start_run
 from charrnn.storage.checkpoint import load as load_checkpoint
+from charrnn.storage.run_folder import find_checkpoint
 from charrnn.text.corpus import read_corpus
 from charrnn.training.events import Event
 
@@ -28,8 +29,8 @@ def train(
 
     settings are the fields of ModelConfig (but vocab) and TrainConfig; what is not
     given comes from the preset. The run is kept in the folder `out`, if one is named.
-    `on_event` is called with each event of the trainer. Raises a child
-    of CharRNNError where something does not fit.
+    `on_event` is called with each event of the trainer. Raises a child of
+    CharRNNError where something does not fit.
     """
     unknown = settings.keys() - resolve_settings(None, {}).keys()
     if unknown:
@@ -37,15 +38,18 @@ def train(
     merged = resolve_settings(preset, settings)
     sources = text if isinstance(text, list) else [text]
     corpus = read_corpus(sources, encoding=encoding)
-    if out:
-        runs.check_folder(Path(out), force=force)
-    run, _ = runs.begin(corpus, merged, settings, init_from=init_from)
-    if out:
-        run.folder = runs.make_folder(Path(out), force=force)
+    run = start_run(
+        corpus,
+        merged,
+        settings,
+        init_from=init_from,
+        folder=Path(out) if out else None,
+        force=force,
+    )
     for event in run.events():
         if on_event:
             on_event(event)
-    return LanguageModel(run.best())
+    return LanguageModel(run.best_checkpoint())
 
 
 def load(path: str | Path | None = None) -> LanguageModel:
@@ -55,5 +59,5 @@ def load(path: str | Path | None = None) -> LanguageModel:
     the Shakespeare model that comes with the package ("shakespeare" names it, too).
     Raises CheckpointError.
     """
-    found = runs.find_checkpoint(path)
+    found = find_checkpoint(path)
     return LanguageModel(load_checkpoint(found), found)

@@ -1,22 +1,18 @@
-"""Runs: a training bound to its text, and to the folder that it leaves behind.
+"""Runs: a training with its text and the folder that keeps it.
 
-best.npz        the weights of the lowest validation loss
-last.npz        the newest weights and all that resuming needs
-history.jsonl   a line for each validation and each rollback, appended to
+`start_run` makes a new one and `resume_run` opens one where it stopped; `Run.events`
+trains it.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from itertools import count
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charrnn.atomic import locked, replacing
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.nn import kernels
@@ -24,153 +20,196 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.presets import Adaptation, adapt_to_text
 from charrnn.storage.checkpoint import Checkpoint, load, save
-from charrnn.text.corpus import BYTES, Corpus, split
+from charrnn.storage.run_folder import (
+    BEST,
+    LAST,
+    append_history,
+    check_folder,
+    find_checkpoint,
+    last_saved,
+    load_last,
+    lock,
+    make_folder,
+    new_folder,
+    truncate_history,
+    weights_in,
+    with_best_weights,
+)
+from charrnn.text.corpus import (
+    Corpus,
+    CorpusInfo,
+    SplitInfo,
+    check_digest,
+    reopen_corpus,
+    split,
+)
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import Plan, make_plan
-from charrnn.training.state import Progress
 from charrnn.training.trainer import Trainer
 
-CHECKPOINTS = Path("checkpoints")
-# The trained model that comes with the package, known by its name.
-SHIPPED = Path(__file__).with_name("pretrained") / "shakespeare.npz"
-BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
 
-
+@dataclass
 class Run:
-    """A text, a model, its trainer, and the folder where they are kept, if any."""
+    """A trainer, what is known of its text, and the folder that keeps it, if any."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        ids: Array,
-        config: TrainConfig,
-        plan: Plan | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self.train_ids, self.val_ids = split(ids, config.val_fraction)
-        name = kernels.resolve(plan.kernels if plan else config.kernels)
-        source = checkpoint.model
-        checkpoint.model = Model(source.config, kernels=name)
-        checkpoint.model.params.flat[:] = source.params.flat
-        if plan:
-            T, N = plan.window, plan.batch
-        else:
-            T, N = fit_windows(len(self.train_ids), config.window, config.batch)
-        windows = Windows(self.train_ids, T, N)
-        self.plan = plan or make_plan(checkpoint.model, windows, self.val_ids, config)
-        self.checkpoint, self.config, self.folder = checkpoint, config, folder
-        checkpoint.train = asdict(config) | {"plan": self.plan.to_json()}
-        checkpoint.split = {
-            "val_fraction": config.val_fraction,
-            "train": len(self.train_ids),
-            "val": len(self.val_ids),
-        }
-        self.trainer = Trainer(
-            checkpoint.model, windows, self.val_ids, config, self.plan
+    trainer: Trainer
+    vocab: Vocabulary
+    corpus: CorpusInfo
+    train_ids: Array
+    val_ids: Array
+    folder: Path | None = None
+    adaptation: Adaptation | None = None  # of the settings to the text
+    growth: Growth | None = None  # of the vocabulary that came with the weights
+    notes: list[str] = field(default_factory=list)  # what a user should know
+
+    # When the last checkpoint that this run was resumed from was written, and whether
+    # best.npz is known to hold the best weights.
+    _saved_at: int = field(default=0, init=False, repr=False)
+    _best_is_saved: bool = field(default=False, init=False, repr=False)
+
+    @property
+    def model(self) -> Model:
+        """The model in training, with its newest weights."""
+        return self.trainer.model
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration that was asked for."""
+        return self.trainer.config
+
+    @property
+    def plan(self) -> Plan:
+        """What the configuration means for this text on this machine."""
+        return self.trainer.plan
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model in training as a checkpoint, without what resuming needs."""
+        return self._checkpoint(self.model, self.trainer.progress.history)
+
+    def best_checkpoint(self) -> Checkpoint:
+        """Return the model at its lowest validation loss, as a checkpoint."""
+        model = self.model.copy()
+        model.params.flat[:] = self.trainer.best_params
+        last, history = self.trainer.progress.best_step, self.trainer.progress.history
+        return self._checkpoint(model, [line for line in history if line[0] <= last])
+
+    def _checkpoint(self, model: Model, history: list[list[float]]) -> Checkpoint:
+        return Checkpoint(
+            model,
+            self.vocab,
+            self.corpus,
+            SplitInfo(self.config.val_fraction, len(self.train_ids), len(self.val_ids)),
+            asdict(self.config) | {"plan": self.plan.to_json()},
+            [*history],
         )
 
     def events(self) -> Iterator[Event]:
-        """Train, saving as it goes, and pass on what the trainer says.
+        """Train, saving as it goes, and pass on the trainer's events.
 
-        When it ends for whatever reason, the model in `best()` is the best so far.
+        However it ends, `best_checkpoint` returns the best model so far.
         """
-        with _alone_in(self.folder) if self.folder else nullcontext():
+        with lock(self.folder) if self.folder else nullcontext():
             if self.folder:
-                _forget_after(self.folder / HISTORY, self.trainer.progress)
-            for record in self.trainer.run():
+                self._check_unchanged(self.folder)
+                truncate_history(self.folder, self.trainer.progress)
+            for event in self.trainer.run():
                 if self.folder:
-                    self._keep(self.folder, record)
-                yield record
+                    self._save(self.folder, event)
+                yield event
 
-    def _keep(self, folder: Path, record: Event) -> None:
-        if isinstance(record, Validation):
-            self._log(folder, record)
-            if record.best:
-                save(self.best(), folder / BEST)
-        # A run that explodes before it learned anything leaves nothing in the way.
-        if isinstance(record, Rollback) and (folder / LAST).exists():
-            self._log(folder, record)
-        if isinstance(record, Validation | Finished):
-            save(self._last(), folder / LAST)
-
-    def best(self) -> Checkpoint:
-        """Return the model at its lowest validation loss, as a checkpoint."""
-        model = self.checkpoint.model.copy()
-        model.params.flat[:] = self.trainer.best_params
-        return self._checkpoint(model)
-
-    def _last(self) -> Checkpoint:
-        checkpoint = self._checkpoint(self.checkpoint.model)
-        checkpoint.snapshot = self.trainer.snapshot()
-        return checkpoint
-
-    def _checkpoint(self, model: Model) -> Checkpoint:
-        known = self.checkpoint
-        history = [*self.trainer.progress.history]
-        return Checkpoint(
-            model, known.vocab, known.corpus, known.split, known.train, history
-        )
-
-    def _log(self, folder: Path, record: Validation | Rollback) -> None:
-        line = {"event": type(record).__name__.lower()} | asdict(record)
-        if isinstance(record, Rollback) and not isfinite(record.loss):
-            line["loss"] = None  # JSON has no NaN
-        try:
-            with (folder / HISTORY).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
+    def _check_unchanged(self, folder: Path) -> None:
+        if self._saved_at and last_saved(folder) != self._saved_at:
             raise CheckpointError(
-                f"{folder / HISTORY}: cannot be written: {error.strerror}; the last "
-                "checkpoints are untouched"
-            ) from error
+                f"{folder / LAST}: has changed since it was opened; another charrnn "
+                "was training there. Resume it again"
+            )
+
+    def _save(self, folder: Path, event: Event) -> None:
+        if isinstance(event, Validation):
+            append_history(folder, event)
+        # A run that explodes before it learned anything leaves nothing in the way.
+        if isinstance(event, Rollback) and (folder / LAST).exists():
+            append_history(folder, event)
+        if isinstance(event, Validation | Finished):
+            is_new = isinstance(event, Validation) and event.best
+            self._save_best(folder, is_new=is_new)
+            last = replace(self.checkpoint, snapshot=self.trainer.snapshot())
+            save(last, folder / LAST)
+            self._saved_at = 0  # the folder is this run's until `events` ends
+
+    def _save_best(self, folder: Path, *, is_new: bool) -> None:
+        """Write best.npz if it does not hold the best weights, or may not."""
+        if not is_new and (
+            self._best_is_saved or not isfinite(self.trainer.progress.best_loss)
+        ):
+            return
+        saved = None if is_new else weights_in(folder / BEST)
+        if saved is None or not np.array_equal(saved, self.trainer.best_params):
+            save(self.best_checkpoint(), folder / BEST)
+        self._best_is_saved = True
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """How the preset and the initial weights were adapted to the text."""
-
-    adaptation: Adaptation
-    growth: Growth | None  # of the vocabulary that came with the weights
-
-
-def begin(
+def start_run(
     corpus: Corpus,
     settings: dict[str, Any],
-    chosen: dict[str, Any],
+    chosen: dict[str, Any] | None = None,
     *,
-    init_from: str | Path | None = None,
-) -> tuple[Run, Fitting]:
-    """Return a new run by settings that are fitted to the text and to the weights.
+    init_from: str | Path | Checkpoint | None = None,
+    folder: Path | None = None,
+    root: Path | None = None,
+    force: bool = False,
+) -> Run:
+    """Return a new run on a text.
 
-    settings are those of `resolve_settings`, of which the user has chosen some himself.
-    `init_from` is a checkpoint or a run's folder.
+    settings are the fields of ModelConfig (except vocab) and TrainConfig. Those that
+    are also in `chosen` are kept, and the others are adapted to the text; by default
+    all are kept. With `init_from`, a checkpoint or a run's folder, the shape of
+    the network and its starting weights are that checkpoint's.
+
+    The run is kept in `folder`, which `force` clears of an older run, or in a new
+    folder below `root`, named after the text, or nowhere.
     """
-    source = load(find_checkpoint(init_from)) if init_from else None
-    network = source.model.config if source else None
-    adaptation = adapt_to_text(settings, chosen, len(corpus.text), network)
-    settings = adaptation.settings
+    if folder:  # before anything that takes time
+        check_folder(folder, force=force)
+    if init_from is None or isinstance(init_from, Checkpoint):
+        source = init_from
+    else:
+        source = load(find_checkpoint(init_from))
+    adaptation = None
+    if chosen is not None:
+        network = source.model.config if source else None
+        adaptation = adapt_to_text(settings, chosen, len(corpus.text), network)
+        settings = adaptation.settings
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = known_settings(ModelConfig, settings)
-    run, growth = start(corpus, config, shape, init_from=source)
-    return run, Fitting(adaptation, growth)
+    model, vocab, growth = _new_model(corpus, config, shape, source)
+    model = _with_kernels(model, config.kernels)
+    train_ids, val_ids = _split_ids(corpus, vocab, config.val_fraction)
+    T, N = fit_windows(len(train_ids), config.window, config.batch)
+    windows = Windows(train_ids, T, N)
+    plan = make_plan(model, windows, val_ids, config)
+    trainer = Trainer(model, windows, val_ids, config, plan)
+    run = Run(trainer, vocab, corpus.info(), train_ids, val_ids)
+    run.adaptation, run.growth = adaptation, growth
+    # Last, so that no mistake in a setting costs the run that `force` replaces.
+    if folder:
+        run.folder = make_folder(folder, force=force)
+    elif root:
+        run.folder = new_folder(corpus.name, root)
+    return run
 
 
-def start(
+def _new_model(
     corpus: Corpus,
     config: TrainConfig,
-    model_settings: dict[str, Any] | None = None,
-    *,
-    folder: Path | None = None,
-    init_from: Checkpoint | None = None,
-) -> tuple[Run, Growth | None]:
-    """Return a new run, and what became of the vocabulary with `init_from`.
-
-    model_settings are the fields of ModelConfig besides vocab. With `init_from` the
-    shape and the starting weights are that checkpoint's.
-    """
+    shape: dict[str, Any],
+    source: Checkpoint | None,
+) -> tuple[Model, Vocabulary, Growth | None]:
+    """Return a model with its starting weights, for the characters of a text."""
     vocab = corpus.vocabulary()
     if len(vocab) < 2:
         raise TextError(
@@ -179,22 +218,28 @@ def start(
         )
     (init_seed,) = np.random.SeedSequence(config.seed).spawn(1)
     rng = np.random.default_rng(init_seed)
-    growth = None
-    if init_from:
-        _check_alphabet(corpus, init_from)
-        growth = grow(init_from.model, init_from.vocab, vocab, rng=rng)
-        model, vocab = growth.model, growth.vocab
-    else:
-        model = Model(ModelConfig(len(vocab), **(model_settings or {})))
-        model.init(rng=rng)
-    ids = _ids(corpus, vocab, config)
-    checkpoint = Checkpoint(model, vocab, corpus.describe())
-    return Run(checkpoint, ids, config, folder=folder), growth
+    if source:
+        _check_alphabet(corpus, source)
+        growth = grow(source.model, source.vocab, vocab, rng=rng)
+        return growth.model, growth.vocab, growth
+    model = Model(ModelConfig(len(vocab), **shape))
+    model.init(rng=rng)
+    return model, vocab, None
+
+
+def _with_kernels(model: Model, name: str) -> Model:
+    """Return a model that computes with the kernels of this name, perhaps "auto"."""
+    name = kernels.resolve(name)
+    if model.kernels == name:
+        return model
+    other = Model(model.config, model.dtype, name)
+    other.params.flat[:] = model.params.flat
+    return other
 
 
 def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
     """Refuse to mix characters and bytes in one vocabulary."""
-    before, now = source.corpus.get("encoding") == BYTES, corpus.encoding == BYTES
+    before, now = source.corpus.reads_bytes, corpus.info().reads_bytes
     if before != now:
         raise ConfigError(
             f"the weights to start from read {'bytes' if before else 'characters'}, "
@@ -203,191 +248,77 @@ def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
         )
 
 
-def resume(
+def _split_ids(
+    corpus: Corpus, vocab: Vocabulary, val_fraction: float
+) -> tuple[Array, Array]:
+    """Return the ids to train on and to validate on."""
+    train, val = split(vocab.encode(corpus.text), val_fraction)
+    if min(len(train), len(val)) < 2:
+        raise TextError(
+            f"{corpus.name}: {len(corpus.text)} characters leave {len(train)} to train "
+            f"and {len(val)} to validate on; expected at least 2 of each: a longer "
+            "text, or another --val-fraction"
+        )
+    return train, val
+
+
+def resume_run(
     folder: Path,
-    checkpoint: Checkpoint,
-    corpus: Corpus,
-    lengthen: TrainConfig | None = None,
+    text: Corpus | Sequence[str | Path] | None = None,
+    *,
+    length: TrainConfig | None = None,
 ) -> Run:
     """Return the run that a folder holds, where it stopped, bit for bit.
 
-    checkpoint is what `load_last` read from the folder, and corpus the text that it was
-    trained on. `lengthen` gives another number of steps or epochs.
+    `text` is the text that it was trained on, or the files that hold it now; by default
+    it is in the files that the checkpoint names. The steps or epochs of `length`, if
+    given, replace the run's length.
     """
-    known = checkpoint.corpus.get("sha256")
-    if corpus.sha256 != known:
-        raise TextError(
-            f"{', '.join(corpus.files)}: SHA-256 {corpus.sha256[:12]}… is not that of "
-            f"the text which {folder} was trained on ({str(known)[:12]}…); give that "
-            "text, or start anew from these weights with --init-from"
-        )
-    checkpoint.corpus = corpus.describe()
-    try:
-        settings = dict(checkpoint.train)
-        plan = Plan.from_json(settings.pop("plan"))
-        config = TrainConfig(**settings)
-    except (KeyError, TypeError, ConfigError) as error:
+    saved_at = last_saved(folder)
+    checkpoint = load_last(folder)
+    config, plan = checkpoint.settings()
+    corpus = _same_text(folder, checkpoint.corpus, text)
+    train_ids, val_ids = _split_ids(corpus, checkpoint.vocab, config.val_fraction)
+    T, N = plan.window, plan.batch
+    if fit_windows(len(train_ids), T, N) != (T, N):
         raise CheckpointError(
-            f"{folder / LAST}: its configuration cannot be read ({error}); it is of "
-            "another charrnn, or was edited"
-        ) from None
-    ids = _ids(corpus, checkpoint.vocab, config)
-    if lengthen:
-        train, _ = split(ids, config.val_fraction)
-        plan = plan.lengthen(lengthen, len(Windows(train, plan.window, plan.batch)))
-        done = checkpoint.snapshot.progress["step"] if checkpoint.snapshot else 0
-        if plan.steps <= done:
-            raise ConfigError(
-                f"{folder} is at step {done:,} already; expected more than the "
-                f"{plan.steps:,} steps asked for"
-            )
-    run = Run(checkpoint, ids, config, plan, folder)
-    assert checkpoint.snapshot  # load_last sees to it
-    run.trainer.restore(checkpoint.snapshot)
-    if lengthen:
-        run.trainer.progress.since_best = 0  # patience may have ended it
-    if (folder / BEST).exists():
-        run.trainer.best_params[:] = load(folder / BEST).model.params.flat
+            f"{folder / LAST}: its text is too short for batch {N} and window {T}; the "
+            "file is damaged or was edited"
+        )
+    windows = Windows(train_ids, T, N)
+    assert checkpoint.snapshot  # load_last reads it
+    snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
+    if length:
+        plan = _lengthened(folder, plan, length, len(windows), snapshot.progress.step)
+    model = _with_kernels(checkpoint.model, plan.kernels)
+    trainer = Trainer(model, windows, val_ids, config, plan)
+    trainer.restore(snapshot)
+    if length:
+        trainer.progress.since_best = 0  # patience may have ended it
+    run = Run(trainer, checkpoint.vocab, corpus.info(), train_ids, val_ids, folder)
+    run.notes, run._saved_at = notes, saved_at
     return run
 
 
-def load_last(folder: Path) -> Checkpoint:
-    """Return what resuming a folder's run needs."""
-    if not (folder / LAST).exists():
-        raise CheckpointError(
-            f"{folder}: no run to resume here; expected a folder with {LAST}, which "
-            "`charrnn train` writes"
-        )
-    return load(folder / LAST, snapshot=True)
-
-
-def _ids(corpus: Corpus, vocab: Vocabulary, config: TrainConfig) -> Array:
-    ids = vocab.encode(corpus.text)
-    train, val = split(ids, config.val_fraction)
-    if min(len(train), len(val)) < 2:
-        raise TextError(
-            f"{corpus.name}: {len(ids)} characters leave {len(train)} to train and "
-            f"{len(val)} to validate on; expected at least 2 of each: a longer text, "
-            "or another --val-fraction"
-        )
-    return ids
-
-
-def _forget_after(history: Path, progress: Progress) -> None:
-    """Drop what a killed run logged after its last checkpoint; it comes again."""
-    if not history.exists():
-        return
-    lines = history.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _is_saved(line, progress)]
-    if len(kept) < len(lines):
-        with replacing(history, CheckpointError) as file:
-            file.write("".join(line + "\n" for line in kept).encode())
-
-
-def _is_saved(line: str, progress: Progress) -> bool:
-    """Return whether the checkpoint holds what a line of the history tells of."""
+def _same_text(
+    folder: Path, info: CorpusInfo, text: Corpus | Sequence[str | Path] | None
+) -> Corpus:
     try:
-        event = json.loads(line)
-        if event["event"] == "rollback":  # the step is then where it came from
-            return bool(event["number"] <= progress.rollbacks)
-        return bool(event["step"] <= progress.step)
-    except (ValueError, KeyError, TypeError):
-        return False  # half a line, as a killed run may leave it
+        if not isinstance(text, Corpus):
+            return reopen_corpus(info, text)
+        check_digest(text, info)
+    except TextError as error:
+        raise TextError(f"{folder} cannot be resumed: {error}") from None
+    return text
 
 
-def holds_run(folder: Path) -> bool:
-    """Return whether a folder holds anything that a run writes."""
-    return any((folder / name).exists() for name in (BEST, LAST, HISTORY))
-
-
-def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
-    """Make a folder under `root` that nobody has used: name, name-2 and so on."""
-    for number in count(1):
-        folder = root / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            if not root.is_dir():
-                raise _cannot_make(folder, "there is a file in the way") from None
-        except OSError as error:
-            raise _cannot_make(folder, error.strerror) from error
-    return folder
-
-
-def _alone_in(folder: Path) -> AbstractContextManager[None]:
-    refusal = CheckpointError(
-        f"{folder}: another charrnn is training there; wait for it, or give another "
-        "--out"
-    )
-    return locked(folder, refusal)
-
-
-def _cannot_make(folder: Path, why: str | None) -> CheckpointError:
-    return CheckpointError(f"{folder}: cannot be made: {why}; give another --out")
-
-
-def check_folder(folder: Path, *, force: bool = False) -> None:
-    """Raise CheckpointError where a folder already holds a run, but for `force`."""
-    if holds_run(folder) and not force:
-        raise CheckpointError(
-            f"{folder}: already holds a run; continue it with --resume, give "
-            "another --out, or replace it with --force"
+def _lengthened(
+    folder: Path, plan: Plan, length: TrainConfig, epoch_steps: int, done: int
+) -> Plan:
+    plan = plan.lengthen(length, epoch_steps)
+    if plan.steps <= done:
+        raise ConfigError(
+            f"{folder} is at step {done:,} already; expected more than the "
+            f"{plan.steps:,} steps asked for"
         )
-
-
-def make_folder(folder: Path, *, force: bool = False) -> Path:
-    """Make a run's folder, and return it.
-
-    Raises CheckpointError where it already holds a run. With `force` that run's files
-    are removed, and nothing else in the folder.
-    """
-    check_folder(folder, force=force)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
-            for name in (BEST, LAST, HISTORY):
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_make(folder, error.strerror) from error
-    return folder
-
-
-def _newest(root: Path, names: Sequence[str] = (BEST, LAST)) -> Path | None:
-    files = [file for name in names for file in root.glob(f"*/{name}")]
-    return (
-        max(files, key=lambda file: file.stat().st_mtime_ns).parent if files else None
-    )
-
-
-def newest_run(root: Path = CHECKPOINTS) -> Path:
-    """Return the folder of the run that saved last, to go on with.
-
-    Raises CheckpointError where there is none.
-    """
-    folder = _newest(root, (LAST,))
-    if folder is None:
-        raise CheckpointError(
-            f"no run to resume in {root}/; start one with `charrnn train`, or name its "
-            "folder with --out"
-        )
-    return folder
-
-
-def find_checkpoint(path: str | Path | None = None) -> Path:
-    """Return the checkpoint file that a path means: itself, or a folder's best.
-
-    Without a path it is the newest run's, and without a run the shipped model, which
-    also goes by its name where nothing else does.
-    """
-    path = Path(path) if path else _newest(CHECKPOINTS) or SHIPPED
-    if path == Path(SHIPPED.stem) and not path.exists():
-        return SHIPPED
-    if not path.is_dir():
-        return path
-    for name in (BEST, LAST):
-        if (path / name).exists():
-            return path / name
-    raise CheckpointError(
-        f"{path}: no checkpoint in this folder; expected {BEST} or {LAST}"
-    )
+    return plan

@@ -2,17 +2,18 @@
 
     python scripts/pack.py checkpoints/shipped [--force]
 
-Weights take two bytes each if that changes the validation loss by less than 0.001. The
-file that is there gives way only to one of a lower loss, or to --force.
+Weights take two bytes each, if that changes the validation loss by less than 0.001. The
+present model is replaced only by one of a lower loss, or with --force.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from charrnn.evaluation.loss import evaluate
-from charrnn.run import SHIPPED, find_checkpoint
 from charrnn.storage.checkpoint import load, save
+from charrnn.storage.run_folder import PRETRAINED, find_checkpoint
 from charrnn.text.corpus import read_corpus, split
 from charrnn.text.download.registry import CORPORA
 
@@ -23,7 +24,7 @@ TOLERANCE = 0.001  # nats per character
 def validation_loss(path: Path, text: Path) -> float:
     checkpoint = load(path)
     ids = checkpoint.vocab.encode(read_corpus([text]).text)
-    _, val = split(ids, checkpoint.split["val_fraction"])
+    _, val = split(ids, checkpoint.split.val_fraction)
     return evaluate(checkpoint.model, val, streams=1).nats
 
 
@@ -34,28 +35,29 @@ def main() -> None:
     args = parser.parse_args()
     best = find_checkpoint(args.run)
     checkpoint = load(best)
-    text = Path(checkpoint.corpus["files"][0])
-    digests = {checkpoint.corpus["sha256"], read_corpus([text]).sha256}
+    text = Path(checkpoint.corpus.files[0])
+    digests = {checkpoint.corpus.sha256, read_corpus([text]).sha256}
     if digests != {CORPORA["tinyshakespeare"].sha256}:
         sys.exit(f"expected a run on tiny Shakespeare, and {text} to hold it")
-    # Where `charrnn download` puts it, seen from where its user stands.
-    checkpoint.corpus["files"] = ["data/tinyshakespeare.txt"]
-    checkpoint.corpus["name"] = "tinyshakespeare"
-    packed = SHIPPED.with_suffix(".new.npz")
+    # Where `charrnn download` puts it in the working folder.
+    checkpoint.corpus = replace(
+        checkpoint.corpus, name="tinyshakespeare", files=("data/tinyshakespeare.txt",)
+    )
+    packed = PRETRAINED.with_suffix(".new.npz")
     packed.parent.mkdir(exist_ok=True)
     save(checkpoint, packed, half=True)
     whole, half = validation_loss(best, text), validation_loss(packed, text)
     size = packed.stat().st_size
-    print(f"{whole:.4f} nats a character, {half:.4f} packed, {size:,} bytes")
-    there = validation_loss(SHIPPED, text) if SHIPPED.exists() else float("inf")
+    print(f"{whole:.4f} nats per character, {half:.4f} packed, {size:,} bytes")
+    there = validation_loss(PRETRAINED, text) if PRETRAINED.exists() else float("inf")
     if abs(half - whole) >= TOLERANCE or size > LIMIT:
         packed.unlink()
         sys.exit(f"expected less than {TOLERANCE} between them and {LIMIT:,} bytes")
     if half > there and not args.force:
         packed.unlink()
-        sys.exit(f"{SHIPPED} stays: its loss is {there:.4f}")
-    packed.replace(SHIPPED)
-    print(SHIPPED)
+        sys.exit(f"{PRETRAINED} stays: its loss is {there:.4f}")
+    packed.replace(PRETRAINED)
+    print(PRETRAINED)
 
 
 if __name__ == "__main__":

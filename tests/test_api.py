@@ -52,7 +52,7 @@ def test_load_without_a_path_takes_the_newest_run(tmp_path, monkeypatch):
 
 def test_load_without_any_run_is_the_shipped_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert charrnn.load().checkpoint.corpus["name"] == "tinyshakespeare"
+    assert charrnn.load().checkpoint.corpus.name == "tinyshakespeare"
 
 
 def test_every_record_is_passed_on(text):

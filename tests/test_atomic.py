@@ -11,7 +11,7 @@ import pytest
 
 from charrnn.atomic import LOCK, locked
 from charrnn.errors import CheckpointError
-from charrnn.run import holds_run
+from charrnn.storage.run_folder import holds_run
 
 REFUSAL = CheckpointError("taken")
 HOLD = """

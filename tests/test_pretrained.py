@@ -14,12 +14,12 @@ from texts import charrnn, save_trained
 from charrnn.cli import main
 from charrnn.errors import CheckpointError
 from charrnn.evaluation.loss import evaluate
-from charrnn.run import SHIPPED, find_checkpoint, newest_run
 from charrnn.storage.checkpoint import load
+from charrnn.storage.run_folder import PRETRAINED, find_checkpoint, newest_run
 from charrnn.text.corpus import read_corpus, split
 from charrnn.text.download.registry import CORPORA
 
-CARD = SHIPPED.with_name("README.md")
+CARD = PRETRAINED.with_name("README.md")
 SAID = "using the Shakespeare model that comes with charrnn"
 
 
@@ -41,35 +41,35 @@ def figure(name):
 
 
 def test_it_is_small_half_precise_and_safe_to_open():
-    assert SHIPPED.stat().st_size <= 4_000_000
-    with np.load(SHIPPED, allow_pickle=False) as arrays:
+    assert PRETRAINED.stat().st_size <= 4_000_000
+    with np.load(PRETRAINED, allow_pickle=False) as arrays:
         kinds = {name: arrays[name].dtype for name in arrays.files if name != "header"}
     assert set(kinds.values()) == {np.dtype(np.float16)}
 
 
 def test_it_says_what_it_learned_and_names_no_place_of_its_makers():
-    checkpoint = load(SHIPPED)
-    assert checkpoint.corpus["sha256"] == CORPORA["tinyshakespeare"].sha256
-    assert checkpoint.corpus["files"] == ["data/tinyshakespeare.txt"]
-    with zipfile.ZipFile(SHIPPED) as archive:
+    checkpoint = load(PRETRAINED)
+    assert checkpoint.corpus.sha256 == CORPORA["tinyshakespeare"].sha256
+    assert checkpoint.corpus.files == ("data/tinyshakespeare.txt",)
+    with zipfile.ZipFile(PRETRAINED) as archive:
         header = archive.read("header.npy")
     assert b'"/' not in header
 
 
 def test_its_card_has_its_digest_and_figures():
     card = CARD.read_text("utf-8")
-    assert hashlib.sha256(SHIPPED.read_bytes()).hexdigest() in card
+    assert hashlib.sha256(PRETRAINED.read_bytes()).hexdigest() in card
     assert CORPORA["tinyshakespeare"].sha256 in card
-    checkpoint = load(SHIPPED)
+    checkpoint = load(PRETRAINED)
     assert figure("parameters") == checkpoint.model.params.flat.size
     best = min(val for _, _, val in checkpoint.history)
     assert figure("validation loss") == pytest.approx(best, abs=1e-3)
 
 
 def test_its_loss_is_what_the_card_says(tinyshakespeare):
-    checkpoint = load(SHIPPED)
+    checkpoint = load(PRETRAINED)
     ids = checkpoint.vocab.encode(read_corpus([tinyshakespeare]).text)
-    _, val = split(ids, checkpoint.split["val_fraction"])
+    _, val = split(ids, checkpoint.split.val_fraction)
     found = evaluate(checkpoint.model, val).nats
     assert found == pytest.approx(figure("validation loss"), abs=2e-4)
 

@@ -19,13 +19,14 @@ from texts import (
     small_run,
 )
 
-from charrnn import run as runs
 from charrnn.atomic import LOCK
 from charrnn.config import CELLS, TrainConfig
-from charrnn.errors import CharRNNError, CheckpointError, TextError
+from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
-from charrnn.storage.checkpoint import load
-from charrnn.text.corpus import from_text, read_corpus
+from charrnn.run import resume_run, start_run
+from charrnn.storage.checkpoint import load, save
+from charrnn.storage.run_folder import load_last
+from charrnn.text.corpus import CorpusInfo, SplitInfo, from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
@@ -34,8 +35,8 @@ STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 def train(run, stop_after=None):
     """Train a run on disk, to its end or to a step."""
     last = None
-    for record in run.events():
-        last = record
+    for event in run.events():
+        last = event
         if run.trainer.progress.step == stop_after:
             run.trainer.stop()
     assert last.reason == ("done" if stop_after is None else "stopped")
@@ -43,13 +44,46 @@ def train(run, stop_after=None):
 
 def reopened(folder, text=None, lengthen=None):
     corpus = from_text(text or sentences())
-    return runs.resume(folder, runs.load_last(folder), corpus, lengthen)
+    return resume_run(folder, corpus, length=lengthen)
 
 
 def history(folder):
     """Return a folder's history without its times."""
     lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
     return [{**json.loads(line), "seconds": 0} for line in lines]
+
+
+def rewrite(path, change):
+    """Write a checkpoint anew after `change` was called with its members."""
+    with np.load(path) as file:
+        members = {name: file[name] for name in file.files}
+    change(members)
+    np.savez(path, **members)
+
+
+def edit_header(path, change):
+    def edit(members):
+        header = json.loads(members["header"].tobytes())
+        change(header)
+        members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+
+    rewrite(path, edit)
+
+
+def as_an_older_version(path):
+    """Take the best weights out of a checkpoint, and write infinity as it was."""
+
+    def drop_best(members):
+        for name in [name for name in members if name.startswith("best/")]:
+            del members[name]
+
+    def restore_infinity(header):
+        for key in {"progress", "good_progress"} & header.keys():
+            if header[key]["best_loss"] is None:
+                header[key]["best_loss"] = float("inf")
+
+    rewrite(path, drop_best)
+    edit_header(path, restore_infinity)
 
 
 def assert_equal_folders(one, other):
@@ -69,7 +103,6 @@ def assert_equal_folders(one, other):
 
 def folder_of(tmp_path, name, *, stop_after=None, text=None, **settings):
     folder = tmp_path / name
-    runs.make_folder(folder)
     train(small_run(text, folder, **settings), stop_after)
     return folder
 
@@ -85,21 +118,19 @@ def test_a_run_leaves_three_files(tmp_path):
 
 def test_the_history_holds_every_validation(tmp_path):
     folder = tmp_path / "run"
-    runs.make_folder(folder)
     run = small_run(folder=folder)
-    records = [asdict(r) for r in run.events() if type(r).__name__ == "Validation"]
+    events = [asdict(r) for r in run.events() if type(r).__name__ == "Validation"]
     lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"event": "validation"} | record for record in records
+        {"event": "validation"} | event for event in events
     ]
-    assert [record["step"] for record in records] == [10, 20, 30, 40]
+    assert [event["step"] for event in events] == [10, 20, 30, 40]
     thinned = load(folder / "last.npz").history
-    assert thinned == [[r["step"], r["train_loss"], r["val_loss"]] for r in records]
+    assert thinned == [[r["step"], r["train_loss"], r["val_loss"]] for r in events]
 
 
 def test_best_holds_the_weights_of_the_lowest_validation_loss(tmp_path):
     folder = tmp_path / "run"
-    runs.make_folder(folder)
     run = small_run(sentences(6), folder, **OVERFITTING)
     train(run)
     progress = run.trainer.progress
@@ -164,12 +195,11 @@ def test_a_rollback_stays_in_the_history_of_a_resumed_run(tmp_path, killed):
     jump = next(event for event in events if event["event"] == "rollback")
     assert jump["to_step"] < jump["step"] - 1
     folder = tmp_path / "stopped"
-    runs.make_folder(folder)
     run = small_run(folder=folder, **_JUMPING)
-    for record in run.events():
-        if isinstance(record, Rollback) and killed:
+    for event in run.events():
+        if isinstance(event, Rollback) and killed:
             break  # before anything was saved after it
-        if isinstance(record, Rollback):
+        if isinstance(event, Rollback):
             run.trainer.stop()
     train(reopened(folder), stop_after=60)
     assert history(folder) == events
@@ -177,10 +207,9 @@ def test_a_rollback_stays_in_the_history_of_a_resumed_run(tmp_path, killed):
 
 def test_the_history_is_json_whatever_the_loss_was(tmp_path):
     folder = tmp_path / "run"
-    runs.make_folder(folder)
     run = small_run(folder=folder)
-    for record in run.events():
-        if record.step == 12 and not run.trainer.progress.rollbacks:
+    for event in run.events():
+        if event.step == 12 and not run.trainer.progress.rollbacks:
             run.trainer.model.params.flat[:] = np.nan
     (jump,) = (line for line in history(folder) if line["event"] == "rollback")
     assert (jump["step"], jump["to_step"], jump["loss"]) == (13, 10, None)
@@ -216,7 +245,6 @@ def test_a_constant_rate_makes_a_lengthened_run_equal_to_a_long_one(tmp_path):
 
 def test_minutes_are_recorded_as_steps_and_kept(tmp_path):
     folder = tmp_path / "run"
-    runs.make_folder(folder)
     run = small_run(folder=folder, steps=0, minutes=0.01, eval_every=50)
     train(run, stop_after=1)
     recorded = load(folder / "last.npz").train
@@ -227,20 +255,10 @@ def test_minutes_are_recorded_as_steps_and_kept(tmp_path):
 
 def test_resuming_needs_the_same_text(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=5)
-    with pytest.raises(TextError, match=r"SHA-256 .* is not that of the text"):
+    with pytest.raises(
+        TextError, match=r"cannot be resumed: .*is not that of the text"
+    ):
         reopened(folder, sentences() + "One more line.\n")
-
-
-def test_resuming_a_folder_without_a_run_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no run to resume.*last\.npz"):
-        runs.load_last(tmp_path)
-
-
-def test_the_best_model_cannot_be_resumed_and_says_so(tmp_path):
-    folder = folder_of(tmp_path, "run")
-    (folder / "best.npz").replace(folder / "last.npz")
-    with pytest.raises(CheckpointError, match=r"not the state of its training"):
-        runs.load_last(folder)
 
 
 @pytest.mark.parametrize("member", ["optimizer/m/", "optimizer/v/layer0.b", "state/"])
@@ -260,6 +278,14 @@ def test_resuming_from_a_file_that_lacks_something_is_one_line(tmp_path, member)
     [
         ("progress", None),
         ("progress", {"steps": 3}),
+        ("progress", {}),
+        ("progress", {"rng": {"bit_generator": "MT19937"}}),
+        ("good_progress", {}),
+        ("corpus", {"encoding": 5}),
+        ("corpus", {"files": "lines.txt"}),
+        ("corpus", {"characters": -1}),
+        ("split", {"val_fraction": "0.1"}),
+        ("history", [[1, 2]]),
         ("train", {"plan": {"batch": 4}}),
         ("train", {"plan": {"batch": "four"}}),
         ("train", {"plan": {"batch": 10**12}}),
@@ -268,14 +294,56 @@ def test_resuming_from_a_file_that_lacks_something_is_one_line(tmp_path, member)
 )
 def test_resuming_from_an_edited_header_is_one_line(tmp_path, key, value):
     folder = folder_of(tmp_path, "run", stop_after=5)
-    with np.load(folder / "last.npz") as file:
-        members = {name: file[name] for name in file.files}
-    header = json.loads(members["header"].tobytes()) | {key: value}
-    members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(folder / "last.npz", **members)
+    edit_header(folder / "last.npz", lambda header: header.update({key: value}))
     with pytest.raises(CharRNNError, match=r"last\.npz") as error:
         reopened(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("progress", {"step": -1}),
+        ("progress", {"step": 5.5}),
+        ("progress", {"step": 10**400, "lr_scale": 10**400}),
+        ("progress", {"best_loss": "low"}),
+        ("progress", {"lr_scale": float("nan")}),
+        ("progress", {"rng": {}}),
+        ("progress", {"rng": None}),
+        ("progress", {"history": [["a", 1, 2]]}),
+        ("train", {"lr": 10**400}),
+        ("train", {"plan": None}),
+        ("plan", {"window": 0}),
+        ("plan", {"window": 10**9}),
+        ("plan", {"batch": True}),
+        ("plan", {"steps": "many"}),
+        ("plan", {"eval_every": 0}),
+        ("plan", {"kernels": "cuda"}),
+        ("plan", {"layout": {}, "steps": 0}),
+        ("plan", {"layout": {"workers": 0}}),
+        ("plan", {"layout": {"workers": 1000}}),
+        ("plan", {"layout": {"blas_threads": None}}),
+        ("plan", {"layout": 3}),
+    ],
+)
+def test_resuming_with_an_edited_number_is_one_line(tmp_path, part, change):
+    folder = folder_of(tmp_path, "run", stop_after=5)
+
+    def edit(header):
+        found = header["train"]["plan"] if part == "plan" else header[part]
+        found.update(change)
+
+    edit_header(folder / "last.npz", edit)
+    with pytest.raises(CheckpointError, match=r"last\.npz") as error:
+        reopened(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_header_lacks_of_its_text_has_a_default(tmp_path):
+    folder = folder_of(tmp_path, "run", stop_after=5)
+    edit_header(folder / "last.npz", lambda header: header.update(corpus={}, split={}))
+    train(reopened(folder))
+    assert load(folder / "last.npz").corpus == from_text(sentences()).info()
 
 
 def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
@@ -297,64 +365,12 @@ def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
                 break
     assert process.returncode == -9
     assert load(tmp_path / "killed" / "last.npz", snapshot=True).snapshot
-    steps = runs.load_last(tmp_path / "killed").snapshot.progress["step"]
+    steps = load_last(tmp_path / "killed").snapshot.progress.step
     assert 150 <= steps < 2000, "it must have been killed on its way"
     resumed = charrnn("train", "--resume", "--out", "killed", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert_equal_folders(tmp_path / "whole", tmp_path / "killed")
     assert resumed.stdout == whole.stdout
-
-
-def test_a_run_is_never_overwritten_without_force(tmp_path):
-    folder = folder_of(tmp_path, "run")
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for act in (runs.check_folder, runs.make_folder):
-        with pytest.raises(CheckpointError, match=r"--resume.*--out.*--force"):
-            act(folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-@pytest.mark.parametrize("name", ["best.npz", "last.npz", "history.jsonl"])
-def test_any_file_of_a_run_protects_its_folder(tmp_path, name):
-    (tmp_path / name).touch()
-    with pytest.raises(CheckpointError, match="already holds a run"):
-        runs.make_folder(tmp_path)
-
-
-def test_force_removes_the_files_of_the_run_and_nothing_else(tmp_path):
-    folder = folder_of(tmp_path, "run")
-    (folder / "notes.txt").write_text("mine")
-    (folder / "kept").mkdir()
-    runs.make_folder(folder, force=True)
-    left = {path.name for path in folder.iterdir()}
-    assert left - {LOCK} == {"kept", "notes.txt"}
-
-
-def test_a_folder_with_other_files_is_no_run(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    runs.make_folder(tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file/run: cannot be made.*--out"):
-        runs.make_folder(tmp_path / "file" / "run")
-
-
-def test_new_folders_are_numbered(tmp_path):
-    assert runs.new_folder("verse", tmp_path) == tmp_path / "verse"
-    (tmp_path / "verse-3").mkdir()
-    assert runs.new_folder("verse", tmp_path) == tmp_path / "verse-2"
-    assert runs.new_folder("verse", tmp_path) == tmp_path / "verse-4"
-    assert all((tmp_path / name).is_dir() for name in ("verse", "verse-2", "verse-4"))
-
-
-def test_a_new_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(CheckpointError, match=r"verse: cannot be made.*--out"):
-            runs.new_folder("verse", root)
 
 
 def test_two_trainings_in_one_folder_are_one_too_many(tmp_path):
@@ -381,54 +397,12 @@ def test_two_trainings_in_one_folder_are_one_too_many(tmp_path):
     assert "already" in resumed.stderr, "a killed run leaves no lock behind"
 
 
-def test_the_newest_run_is_the_one_that_saved_last(tmp_path):
-    for name, file, time in (
-        ("a", "best.npz", 10),
-        ("a", "last.npz", 40),
-        ("b", "best.npz", 30),
-        ("c", "history.jsonl", 50),
-    ):
-        path = tmp_path / name / file
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-        os.utime(path, (time, time))
-    assert runs.newest_run(tmp_path) == tmp_path / "a"
-    os.utime(tmp_path / "b" / "best.npz", (60, 60))  # imported, say: none to resume
-    assert runs.newest_run(tmp_path) == tmp_path / "a"
-    (tmp_path / "b" / "last.npz").touch()
-    assert runs.newest_run(tmp_path) == tmp_path / "b"
-
-
-def test_without_any_run_the_error_says_what_to_do(tmp_path):
-    for root in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(CheckpointError, match="start one with `charrnn train`"):
-            runs.newest_run(root)
-
-
-def test_a_checkpoint_is_found_by_file_folder_or_not_at_all(tmp_path, monkeypatch):
-    folder = tmp_path / "checkpoints" / "run"
-    folder.mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no checkpoint in this folder"):
-        runs.find_checkpoint(folder)
-    (folder / "last.npz").touch()
-    assert runs.find_checkpoint(folder) == folder / "last.npz"
-    (folder / "best.npz").touch()
-    assert runs.find_checkpoint(str(folder)) == folder / "best.npz"
-    assert runs.find_checkpoint(folder / "last.npz") == folder / "last.npz"
-    assert runs.find_checkpoint().resolve() == folder / "best.npz"
-    nowhere = tmp_path / "nowhere.npz"
-    assert runs.find_checkpoint(nowhere) == nowhere
-    with pytest.raises(CheckpointError, match="no such file"):
-        load(nowhere)
-
-
 def test_starting_from_other_weights_keeps_them_and_adds_new_characters(tmp_path):
     folder = folder_of(tmp_path, "run", shape={"layers": 2})
     old = load(folder / "best.npz")
     text = sentences(30).replace("a", "é") + "ü" * 20
-    run, growth = runs.start(from_text(text), small_config(), init_from=old)
-    model, vocab = run.checkpoint.model, run.checkpoint.vocab
+    run = start_run(from_text(text), asdict(small_config()), init_from=old)
+    model, vocab, growth = run.model, run.vocab, run.growth
     assert set(vocab.characters) == {*old.vocab.characters, "é", "ü"}
     assert growth.added == 2
     assert growth.kept + growth.unused == len(old.vocab)
@@ -446,40 +420,34 @@ def test_starting_from_other_weights_keeps_them_and_adds_new_characters(tmp_path
 
 def test_one_distinct_character_is_nothing_to_learn():
     with pytest.raises(TextError, match=r"every character is 'a'"):
-        runs.start(from_text("a" * 500), small_config())
+        start_run(from_text("a" * 500), asdict(small_config()))
 
 
 @pytest.mark.parametrize("length", range(2, 60))
 def test_a_very_short_text_trains_or_says_why_not(length):
     text = ("It rains, it pours; the old man is snoring. He went to bed " * 2)[:length]
+    settings = asdict(small_config(steps=3)) | {"hidden": 4}
     if length < 11:  # the last tenth must hold two characters
         with pytest.raises(TextError, match="at least 2 of each"):
-            runs.start(from_text(text), small_config(steps=3), {"hidden": 4})
+            start_run(from_text(text), settings)
         return
-    run, _ = runs.start(from_text(text), small_config(steps=3), {"hidden": 4})
+    run = start_run(from_text(text), settings)
     assert [*run.events()][-1] == Finished(3, "done")
 
 
-def test_the_checkpoint_records_text_split_configuration_and_plan(tmp_path):
+def test_the_checkpoint_events_text_split_configuration_and_plan(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text(sentences(), encoding="utf-8")
     corpus = read_corpus([path])
-    run, _ = runs.start(corpus, small_config(seed=7), {"hidden": 8}, folder=tmp_path)
+    settings = asdict(small_config(seed=7)) | {"hidden": 8}
+    run = start_run(corpus, settings, folder=tmp_path)
     train(run)
     checkpoint = load(tmp_path / "last.npz")
-    assert checkpoint.corpus == {
-        "name": "lines",
-        "sha256": corpus.sha256,
-        "characters": len(corpus.text),
-        "encoding": "utf-8",
-        "files": [str(path)],
-    }
     n = len(corpus.text)
-    assert checkpoint.split == {
-        "val_fraction": 0.1,
-        "train": int(n * 0.9),
-        "val": n - int(n * 0.9),
-    }
+    assert checkpoint.corpus == CorpusInfo(
+        "lines", corpus.sha256, n, "utf-8", (str(path),)
+    )
+    assert checkpoint.split == SplitInfo(0.1, int(n * 0.9), n - int(n * 0.9))
     assert checkpoint.train == asdict(small_config(seed=7)) | {
         "plan": run.plan.to_json()
     }
@@ -487,8 +455,178 @@ def test_the_checkpoint_records_text_split_configuration_and_plan(tmp_path):
 
 def test_a_folder_that_vanishes_during_a_run_is_one_line(tmp_path):
     folder = tmp_path / "run"
-    runs.make_folder(folder)
     run = small_run(folder=folder)
     shutil.rmtree(folder)
     with pytest.raises(CheckpointError, match=r"history\.jsonl: cannot be written"):
         train(run)
+
+
+# ---- the best weights of a resumed run
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory):
+    """Return the folder of a run that found its best long before its end."""
+    folder = folder_of(tmp_path_factory.mktemp("whole"), "run", **PAST_THE_BEST)
+    progress = load(folder / "last.npz", snapshot=True).snapshot.progress
+    assert 0 < progress.best_step < STOPPED < progress.step
+    return folder
+
+
+PAST_THE_BEST = OVERFITTING | {"text": sentences(6)}
+STOPPED = 253  # after the best step, and between two validations
+
+
+def stopped_past_the_best(tmp_path, **settings):
+    settings = PAST_THE_BEST | settings
+    return folder_of(tmp_path, "run", stop_after=STOPPED, **settings)
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def foreign(path):
+    """Put the best weights of another run in a place."""
+    run = small_run(sentences(6), **OVERFITTING | {"seed": 2, "steps": 10})
+    for _ in run.events():
+        pass
+    save(run.best_checkpoint(), path)
+
+
+@pytest.mark.parametrize("happens", [lambda path: None, os.remove, damage, foreign])
+def test_a_run_past_its_best_resumes_whatever_happens_to_best(
+    tmp_path, overfitted, happens
+):
+    folder = stopped_past_the_best(tmp_path)
+    happens(folder / "best.npz")
+    run = reopened(folder, sentences(6))
+    assert run.notes == []
+    train(run)
+    assert_equal_folders(overfitted, folder)
+    best, expected = run.best_checkpoint(), load(overfitted / "best.npz")
+    np.testing.assert_array_equal(best.model.params.flat, expected.model.params.flat)
+    assert best.history == expected.history
+    assert evaluate(best.model, run.val_ids).nats == run.trainer.progress.best_loss
+
+
+def test_best_is_written_again_when_a_resumed_run_is_stopped(tmp_path, overfitted):
+    folder = stopped_past_the_best(tmp_path)
+    (folder / "best.npz").unlink()
+    train(reopened(folder, sentences(6)), STOPPED + 1)
+    np.testing.assert_array_equal(
+        load(folder / "best.npz").model.params.flat,
+        load(overfitted / "best.npz").model.params.flat,
+    )
+
+
+def test_a_best_that_is_as_it_should_be_is_not_written_again(tmp_path):
+    folder = stopped_past_the_best(tmp_path)
+    before = (folder / "best.npz").stat()
+    train(reopened(folder, sentences(6)))
+    assert (folder / "best.npz").stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_an_older_checkpoint_takes_its_best_weights_from_best(tmp_path, average):
+    settings = PAST_THE_BEST | {"average": average}
+    whole = folder_of(tmp_path, "whole", **settings)
+    folder = stopped_past_the_best(tmp_path, average=average)
+    as_an_older_version(folder / "last.npz")
+    run = reopened(folder, sentences(6))
+    assert run.notes == []
+    train(run)
+    assert_equal_folders(whole, folder)
+
+
+@pytest.mark.parametrize("happens", [os.remove, damage, foreign])
+def test_an_older_checkpoint_without_its_best_starts_the_search_anew(tmp_path, happens):
+    folder = stopped_past_the_best(tmp_path)
+    as_an_older_version(folder / "last.npz")
+    happens(folder / "best.npz")
+    run = reopened(folder, sentences(6))
+    (note,) = run.notes
+    assert "best.npz is missing or comes from another run" in note
+    assert run.trainer.progress.best_loss == float("inf")
+    assert run.trainer.snapshot().last_good.progress.best_loss == float("inf")
+    train(run)
+    progress = run.trainer.progress
+    assert progress.best_step > STOPPED
+    best = load(folder / "best.npz")
+    assert evaluate(best.model, run.val_ids).nats == progress.best_loss
+    assert [step for step, *_ in best.history][-1] == progress.best_step
+
+
+def test_a_best_that_is_unknown_is_the_average_that_would_be_validated(tmp_path):
+    folder = stopped_past_the_best(tmp_path, average=0.9)
+    as_an_older_version(folder / "last.npz")
+    (folder / "best.npz").unlink()
+    run = reopened(folder, sentences(6))
+    average = run.trainer.snapshot().moments["average"]
+    assert not np.array_equal(average, run.model.params.flat)
+    np.testing.assert_array_equal(run.best_checkpoint().model.params.flat, average)
+
+
+def test_an_older_checkpoint_that_was_never_validated_resumes(tmp_path):
+    whole = folder_of(tmp_path, "whole")
+    folder = folder_of(tmp_path, "run", stop_after=3)
+    as_an_older_version(folder / "last.npz")
+    run = reopened(folder)
+    assert run.notes == []
+    train(run)
+    assert_equal_folders(whole, folder)
+
+
+def test_a_header_holds_no_infinity(tmp_path):
+    folder = folder_of(tmp_path, "run", stop_after=3)
+    with np.load(folder / "last.npz") as file:
+        text = file["header"].tobytes()
+    header = json.loads(text, parse_constant=pytest.fail)
+    assert header["progress"]["best_loss"] is None
+    assert reopened(folder).trainer.progress.best_loss == float("inf")
+
+
+def test_a_run_that_another_process_trained_meanwhile_is_not_overwritten(tmp_path):
+    folder = folder_of(tmp_path, "run", stop_after=5)
+    late = reopened(folder)
+    train(reopened(folder))
+    before = (folder / "last.npz").read_bytes()
+    with pytest.raises(CheckpointError, match=r"last\.npz: has changed since"):
+        train(late)
+    assert (folder / "last.npz").read_bytes() == before
+
+
+# ---- starting
+
+
+def test_force_replaces_a_run_only_after_its_settings_were_accepted(tmp_path):
+    folder = folder_of(tmp_path, "run")
+    before = (folder / "last.npz").read_bytes()
+    corpus, settings = from_text(sentences()), asdict(small_config())
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        start_run(corpus, settings, folder=folder)
+    with pytest.raises(ConfigError):
+        start_run(corpus, settings | {"lr": -1.0}, folder=folder, force=True)
+    with pytest.raises(CheckpointError, match="no such file"):
+        start_run(corpus, settings, folder=folder, force=True, init_from="none.npz")
+    assert (folder / "last.npz").read_bytes() == before
+    start_run(corpus, settings, folder=folder, force=True)
+    assert {path.name for path in folder.iterdir()} <= {LOCK}
+
+
+def test_a_run_may_have_a_new_folder_named_after_its_text(tmp_path):
+    corpus, settings = from_text(sentences(), "lines"), asdict(small_config())
+    assert start_run(corpus, settings).folder is None
+    assert start_run(corpus, settings, root=tmp_path).folder == tmp_path / "lines"
+    assert start_run(corpus, settings, root=tmp_path).folder == tmp_path / "lines-2"
+
+
+def test_only_settings_that_were_not_chosen_are_fitted_to_the_text():
+    corpus, settings = from_text(sentences()), asdict(small_config()) | {"hidden": 300}
+    settings |= {"layers": 1, "patience": 10}
+    fitted = start_run(corpus, settings, {"dropout": 0.0})
+    assert fitted.model.config.hidden < 300
+    assert fitted.config.dropout == 0
+    assert "hidden" in fitted.adaptation.changes
+    assert start_run(corpus, settings).model.config.hidden == 300
+    assert start_run(corpus, settings).adaptation is None

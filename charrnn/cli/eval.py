@@ -43,15 +43,15 @@ def command(
 
     model = opened(checkpoint)
     if text:
-        encoding = encoding or model.checkpoint.corpus.get("encoding", "utf-8")
-        corpus = read_corpus(list(text), encoding=str(encoding))
+        encoding = encoding or model.checkpoint.corpus.encoding
+        corpus = read_corpus(list(text), encoding=encoding)
     else:
         found = corpus_behind(model)
         if found is None:
             raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
         corpus = found
     ids = model.encode(corpus.text, on_unknown)
-    fraction = model.checkpoint.split.get("val_fraction", 0.1)
+    fraction = model.checkpoint.split.val_fraction
     train, val = split(ids, fraction)
     if min(len(train), len(val)) < 2:
         raise TextError(
@@ -62,7 +62,7 @@ def command(
     if as_json:
         click.echo(json.dumps(asdict(board)))
         return
-    trained = corpus.sha256 == model.checkpoint.corpus.get("sha256")
+    trained = corpus.sha256 == model.checkpoint.corpus.sha256
     first, last = f"first {1 - fraction:.0%}", f"last {fraction:.0%}"
     click.echo(
         scoreboard_table(board, ("train", "validation") if trained else (first, last))

@@ -47,7 +47,7 @@ def command(checkpoint: str | None, kind: str, out: Path | None, force: bool) ->
     checkpoint of it again.
     """
     from charrnn.errors import CheckpointError
-    from charrnn.run import BEST, LAST
+    from charrnn.storage.run_folder import BEST, LAST
     from charrnn.storage.torch_weights import SUFFIXES, export_weights
 
     model = opened(checkpoint)

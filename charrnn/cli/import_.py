@@ -43,8 +43,8 @@ def command(
     output. Training cannot be resumed from it, but --init-from can start from it.
     """
     from charrnn.errors import CheckpointError
-    from charrnn.run import BEST, HISTORY, LAST, holds_run, new_folder
     from charrnn.storage.checkpoint import save
+    from charrnn.storage.run_folder import BEST, HISTORY, LAST, holds_run, new_folder
     from charrnn.storage.torch_weights import import_weights
     from charrnn.text.corpus import read_corpus
 

@@ -235,8 +235,7 @@ def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> 
         raise click.UsageError("--prime and --prime-file exclude each other; give one")
     from charrnn.text.corpus import read_corpus
 
-    encoding = model.checkpoint.corpus.get("encoding", "utf-8")
-    return read_corpus([prime_file], encoding=str(encoding)).text
+    return read_corpus([prime_file], encoding=model.checkpoint.corpus.encoding).text
 
 
 def opened(checkpoint: str | None) -> "LanguageModel":
@@ -245,10 +244,10 @@ def opened(checkpoint: str | None) -> "LanguageModel":
     Without a run it is the one that comes with the package.
     """
     from charrnn.api import load
-    from charrnn.run import SHIPPED
+    from charrnn.storage.run_folder import PRETRAINED
 
     model = load(checkpoint)
-    if model.path == SHIPPED:
+    if model.path == PRETRAINED:
         here = "" if checkpoint else "no run in checkpoints/; "
         note(f"{here}using the Shakespeare model that comes with charrnn")
     elif not checkpoint:
@@ -257,36 +256,16 @@ def opened(checkpoint: str | None) -> "LanguageModel":
 
 
 def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
-    """Return the text that a model was trained on, or say why it is not to be had."""
+    """Return the text that a model was trained on; print why if it cannot be had."""
     from charrnn.errors import TextError
-    from charrnn.run import SHIPPED
-    from charrnn.text.corpus import STDIN, read_corpus
+    from charrnn.storage.run_folder import PRETRAINED
+    from charrnn.text.corpus import reopen_corpus
 
-    known = model.checkpoint.corpus
-    encoding, digest = known.get("encoding", "utf-8"), known.get("sha256")
     if text:
-        corpus = read_corpus([text], encoding=encoding)
-        if digest and corpus.sha256 != digest:
-            raise TextError(_another(text, corpus, digest))
-        return corpus
-    files = known.get("files", [])
-    if not files or STDIN in files:
-        note("The text that this model was trained on is not in a file.")
-        return None
+        return reopen_corpus(model.checkpoint.corpus, [text])
     try:
-        corpus = read_corpus(list(files), encoding=encoding)
+        return reopen_corpus(model.checkpoint.corpus)
     except TextError as error:
-        fetch = " (`charrnn download` fetches it)" if model.path == SHIPPED else ""
+        fetch = " (`charrnn download` fetches it)" if model.path == PRETRAINED else ""
         note(f"The text that this model was trained on is missing{fetch}: {error}")
         return None
-    if corpus.sha256 != digest:
-        note(_another(", ".join(files), corpus, str(digest)))
-        return None
-    return corpus
-
-
-def _another(files: str, corpus: "Corpus", digest: str) -> str:
-    return (
-        f"{files}: SHA-256 {corpus.sha256[:12]}… is not that of the text that this "
-        f"model was trained on ({digest[:12]}…)"
-    )

@@ -193,7 +193,7 @@ def _print_results(run: "Run", quiet: bool) -> None:
             f"Best (*) at step {progress.best_step:,}; {_clock(progress.seconds)} of "
             "training in all."
         )
-    board = score(run.best().model, run.train_ids, run.val_ids)
+    board = score(run.best_checkpoint().model, run.train_ids, run.val_ids)
     click.echo(scoreboard_table(board, ("train", "validation")))
     if not quiet:
         folder = shlex.quote(str(run.folder))

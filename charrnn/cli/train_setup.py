@@ -23,7 +23,7 @@ def read_text(
     text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, report: Report
 ) -> "Corpus":
     """Return the named text, or the default corpus, and report its size."""
-    from charrnn.text.corpus import read_corpus
+    from charrnn.text.corpus import read_corpus, shown
 
     if text:
         corpus = read_corpus(list(text), encoding=encoding)
@@ -34,7 +34,7 @@ def read_text(
         corpus = read_corpus([path], name=name)
     for line in corpus.notes:
         report(line)
-    report(f"{corpus.name}: {len(corpus.text):,} characters")
+    report(f"{shown(corpus.name)}: {len(corpus.text):,} characters")
     return corpus
 
 
@@ -52,26 +52,29 @@ def start_new_run(
 
     settings are those of `resolve_settings`; chosen are those that the user gave.
     """
-    from charrnn import run as runs
+    from charrnn.run import start_run
+    from charrnn.storage.run_folder import CHECKPOINTS, check_folder
 
-    if out:
-        runs.check_folder(Path(out), force=force)
+    if out:  # before anything is measured
+        check_folder(Path(out), force=force)
     config = TrainConfig(**known_settings(TrainConfig, settings))
     _report_broken_numba(config.kernels, report)
     _report_compilation(config.kernels, settings["cell"], report)
     if config.minutes or not config.threads:
         report("measuring the speed of this machine...")
-    run, fitting = runs.begin(corpus, settings, chosen, init_from=init_from)
-    if fitting.adaptation.changes:
-        report(_describe_changes(fitting.adaptation))
-    if fitting.growth:
-        report(_describe_growth(init_from, fitting.growth))
-    # Last, so that a mistake in any option costs no run that --force would replace.
-    run.folder = (
-        runs.make_folder(Path(out), force=force)
-        if out
-        else runs.new_folder(corpus.name)
+    run = start_run(
+        corpus,
+        settings,
+        chosen,
+        init_from=init_from,
+        folder=Path(out) if out else None,
+        root=CHECKPOINTS,
+        force=force,
     )
+    if run.adaptation and run.adaptation.changes:
+        report(_describe_changes(run.adaptation))
+    if run.growth:
+        report(_describe_growth(init_from, run.growth))
     return run
 
 
@@ -122,28 +125,26 @@ def resume_old_run(
     text: tuple[str, ...], out: str | None, chosen: dict[str, Any], report: Report
 ) -> "Run":
     """Return the run of a folder, at the step where it stopped."""
-    from charrnn import run as runs
-    from charrnn.text.corpus import STDIN, read_corpus
+    from charrnn.run import resume_run
+    from charrnn.storage.run_folder import newest_run
+    from charrnn.text.corpus import shown
 
-    folder = Path(out) if out else runs.newest_run()
-    checkpoint = runs.load_last(folder)
-    known = checkpoint.corpus
-    files: list[Any] = [*text] or known.get("files") or []
-    if not files or (STDIN in files and not text):
-        raise click.UsageError(
-            f"{folder}: its text came from standard input; give it again, as a file or "
-            "with -"
-        )
+    folder = Path(out) if out else newest_run()
+    length = TrainConfig(**chosen) if chosen else None
     try:
-        corpus = read_corpus(files, encoding=known["encoding"], name=known["name"])
+        run = resume_run(folder, text or None, length=length)
     except TextError as error:
-        hint = "" if text else "; if it has moved, name it: charrnn train TEXT --resume"
-        raise TextError(f"{error}{hint}") from None
-    lengthen = TrainConfig(**chosen) if chosen else None
-    run = runs.resume(folder, checkpoint, corpus, lengthen)
+        hint = (
+            "give the same text, or start a new run from these weights with --init-from"
+            if text
+            else "if it has moved, name it: charrnn train TEXT --resume"
+        )
+        raise TextError(f"{error}; {hint}") from None
+    for line in run.notes:
+        report(line)
     report(f"resuming {folder} at step {run.trainer.progress.step:,}")
-    report(f"{corpus.name}: {len(corpus.text):,} characters")
-    _report_compilation(run.plan.kernels, checkpoint.model.config.cell, report)
+    report(f"{shown(run.corpus.name)}: {run.corpus.characters:,} characters")
+    _report_compilation(run.plan.kernels, run.model.config.cell, report)
     return run
 
 
@@ -164,7 +165,7 @@ def print_summary(run: "Run", report: Report) -> None:
     """Report what will be trained, on how much text, and how."""
     from charrnn.cli.format import describe_layout
 
-    model, plan = run.checkpoint.model, run.plan
+    model, plan = run.model, run.plan
     config, asked = model.config, run.config
     report(
         f"{config.vocab} distinct characters; {len(run.train_ids):,} characters to "

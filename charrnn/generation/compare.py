@@ -121,7 +121,7 @@ def _surprise(
 
 
 def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float | None:
-    fraction = language_model.checkpoint.split.get("val_fraction", 0.1)
+    fraction = language_model.checkpoint.split.val_fraction
     _, val = split(language_model.vocab.encode(corpus.text), fraction)
     return calibrated_temperature(language_model.model, val)
 

@@ -14,7 +14,6 @@ from charrnn.generation.sampling import read_prime, sample
 from charrnn.nn.functional import softmax
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
-from charrnn.text.corpus import BYTES
 
 
 class LanguageModel:
@@ -41,7 +40,7 @@ class LanguageModel:
     @property
     def reads_bytes(self) -> bool:
         """Whether characters stand for bytes, byte b as `chr(b)`."""
-        return bool(self.checkpoint.corpus.get("encoding") == BYTES)
+        return self.checkpoint.corpus.reads_bytes
 
     def encode(self, text: str, on_unknown: str = "error") -> Array:
         """Return the ids of a text; on_unknown is "error", "skip" or "map".

@@ -30,8 +30,14 @@ from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array, Shape
 from charrnn.storage import safetensors_file, torch_file
-from charrnn.storage.checkpoint import FORMAT, INFO, Checkpoint, parse_header
-from charrnn.text.corpus import Corpus
+from charrnn.storage.checkpoint import (
+    FORMAT,
+    PARTS,
+    Checkpoint,
+    make_header,
+    parse_header,
+)
+from charrnn.text.corpus import Corpus, CorpusInfo
 
 VERSION = "1"  # of the metadata, whose values are all text
 FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
@@ -168,10 +174,7 @@ def export_weights(
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
-    parts = {
-        "model": asdict(checkpoint.model.config),
-        "vocab": checkpoint.vocab.to_json(),
-    } | {key: getattr(checkpoint, key) for key in INFO}
+    parts = make_header(checkpoint)
     texts = {key: json.dumps(value) for key, value in parts.items()}
     return {"format": FORMAT, "version": VERSION} | texts
 
@@ -225,7 +228,7 @@ def _with_vocabulary(model: Model, text: Corpus | None) -> Checkpoint:
             f"weights for {V} characters, but {text.name} has {len(vocab)} distinct "
             "ones; expected the text that they were trained on: give it with --vocab"
         )
-    return Checkpoint(model, vocab, {"encoding": text.encoding})
+    return Checkpoint(model, vocab, CorpusInfo(encoding=text.encoding))
 
 
 def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
@@ -248,9 +251,8 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
 
 
 def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
-    keys = ("model", "vocab", *INFO)
     try:
-        return {key: json.loads(metadata[key]) for key in keys if key in metadata}
+        return {key: json.loads(metadata[key]) for key in PARTS if key in metadata}
     except (ValueError, TypeError, RecursionError):
         raise CheckpointError("the header is not JSON") from None
 

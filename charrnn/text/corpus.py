@@ -1,9 +1,11 @@
 """A text to learn from: read, checked, joined, and split in two."""
 
 import hashlib
+import stat
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from charrnn.errors import TextError
@@ -12,8 +14,93 @@ from charrnn.text.encodings import likely_encodings
 from charrnn.text.vocab import Vocabulary
 
 STDIN = "-"
-BYTES = "bytes"  # stands for an encoding where a file is a sequence of 256 symbols
+BYTES = "bytes"  # the "encoding" of a file that is read as a sequence of 256 symbols
 _BOM = "\ufeff"
+# No codec needs more bytes per character, CRLF line ends included.
+_WIDEST = 16
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What a checkpoint records of the text that its model was trained on."""
+
+    name: str = ""
+    sha256: str = ""  # of the files' bytes, one after another; "" if unknown
+    characters: int = 0
+    encoding: str = "utf-8"  # a Python codec, or BYTES
+    files: tuple[str, ...] = ()
+
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether the characters stand for bytes, byte b as `chr(b)`."""
+        return self.encoding == BYTES
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        return asdict(self) | {"files": list(self.files)}
+
+    @classmethod
+    def from_json(cls, value: object) -> "CorpusInfo":
+        """Return what `to_json` gave; missing fields have their defaults.
+
+        Raises TextError for values of another type.
+        """
+        known = _known(cls, "corpus", value)
+        files = known.pop("files", [])
+        if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
+            raise TextError(f"corpus: files is {files!r:.40}; expected a list of names")
+        for name, text in known.items():
+            if name == "characters":
+                _check_count("corpus", name, text)
+            elif not isinstance(text, str):
+                raise TextError(f"corpus: {name} is {text!r:.40}; expected a string")
+        info = cls(**known, files=tuple(files))
+        if not info.encoding.isprintable():
+            raise TextError(
+                f"corpus: encoding is {info.encoding!r:.40}; expected the name of one"
+            )
+        return info
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """How a checkpoint's text was split into training and validation characters."""
+
+    val_fraction: float = 0.1
+    train: int = 0  # characters; 0 if unknown
+    val: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> "SplitInfo":
+        """Return what `to_json` gave; missing fields have their defaults.
+
+        Raises TextError for values of another type or size.
+        """
+        info = cls(**_known(cls, "split", value))
+        _check_count("split", "train", info.train)
+        _check_count("split", "val", info.val)
+        number = info.val_fraction
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TextError(f"split: val_fraction is {number!r:.40}; expected a number")
+        if not 0 < number < 1:
+            raise TextError(f"split: val_fraction is {number}; expected 0 to 1")
+        return info
+
+
+def _known(kind: type[Any], what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TextError(f"{what} is {value!r:.40}; expected a JSON object")
+    names = {field.name for field in fields(kind)}
+    return {name: entry for name, entry in value.items() if name in names}
+
+
+def _check_count(what: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TextError(f"{what}: {name} is {value!r:.40}; expected a whole number")
 
 
 @dataclass
@@ -25,7 +112,7 @@ class Corpus:
     sha256: str  # of the files' bytes, one after another
     encoding: str = "utf-8"
     files: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what was done to it, to be said
+    notes: list[str] = field(default_factory=list)  # what was changed on reading
 
     def vocabulary(self) -> Vocabulary:
         """Return the distinct characters, or all 256 symbols of a binary corpus."""
@@ -33,15 +120,11 @@ class Corpus:
             return Vocabulary.of_bytes()
         return Vocabulary.of(self.text)
 
-    def describe(self) -> dict[str, Any]:
+    def info(self) -> CorpusInfo:
         """Return what a checkpoint records of the corpus."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "characters": len(self.text),
-            "encoding": self.encoding,
-            "files": self.files,
-        }
+        return CorpusInfo(
+            self.name, self.sha256, len(self.text), self.encoding, tuple(self.files)
+        )
 
 
 def from_text(text: str, name: str = "text") -> Corpus:
@@ -56,7 +139,7 @@ def read_corpus(
     """Read files, folders (their files, in the order of their paths) or `-`, and join.
 
     encoding is a Python codec, or "bytes". A byte-order mark is dropped and CRLF line
-    ends become LF; `notes` says so. Raises TextError where something cannot be read or
+    ends become LF; `notes` says so. Raises TextError if something cannot be read or
     decoded, naming the file and the offset.
     """
     paths = [path for source in sources for path in _files(source)]
@@ -65,9 +148,9 @@ def read_corpus(
     for path in paths:
         data = _read(path)
         digest.update(data)
-        part, said = _decode(data, encoding, path)
+        part, said = _decode(data, encoding, shown(path))
         parts.append(part)
-        notes += [f"{path}: {note}" for note in said]
+        notes += [f"{shown(path)}: {note}" for note in said]
     if len(paths) > 1:
         notes.append(f"joined {len(paths)} files, in this order: {_listed(paths)}")
     text = "".join(parts) if encoding == BYTES else _join(parts)
@@ -76,6 +159,65 @@ def read_corpus(
     return Corpus(
         name or _name(sources), text, digest.hexdigest(), encoding, paths, notes
     )
+
+
+def reopen_corpus(info: CorpusInfo, text: Sequence[str | Path] | None = None) -> Corpus:
+    """Return the text that a checkpoint was trained on.
+
+    `text` says where it is now: files or folders. By default it is in the files that
+    the checkpoint names. A checkpoint can come from anyone, so only regular files of a
+    plausible size are opened then. Raises TextError if the text cannot be read, or is
+    not the one that `info` describes.
+    """
+    sources = [*text] if text else _recorded_files(info)
+    corpus = read_corpus(sources, encoding=info.encoding, name=info.name or None)
+    check_digest(corpus, info)
+    return corpus
+
+
+def check_digest(corpus: Corpus, info: CorpusInfo) -> None:
+    """Raise TextError if a corpus is not the one that a checkpoint was trained on."""
+    if info.sha256 and corpus.sha256 != info.sha256:
+        where = _listed(corpus.files) or shown(corpus.name)
+        raise TextError(
+            f"{where}: SHA-256 {corpus.sha256[:12]}… is not that of the text that this "
+            f"model was trained on ({shown(info.sha256[:12])}…)"
+        )
+
+
+def _recorded_files(info: CorpusInfo) -> list[str | Path]:
+    """Return the files that a checkpoint names, if they can hold its text."""
+    if STDIN in info.files:
+        raise TextError("its text came from standard input, which is over")
+    if not info.files or not info.sha256:
+        raise TextError("no file is recorded as its text")
+    size = sum(map(_regular_size, info.files))
+    if size > _WIDEST * (info.characters + len(info.files)):
+        raise TextError(
+            f"{_listed(info.files)}: {size:,} bytes are too many for the "
+            f"{info.characters:,} characters that this model was trained on"
+        )
+    return [*info.files]
+
+
+def _regular_size(file: str) -> int:
+    """Return the bytes in a file. Raises TextError unless it is a regular file."""
+    if PureWindowsPath(file).drive.startswith("\\\\"):  # opening it would log in there
+        raise TextError(f"{shown(file)}: on another computer; it is not opened")
+    try:
+        found = Path(file).stat()
+    except FileNotFoundError:
+        raise TextError(f"{shown(file)}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise _no_file(file, error) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise TextError(f"{shown(file)}: not a regular file; it is not opened")
+    return found.st_size
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed: in quotes and escaped if it has to be."""
+    return name if name.isprintable() else repr(name)
 
 
 def _files(source: str | Path) -> list[str]:
@@ -99,7 +241,7 @@ def _files(source: str | Path) -> list[str]:
 
 
 def _no_file(source: str | Path, error: Exception) -> TextError:
-    """Return the error of a name that no file can have, a text itself perhaps."""
+    """Return the error for a name that no file can have, perhaps a text itself."""
     why = getattr(error, "strerror", None) or error
     return TextError(f"{str(source)[:40]!r}: no such file ({why})")
 
@@ -111,13 +253,13 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise TextError(
-            f"{path}: no such file; expected a text, a folder of texts, or - for "
-            "standard input"
+            f"{shown(path)}: no such file; expected a text, a folder of texts, or - "
+            "for standard input"
         ) from None
     except ValueError as error:
         raise _no_file(path, error) from None
     except OSError as error:
-        raise TextError(f"{path}: cannot be read: {error.strerror}") from error
+        raise TextError(f"{shown(path)}: cannot be read: {error.strerror}") from error
 
 
 def _decode(data: bytes, encoding: str, path: str) -> tuple[str, list[str]]:
@@ -163,7 +305,7 @@ def _advice(encodings: list[str]) -> str:
 
 
 def _join(parts: list[str]) -> str:
-    """Put texts one after another, each starting on a line of its own."""
+    """Join texts, each starting on a line of its own."""
     return "".join(
         part if last or not part or part.endswith("\n") else part + "\n"
         for part, last in zip(parts, [False] * (len(parts) - 1) + [True], strict=True)
@@ -176,12 +318,13 @@ def _name(sources: list[str | Path]) -> str:
     return Path(sources[0]).resolve().stem
 
 
-def _listed(paths: list[str], at_most: int = 5) -> str:
+def _listed(paths: Sequence[str], at_most: int = 5) -> str:
     more = len(paths) - at_most
-    return ", ".join(paths[:at_most]) + (f" and {more} more" if more > 0 else "")
+    listed = ", ".join(map(shown, paths[:at_most]))
+    return listed + (f" and {more} more" if more > 0 else "")
 
 
 def split(ids: Array, val_fraction: float) -> tuple[Array, Array]:
-    """Return the first part, to train on, and the last, to validate on, as views."""
+    """Return views of the training part, the first, and of the validation part."""
     cut = int(len(ids) * (1 - val_fraction))
     return ids[:cut], ids[cut:]

@@ -1,4 +1,4 @@
-"""A trained network taken to another text: its weights stay, its vocabulary grows."""
+"""Grows the vocabulary of a trained network for another text; its weights stay."""
 
 from dataclasses import dataclass, replace
 
@@ -10,13 +10,13 @@ from charrnn.text.vocab import Vocabulary
 
 @dataclass(frozen=True)
 class Growth:
-    """A model for a larger vocabulary, and how it came to be."""
+    """A model with a larger vocabulary, and how many characters are new."""
 
     model: Model
     vocab: Vocabulary
-    kept: int  # characters of both texts
-    added: int  # of the new text alone, with fresh rows and columns
-    unused: int  # of the old text alone; they stay
+    kept: int  # characters in both texts
+    added: int  # only in the new text, with fresh rows and columns
+    unused: int  # only in the old text; they stay
 
 
 def grow(
@@ -24,8 +24,8 @@ def grow(
 ) -> Growth:
     """Return a model that knows the characters of both vocabularies.
 
-    `model`, whose vocabulary is `vocab`, is left as it was; `text` is the vocabulary of
-    the text to come. Every weight of a character that was known is kept.
+    `model`, whose vocabulary is `vocab`, is not changed; `text` is the vocabulary of
+    the new text. All weights of known characters are kept.
     """
     union = Vocabulary(sorted({*vocab.characters, *text.characters}))
     grown = Model(replace(model.config, vocab=len(union)))

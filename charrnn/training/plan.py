@@ -14,6 +14,7 @@ from charrnn.evaluation.loss import evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import Layout, blas_threads
+from charrnn.option import one_of
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 
@@ -23,6 +24,7 @@ from charrnn.training.autotune import candidate_layouts, fastest_layout
 _SHARE = 0.03
 _FEWEST, _MOST = 2, 25
 _COST = 0.5  # of a validated character, in trained ones: a third, and what is around it
+_COUNTS = ("steps", "window", "batch", "eval_every")  # of a plan
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ class Plan:
     eval_every: int  # steps between validations
     layout: Layout
     kernels: str  # "numpy" or "numba"
+
+    def __post_init__(self) -> None:
+        counts = {name: getattr(self, name) for name in _COUNTS} | asdict(self.layout)
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(
+                    f"{name} is {value!r}; expected a whole number of at least 1"
+                )
+        if self.layout.workers > self.batch:
+            raise ConfigError(
+                f"workers is {self.layout.workers}; expected at most the batch, "
+                f"{self.batch}"
+            )
+        one_of("kernels", self.kernels, ("numpy", "numba"))
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""

@@ -1,21 +1,28 @@
 """The state of a training: everything that changes from step to step."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from math import inf, isfinite
 from typing import Any
 
+import numpy as np
+
+from charrnn.config import TrainConfig
+from charrnn.errors import CheckpointError
 from charrnn.nn.model import ModelState
 from charrnn.nn.parameters import Array
+from charrnn.training.optimizers import OPTIMIZERS
 
 # Validations that a checkpoint remembers; history.jsonl holds them all.
 _HISTORY = 400
+_LARGEST = 1e300  # number in a file
 
 
 @dataclass
 class Progress:
-    """The part of the state that is not arrays; JSON can hold it."""
+    """The part of the state that is not arrays."""
 
     step: int = 0
-    best_loss: float = float("inf")
+    best_loss: float = inf
     best_step: int = 0
     since_best: int = 0  # validations
     lr_scale: float = 1.0
@@ -35,16 +42,89 @@ class Progress:
         if len(self.history) > _HISTORY:
             del self.history[1::2]  # the first and the newest stay
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them: no best loss yet is null."""
+        best_loss = self.best_loss if isfinite(self.best_loss) else None
+        return asdict(self) | {"best_loss": best_loss}
+
+    @classmethod
+    def from_json(cls, value: object) -> "Progress":
+        """Return the progress that `to_json` gave, or that an older version wrote.
+
+        Raises CheckpointError for anything that training cannot go on from.
+        """
+        if not isinstance(value, dict):
+            raise CheckpointError(f"progress is {value!r:.40}; expected a JSON object")
+        if value.get("best_loss", inf) is None:
+            value = value | {"best_loss": inf}
+        known = {field.name: field.type for field in fields(cls)}
+        for name, entry in value.items():
+            if name not in known:
+                raise CheckpointError(f"progress has an unknown entry {name!r:.40}")
+            if known[name] is int and not _is_count(entry):
+                raise CheckpointError(
+                    f"progress: {name} is {entry!r:.40}; expected a whole number"
+                )
+            if known[name] is float and not _is_number(entry, name == "best_loss"):
+                raise CheckpointError(
+                    f"progress: {name} is {entry!r:.40}; expected a number"
+                )
+        progress = cls(**value)
+        check_history(progress.history)
+        _check_generator(progress.rng)
+        return progress
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object, or_infinite: bool = False) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _LARGEST or (or_infinite and value == inf)
+
+
+def check_history(history: object) -> None:
+    """Raise CheckpointError unless it is a list of (step, train loss, val loss)."""
+    if not isinstance(history, list):
+        raise CheckpointError(f"history is {history!r:.40}; expected a list")
+    for entry in history:
+        is_triple = isinstance(entry, list) and len(entry) == 3
+        if not is_triple or not all(map(_is_number, entry)):
+            raise CheckpointError(
+                f"history has {entry!r:.60}; expected a step and two losses"
+            )
+
+
+def _check_generator(state: Any) -> None:
+    """Raise CheckpointError unless it is the state of NumPy's default generator."""
+    bits = np.random.default_rng(0).bit_generator
+    try:
+        bits.state = state
+        same = bits.state == state
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
+        same = False
+    if not same:
+        raise CheckpointError("progress: rng is not the state of a PCG64 generator")
+
+
+def moment_names(config: TrainConfig) -> tuple[str, ...]:
+    """Return the names of the vectors that a step changes, besides the weights."""
+    average = ("average",) if config.average else ()
+    return OPTIMIZERS[config.optimizer].moments + average
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """A copy of the state: all that a resumed run needs."""
 
-    progress: dict[str, Any]
-    params: Array  # flat
-    moments: dict[str, Array]  # flat, by name: of the optimizer, and the average
+    progress: Progress
+    params: Array  # flat, as are the moments and the best weights
+    moments: dict[str, Array]  # of the optimizer, and the average, by name
     state: ModelState
-    best: Array | None = None  # flat, the weights of the lowest validation loss
+    # The weights of the lowest validation loss; None if a file does not hold them.
+    best: Array | None = None
     # The state at the last good validation, which a diverged run goes back to; None if
-    # it is this one.
+    # it is this one. It has no best weights of its own.
     last_good: "Snapshot | None" = None

@@ -69,7 +69,7 @@ class Trainer:
     def snapshot(self) -> Snapshot:
         """Return copies of everything that changes from step to step."""
         good = self._last_good
-        here = good.progress["step"] == self.progress.step
+        here = good.progress.step == self.progress.step
         return replace(
             self._snapshot_here(),
             best=self.best_params.copy(),
@@ -84,14 +84,17 @@ class Trainer:
         self._last_good = snapshot.last_good or self._snapshot_here()
 
     def _snapshot_here(self) -> Snapshot:
-        progress = vars(self.progress) | {"history": [*self.progress.history]}
-        progress["rng"] = self._rng.bit_generator.state
+        progress = replace(
+            self.progress,
+            history=[*self.progress.history],
+            rng=dict(self._rng.bit_generator.state),
+        )
         moments = {name: moment.copy() for name, moment in self._moments().items()}
         return Snapshot(progress, self.model.params.flat.copy(), moments, self._state)
 
     def _go_to(self, snapshot: Snapshot) -> None:
-        self.progress = Progress(**snapshot.progress)
-        self.progress.history = [*self.progress.history]
+        progress = snapshot.progress
+        self.progress = replace(progress, history=[*progress.history])
         self._rng.bit_generator.state = self.progress.rng
         self.model.params.flat[:] = snapshot.params
         for name, moment in self._moments().items():

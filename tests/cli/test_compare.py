@@ -11,6 +11,7 @@ from texts import save_trained, sentences, trained
 
 from charrnn.cli import main
 from charrnn.storage.checkpoint import load, save
+from charrnn.text.corpus import CorpusInfo
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_another_text_than_the_model_s_is_refused(run):
 
 def test_a_model_that_knows_no_text_is_compared_with_the_one_that_is_named(run):
     checkpoint = load(run / "best.npz")
-    save(replace(checkpoint, corpus={"encoding": "utf-8"}), Path("mine.npz"))
+    save(replace(checkpoint, corpus=CorpusInfo()), Path("mine.npz"))
     result = compare("mine.npz", "--length", 40, "--text", run / "lines.txt")
     assert "copied" in result.stdout
 

@@ -14,6 +14,7 @@ from charrnn.config import CELLS
 from charrnn.storage import safetensors_file, torch_file
 from charrnn.storage.checkpoint import load, save
 from charrnn.storage.torch_weights import SUFFIXES
+from charrnn.text.corpus import CorpusInfo
 
 FORMATS = ("safetensors", "torch")
 
@@ -85,7 +86,7 @@ def test_there_and_back_is_the_same_checkpoint(cell, form):
     model = small_run(shape={"cell": cell, "layers": 2, "hidden": 6})
     for _ in model.events():
         pass
-    save(model.best(), Path("two.npz"))
+    save(model.best_checkpoint(), Path("two.npz"))
     invoke("export", "two.npz", "--format", form, "--out", "weights")
     result = invoke("import", "weights", "--out", "back")
     assert result.stdout == "back\n"
@@ -190,7 +191,7 @@ def test_weights_without_a_vocabulary_take_one_from_a_text(run):
     sampled = ("--prime", "Ann ", "--seed", 1, "--length", 60)
     expected = invoke("sample", run, *sampled).stdout
     assert invoke("sample", "back", *sampled).stdout == expected
-    assert load(Path("back/best.npz")).corpus == {"encoding": "utf-8"}
+    assert load(Path("back/best.npz")).corpus == CorpusInfo()
 
 
 def test_what_was_imported_without_its_text_can_be_scored_and_compared(run):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from texts import charrnn, command, environment, save_trained, small_config, trained
 
 from charrnn.cli import main
-from charrnn.run import start
+from charrnn.run import start_run
 from charrnn.storage.checkpoint import save
 from charrnn.text.corpus import read_corpus
 
@@ -31,7 +32,8 @@ def untrained(name, data, encoding="utf-8"):
     folder.mkdir()
     (folder / "text").write_bytes(data)
     corpus = read_corpus([folder / "text"], encoding=encoding)
-    save(start(corpus, small_config(), {"hidden": 4})[0].best(), folder / "best.npz")
+    run = start_run(corpus, asdict(small_config()) | {"hidden": 4})
+    save(run.best_checkpoint(), folder / "best.npz")
     return name
 
 

@@ -11,8 +11,8 @@ import pytest
 from texts import TINY, charrnn, command, environment, save_trained, sentences
 
 from charrnn.atomic import LOCK
-from charrnn.run import load_last
 from charrnn.storage.checkpoint import load
+from charrnn.storage.run_folder import load_last
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -87,7 +87,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits(folder, number, status):
     assert "Traceback" not in stderr
     snapshot = load_last(folder / "my run").snapshot
     said = int(last.split()[3].replace(",", ""))
-    assert snapshot.progress["step"] == said
+    assert snapshot.progress.step == said
     assert load(folder / "my run" / "best.npz").history
     files = {path.name for path in (folder / "my run").iterdir()}
     assert files - {LOCK} == {"best.npz", "last.npz", "history.jsonl"}
@@ -100,7 +100,7 @@ def test_what_a_signal_stopped_resumes_to_the_same_end(folder, number):
         process.send_signal(number)
         process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert 200 <= load_last(folder / "my run").snapshot.progress["step"] < 2000
+    assert 200 <= load_last(folder / "my run").snapshot.progress.step < 2000
     resumed = charrnn("train", "--resume", "--out", "my run", cwd=folder)
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout == whole.stdout
@@ -115,7 +115,7 @@ def test_a_signal_before_the_first_validation_saves_too(folder):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
-    assert load_last(folder / "my run").snapshot.progress["step"] >= 5
+    assert load_last(folder / "my run").snapshot.progress.step >= 5
     done = charrnn("sample", "my run", "--seed", 1, "--length", 5, cwd=folder)
     assert done.returncode == 0, done.stderr
 

@@ -19,8 +19,8 @@ from charrnn.cli.options import option_rows
 from charrnn.cli.train import command
 from charrnn.evaluation.loss import evaluate
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
-from charrnn.run import load_last
 from charrnn.storage.checkpoint import load
+from charrnn.storage.run_folder import load_last
 
 BRIEF = (*TINY, "--steps", "20")
 LINE = re.compile(
@@ -258,10 +258,10 @@ def test_patience_that_ended_a_run_starts_anew_with_more_steps():
     still = ("--lr", "1e-12", "--optimizer", "sgd", "--steps", "500", "--average", "0")
     options = (*TINY, *still, "--eval-every", "5", "--patience", "3", "--out", "run")
     assert "no new best in 3" in started("lines.txt", *options).stderr
-    before = load_last(Path("run")).snapshot.progress["step"]
+    before = load_last(Path("run")).snapshot.progress.step
     assert "no new best" in started("--resume", "--out", "run").stderr
     started("--resume", "--out", "run", "--steps", "600")
-    assert load_last(Path("run")).snapshot.progress["step"] == before + 15
+    assert load_last(Path("run")).snapshot.progress.step == before + 15
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes")
@@ -283,8 +283,9 @@ def test_resuming_where_there_is_nothing():
 def test_standard_input_is_a_text():
     result = started("-", *BRIEF, "--out", "run", input=sentences())
     assert result.stderr.startswith("stdin: ")
-    error = refused("--resume", "--out", "run", status=2)
-    assert error.endswith("give it again, as a file or with -")
+    error = refused("--resume", "--out", "run")
+    assert "its text came from standard input" in error
+    assert "charrnn train TEXT --resume" in error
     piped = started("--resume", "--out", "run", "--steps", 25, "-", input=sentences())
     assert "resuming run at step 20" in piped.stderr
     started("--resume", "--out", "run", "--steps", 30, "lines.txt")

@@ -1,13 +1,15 @@
 """From text to text: primes, unknown characters, stops, and what comes next."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
-from texts import sentences, small_run, trained
+from texts import sentences, small_config, small_run, trained
 
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.generation.language_model import LanguageModel
-from charrnn.run import start
+from charrnn.run import start_run
 from charrnn.text.corpus import read_corpus
 from charrnn.text.vocab import Vocabulary
 
@@ -24,10 +26,10 @@ def bytes_model(tmp_path_factory):
     """Return a model of bytes, trained a little on UTF-8 text with accents."""
     path = tmp_path_factory.mktemp("bytes") / "text.bin"
     path.write_bytes(("Le café où l’été dort. " * 60).encode())
-    run = start(read_corpus([path], encoding="bytes"), small_run().config)[0]
+    run = start_run(read_corpus([path], encoding="bytes"), asdict(small_config()))
     for _ in run.events():
         pass
-    return LanguageModel(run.best())
+    return LanguageModel(run.best_checkpoint())
 
 
 def mapped(text, characters):
@@ -169,7 +171,7 @@ def test_a_series_is_learned_and_continued():
     run = small_run(series, steps=300, eval_every=100, lr=1e-2, shape={"hidden": 16})
     for _ in run.events():
         pass
-    model = LanguageModel(run.best())
+    model = LanguageModel(run.best_checkpoint())
     assert model.next("1 2 3 4 5 ")[0][0] == "6"
     assert model.generate("5 6 7 ", length=8, temperature=0) == "5 6 7 8 9 0 1 "
 

@@ -5,12 +5,12 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from charrnn import run as runs
 from charrnn.config import TrainConfig
 from charrnn.generation.language_model import LanguageModel
+from charrnn.run import start_run
 from charrnn.storage.checkpoint import save
 from charrnn.text.corpus import from_text
 
@@ -62,8 +62,7 @@ def small_run(text=None, folder=None, *, shape=None, **settings):
     """Return a new run on a text."""
     corpus = from_text(text or sentences())
     shape = {"hidden": 8} | (shape or {})
-    run, _ = runs.start(corpus, small_config(**settings), shape, folder=folder)
-    return run
+    return start_run(corpus, asdict(small_config(**settings)) | shape, folder=folder)
 
 
 @functools.cache
@@ -80,7 +79,7 @@ def trained():
     )
     for _ in run.events():
         pass
-    return LanguageModel(run.best())
+    return LanguageModel(run.best_checkpoint())
 
 
 def save_trained(folder):
@@ -89,7 +88,7 @@ def save_trained(folder):
     text = folder / "lines.txt"
     text.write_text(sentences(300), encoding="utf-8")
     checkpoint = trained().checkpoint
-    described = checkpoint.corpus | {"files": [str(text)]}
+    described = replace(checkpoint.corpus, files=(str(text),))
     save(replace(checkpoint, corpus=described), folder / "best.npz")
     return folder
 

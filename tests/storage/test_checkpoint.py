@@ -15,6 +15,7 @@ from texts import environment, sentences, small_run, trained
 from charrnn.config import CELLS
 from charrnn.errors import CheckpointError
 from charrnn.storage.checkpoint import load, save
+from charrnn.text.corpus import CorpusInfo, SplitInfo
 
 NOISE = np.random.default_rng(1).bytes(3000)
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -35,7 +36,7 @@ HEADER = [
 def small(tmp_path):
     """Return the path of a valid checkpoint of hidden 8 and 2 layers."""
     path = tmp_path / "small.npz"
-    save(small_run(shape={"layers": 2}).best(), path)
+    save(small_run(shape={"layers": 2}).best_checkpoint(), path)
     return path
 
 
@@ -82,7 +83,7 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_member_has_its_documented_name_shape_and_type(tmp_path, cell):
     run = small_run(shape={"cell": cell, "layers": 2, "hidden": 5})
-    save(run.best(), tmp_path / "best.npz")
+    save(run.best_checkpoint(), tmp_path / "best.npz")
     V, H, G = len(run.checkpoint.vocab), 5, GATES[cell]
     expected = {
         "params/layer0.Wx": (V, G * H),
@@ -102,7 +103,7 @@ def test_every_member_has_its_documented_name_shape_and_type(tmp_path, cell):
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
 
 
-def test_a_checkpoint_to_resume_from_adds_moments_and_state(tmp_path):
+def test_a_checkpoint_to_resume_from_adds_moments_state_and_best_weights(tmp_path):
     run = small_run(shape={"cell": "lstm", "layers": 2, "hidden": 5}, folder=tmp_path)
     for _ in run.events():
         pass
@@ -114,6 +115,7 @@ def test_a_checkpoint_to_resume_from_adds_moments_and_state(tmp_path):
             for moment in ("m", "v"):
                 renamed = name.replace("params", f"optimizer/{moment}")
                 expected[renamed] = array.shape
+            expected[name.replace("params", "best")] = array.shape
     assert added == expected
 
 
@@ -157,7 +159,7 @@ def test_nothing_inside_is_pickled(tmp_path):
 def test_any_character_survives_in_the_vocabulary(tmp_path):
     strange = "\x00\n\r\t\"'\\ é→漢🙂\u0301\u2028\ufeff"
     run = small_run(text=strange * 20)
-    save(run.best(), tmp_path / "a.npz")
+    save(run.best_checkpoint(), tmp_path / "a.npz")
     assert load(tmp_path / "a.npz").vocab.characters == tuple(sorted(strange))
 
 
@@ -177,6 +179,14 @@ def test_weights_of_another_width_load(small, kind):
 def test_extra_members_and_header_keys_are_ignored(small):
     rewritten(small, notes=np.arange(3), header={"notes": "mine"})
     assert load(small).model.config.hidden == 8
+
+
+def test_what_older_and_imported_files_lack_has_defaults(small):
+    found = load(rewritten(small, header={"corpus": {}, "split": {}, "train": {}}))
+    assert found.corpus == CorpusInfo("", "", 0, "utf-8", ())
+    assert found.split == SplitInfo(0.1, 0, 0)
+    with pytest.raises(CheckpointError, match="its configuration cannot be read"):
+        found.settings()
 
 
 def test_a_missing_file(tmp_path):
@@ -323,6 +333,17 @@ def test_a_bare_pickle_under_the_name_of_a_checkpoint(tmp_path):
         ({"history": ...}, "no 'history'"),
         ({"split": ...}, "no 'split'"),
         ({"corpus": None}, "corpus"),
+        ({"corpus": {"encoding": 5}}, "encoding is 5; expected a string"),
+        ({"corpus": {"encoding": "\x1b[31m"}}, "encoding is '\\x1b[31m'"),
+        ({"corpus": {"files": "a.txt"}}, "files is 'a.txt'; expected a list"),
+        ({"corpus": {"files": [1]}}, "files is [1]; expected a list"),
+        ({"corpus": {"characters": 1.5}}, "characters is 1.5; expected a whole"),
+        ({"corpus": {"name": None}}, "name is None; expected a string"),
+        ({"split": {"val_fraction": "0.1"}}, "val_fraction is '0.1'; expected a"),
+        ({"split": {"val_fraction": 2}}, "val_fraction is 2; expected 0 to 1"),
+        ({"split": {"train": True}}, "train is True; expected a whole"),
+        ({"history": [[1, 2]]}, "expected a step and two losses"),
+        ({"history": [[1, 2, "x"]]}, "expected a step and two losses"),
         ({"split": [1]}, "split"),
         ({"train": "x"}, "train"),
         ({"history": 3}, "history"),
@@ -373,6 +394,99 @@ def test_an_encrypted_or_oddly_compressed_archive_is_refused(small):
             changed[6] = value
         small.write_bytes(changed)
         refusal(small)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_no_checkpoint_has_is_refused(small, method):
+    rezipped(small, method)
+    assert f"'header' is compressed by method {method}" in refusal(small)
+
+
+def rezipped(path, method, **changes):
+    """Write an archive anew with another compression and changed members."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in (parts | changes).items():
+            archive.writestr(name, data)
+
+
+def test_a_member_name_that_is_not_utf8_is_refused(small):
+    rezipped(small, zipfile.ZIP_STORED, **{"é": b""})
+    data = small.read_bytes()
+    assert data.count("é".encode()) == 2
+    small.write_bytes(data.replace("é".encode(), b"\xff\xff"))
+    assert "not a readable .npz archive" in refusal(small)
+
+
+def npy(shape, data=b"", kind="'|u1'", version=b"\x01\x00"):
+    """Return a .npy file whose description may not be true."""
+    text = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    size = len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    return b"\x93NUMPY" + version + size + text + data
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (npy("(100000000000,)"), "expected up to"),
+        (npy("(60000000,)"), "too much for a file of this size"),
+        (npy("(-1,)"), "expected up to"),
+        (npy("(2, 2)", b"null"), "expected up to"),
+        (npy("(4,)", b"null", kind="'<f4'"), "expected up to"),
+        (npy("(4,)", b"null", kind="'|O'"), "expected up to"),
+        (npy("(5,)", b"null"), "does not have its 5 bytes"),
+        (npy("(3,)", b"null"), "does not have its 3 bytes"),
+        (npy("(4,)", b"null", version=b"\x02\x00"), "is not an array"),
+        (npy("-" * 9000 + "1"), "is not an array"),
+        (npy("("), "is not an array"),
+        (b"", "is not an array"),
+    ],
+)
+def test_a_header_whose_description_is_not_true_is_refused(small, header, said):
+    rezipped(small, zipfile.ZIP_DEFLATED, **{"header.npy": header})
+    message = refusal(small)
+    assert "'header'" in message
+    assert said in message
+
+
+def test_a_header_that_is_nested_too_deeply_is_refused(small):
+    assert "the header is not JSON" in refusal(_with(small, b"[" * 100_000))
+
+
+def test_a_member_larger_than_its_shape_is_refused(small):
+    b = npy("(8,)", np.zeros(9, np.float32).tobytes(), kind="'<f4'")
+    rezipped(small, zipfile.ZIP_STORED, **{"params/layer1.b.npy": b})
+    assert "'params/layer1.b' does not have its 32 bytes" in refusal(small)
+
+
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path):
+    path, H = tmp_path / "bomb.npz", 1500
+    save(small_run(shape={"hidden": 4}).best_checkpoint(), path)
+    header = {"vocab": 33, "hidden": H, "layers": 1, "cell": "rnn"}
+    shapes = {"Wx": (33, H), "Wh": (H, H), "b": (H,)}
+    zeros = {f"params__layer0.{name}": np.zeros(s, "f4") for name, s in shapes.items()}
+    zeros |= {"params__output.W": np.zeros((H, 33), "f4")}
+    rewritten(path, header={"model": header}, **zeros)
+    assert load(path).model.config.hidden == H  # stored as it is, it is fine
+    np.savez_compressed(path, **members(path))
+    assert path.stat().st_size < 50_000
+    assert "bomb.npz: too small for hidden 1500" in refusal(path)
+
+
+def test_many_members_together_are_no_bomb_either(small):
+    """Each is within the limit, and all of them are not."""
+    H, L = 256, 6
+    model = {"vocab": 33, "hidden": H, "layers": L, "cell": "gru"}
+    arrays = {"params__output.W": np.zeros((H, 33), "f8")}
+    for i in range(L):
+        D = H if i else 33
+        shapes = {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}
+        for name, shape in shapes.items():
+            arrays[f"params__layer{i}.{name}"] = np.zeros(shape, "f8")
+    rewritten(small, header={"model": model}, **arrays)
+    np.savez_compressed(small, **members(small))
+    assert "too much for a file of this size" in refusal(small)
 
 
 def test_compressed_members_load(small):

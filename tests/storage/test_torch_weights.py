@@ -21,7 +21,7 @@ from charrnn.storage.torch_weights import (
     import_weights,
     to_torch,
 )
-from charrnn.text.corpus import Corpus, from_text
+from charrnn.text.corpus import Corpus, CorpusInfo, SplitInfo, from_text
 from charrnn.text.vocab import Vocabulary
 
 T, N, H, V, L = 4, 3, 5, 7, 2
@@ -99,8 +99,8 @@ def test_pytorch_gets_the_same_logits_and_gradients(kind):
 
 TEXT = "A b\n\té🙂"  # V distinct characters
 ABOUT = {
-    "corpus": {"name": "naïve", "encoding": "utf-8", "files": ["a\nb"]},
-    "split": {"val_fraction": 0.1},
+    "corpus": CorpusInfo(name="naïve", encoding="utf-8", files=("a\nb",)),
+    "split": SplitInfo(val_fraction=0.2),
     "train": {"lr": 1e-3, "plan": {"batch": 4}},
     "history": [[10, 2.5, 0.1 + 0.2]],
 }
@@ -187,7 +187,10 @@ def test_the_metadata_is_what_is_documented(path):
     assert (metadata["format"], metadata["version"]) == ("charrnn", "1")
     assert json.loads(metadata["model"]) == asdict(random_checkpoint().model.config)
     assert json.loads(metadata["vocab"]) == sorted(TEXT)
-    assert {key: json.loads(metadata[key]) for key in ABOUT} == ABOUT
+    assert json.loads(metadata["corpus"]) == ABOUT["corpus"].to_json()
+    assert json.loads(metadata["split"]) == ABOUT["split"].to_json()
+    for key in ("train", "history"):
+        assert json.loads(metadata[key]) == ABOUT[key]
     assert arrays.keys() == to_torch(random_checkpoint().model).keys()
 
 
@@ -236,7 +239,7 @@ def test_what_pytorch_made_gives_the_same_logits_here(tmp_path, kind, names, sav
     checkpoint = import_weights(tmp_path / "a", from_text(TEXT))
     assert checkpoint.model.config == ModelConfig(V, H, L, kind)
     assert checkpoint.vocab.characters == tuple(sorted(TEXT))
-    assert checkpoint.corpus == {"encoding": "utf-8"}
+    assert checkpoint.corpus == CorpusInfo(encoding="utf-8")
     model = checkpoint.model
     ids = np.random.default_rng(2).integers(0, V, (T, N)).astype(np.uint8)
     mine, _ = model.forward(ids, model.zero_state(N), model.workspace(T, N))
@@ -268,7 +271,7 @@ def test_a_vocabulary_of_bytes(path):
     rewritten(path, about={"format": "pt"})
     back = import_weights(path, Corpus("any", "abc", "", "bytes"))
     assert back.vocab == vocab
-    assert back.corpus == {"encoding": "bytes"}
+    assert back.corpus == CorpusInfo(encoding="bytes")
 
 
 def test_weights_without_a_vocabulary(path):
@@ -352,14 +355,14 @@ def test_biases_that_together_are_too_large(path):
         ({"history": ...}, "the header has no 'history'"),
         ({"model": "{"}, "the header is not JSON"),
         ({"train": "[" * 100_000}, "the header is not JSON"),
-        ({"train": "[]"}, "the header's 'train' is no dict"),
-        ({"corpus": "null"}, "the header's 'corpus' is no dict"),
-        ({"history": "{}"}, "the header's 'history' is no list"),
+        ({"train": "[]"}, "train is []; expected a JSON object"),
+        ({"corpus": "null"}, "corpus is None; expected a JSON object"),
+        ({"history": "{}"}, "history is {}; expected a list"),
         ({"vocab": '"abc"'}, "expected a list"),
         ({"vocab": '["a", "a"]'}, "twice"),
         ({"vocab": '["ab"]'}, "one character"),
         ({"vocab": '["a", "b"]'}, "2 characters for a model of 7"),
-        ({"model": "7"}, "the header does not hold"),
+        ({"model": "7"}, "the header is not valid"),
         (
             {"model": '{"vocab": 7, "hidden": 6}'},
             "the weights have hidden 5, but the header 6",

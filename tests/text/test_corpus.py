@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import charset_normalizer
@@ -13,7 +15,14 @@ from click.testing import CliRunner
 
 from charrnn.cli import main
 from charrnn.errors import TextError
-from charrnn.text.corpus import from_text, read_corpus, split
+from charrnn.text.corpus import (
+    CorpusInfo,
+    SplitInfo,
+    from_text,
+    read_corpus,
+    reopen_corpus,
+    split,
+)
 from charrnn.text.encodings import likely_encodings
 from charrnn.text.vocab import Vocabulary
 
@@ -372,16 +381,114 @@ def test_from_text_keeps_the_text_and_its_digest():
     assert corpus.sha256 == hashlib.sha256("Größe\r\n".encode()).hexdigest()
 
 
-def test_description_is_what_a_checkpoint_records(write):
+def test_info_is_what_a_checkpoint_records(write):
     path = write("a.txt", "Größe")
-    corpus = read_corpus([path])
-    assert corpus.describe() == {
+    info = read_corpus([path]).info()
+    digest = hashlib.sha256("Größe".encode()).hexdigest()
+    assert info == CorpusInfo("a", digest, 5, "utf-8", (str(path),))
+    assert info.to_json() == {
         "name": "a",
-        "sha256": hashlib.sha256("Größe".encode()).hexdigest(),
+        "sha256": digest,
         "characters": 5,
         "encoding": "utf-8",
         "files": [str(path)],
     }
+    assert CorpusInfo.from_json(info.to_json()) == info
+    assert not info.reads_bytes
+    assert read_corpus([path], encoding="bytes").info().reads_bytes
+
+
+def test_split_survives_json():
+    info = SplitInfo(0.25, 75, 25)
+    assert info.to_json() == {"val_fraction": 0.25, "train": 75, "val": 25}
+    assert SplitInfo.from_json(info.to_json()) == info
+
+
+# ---- the text behind a checkpoint, which a stranger may have written
+
+
+def why_not(info, text=None):
+    with pytest.raises(TextError) as error:
+        reopen_corpus(info, text)
+    message = str(error.value)
+    assert message.isprintable(), "no control character reaches a terminal"
+    return message
+
+
+def test_a_recorded_text_is_reopened(write):
+    paths = [write("a.txt", "one\r\n" * 9), write("b.txt", "Größe".encode("latin-1"))]
+    corpus = read_corpus(paths, encoding="latin-1", name="mine")
+    again = reopen_corpus(corpus.info())
+    assert (again.text, again.name) == (corpus.text, "mine")
+    assert again.info() == corpus.info()
+
+
+def test_a_recorded_text_that_moved_is_named(write):
+    path = write("a.txt", "some text")
+    info = read_corpus([path]).info()
+    path.rename(path.with_name("b.txt"))
+    assert why_not(info) == f"{path}: no such file"
+    assert reopen_corpus(info, [path.with_name("b.txt")]).text == "some text"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_recorded_text_that_changed_is_refused(write, named):
+    path = write("a.txt", "some text")
+    info = read_corpus([path]).info()
+    path.write_text("same text")
+    message = why_not(info, [path] if named else None)
+    assert message.startswith(f"{path}: SHA-256 ")
+    assert "is not that of the text that this model was trained on" in message
+
+
+def test_a_text_without_a_file_has_to_be_named(write):
+    path = write("a.txt", "some text")
+    corpus = read_corpus([path])
+    assert "came from standard input" in why_not(replace(corpus.info(), files=("-",)))
+    assert "no file is recorded" in why_not(replace(corpus.info(), files=()))
+    assert "no file is recorded" in why_not(replace(corpus.info(), sha256=""))
+    assert reopen_corpus(CorpusInfo(), [path]).text == "some text"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs special files")
+def test_only_regular_files_are_opened(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for file in ("/dev/null", str(tmp_path), str(fifo)):
+        info = CorpusInfo(sha256="0" * 64, characters=9, files=(file,))
+        assert why_not(info) == f"{file}: not a regular file; it is not opened"
+
+
+@pytest.mark.parametrize("file", ["//host/share/x.txt", "\\\\host\\share\\x.txt"])
+def test_no_other_computer_is_asked(file):
+    info = CorpusInfo(sha256="0" * 64, files=(file,))
+    assert "on another computer; it is not opened" in why_not(info)
+
+
+def test_a_file_that_is_far_too_large_is_not_read(write):
+    path = write("a.txt", "x" * 1000)
+    info = CorpusInfo(sha256="0" * 64, characters=10, files=(str(path),))
+    assert "1,000 bytes are too many for the 10 characters" in why_not(info)
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b]0;mine\x07", "a\nb", "x\0y", "\udc80", "\u202e"]
+)
+def test_names_from_a_checkpoint_are_escaped(write, name):
+    why_not(CorpusInfo(sha256="0" * 64, files=(name,)))
+    info = read_corpus([write("a.txt", "some text")]).info()
+    message = why_not(replace(info, sha256=name))
+    assert repr(name)[1:-1] in message
+
+
+def test_a_name_with_control_characters_is_escaped_when_the_file_exists(tmp_path):
+    path = tmp_path / "a\x1bb"
+    path.write_text("some text")
+    info = read_corpus([path]).info()
+    path.write_text("same text")
+    assert repr(str(path)) in why_not(info)
+    path.write_bytes(b"\xff")
+    assert repr(str(path)) in why_not(info)
 
 
 @pytest.mark.parametrize(
