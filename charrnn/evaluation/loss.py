@@ -1,4 +1,4 @@
-"""How well a network predicts a text: nats and bits per character, perplexity."""
+"""How well a model predicts a text: nats and bits per character, perplexity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from charrnn.errors import TextError
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import in_threads
+from charrnn.nn.workers import available_cores, blas_threads, in_threads
 
-# A pass over one stream leaves the machine idle, so a text is cut into up to this many,
-# each run in on the characters before its start, whose predictions do not count. The
-# state forgets what lies further back: the mean differed from that of one stream by
-# 1e-7 to 2e-5 nats in the networks that it was measured on.
+# A pass over a single stream leaves the machine idle, so a text is cut into up to this
+# many. Each stream first reads the characters before its start, to warm up its state;
+# the predictions for those do not count. The state soon forgets older characters: the
+# mean differed from that of one stream by 1e-7 to 2e-5 nats in the networks measured.
 STREAMS = 128
 _RUN_IN = 128
 _WINDOW = 32
@@ -23,10 +23,18 @@ _WINDOW = 32
 
 @dataclass(frozen=True)
 class Score:
-    """A mean loss and the units that people quote it in."""
+    """The mean loss on a text, in the units that people quote.
 
-    nats: float  # per character
-    characters: int  # predictions in the mean
+    Attributes
+    ----------
+    nats : float
+        Mean cross-entropy in nats per character; lower is better.
+    characters : int
+        The number of predictions in the mean.
+    """
+
+    nats: float
+    characters: int
 
     @property
     def bits(self) -> float:
@@ -35,27 +43,29 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Characters that a uniform choice as hard would be among."""
+        """exp(nats): the effective number of equally likely next characters."""
         return exp(min(self.nats, 700.0))
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A window of a pass over a text: what was predicted, and what came."""
+    """One window of a pass over a text, S streams side by side."""
 
     start: int  # the window's first step, in each stream
-    logits: Array  # (T, S, V), the model's own array, good until the next window
-    targets: Array  # (T, S)
+    logits: Array  # (T, S, V); the model's own array, overwritten by the next window
+    targets: Array  # (T, S), the characters that really came next
+    counts: Array  # (T, S) bool; False past the end of the text
 
 
 def predictions(
     model: Model, ids: Array, *, streams: int = STREAMS, part: int = 0, parts: int = 1
 ) -> Iterator[Predictions]:
-    """Go over ids (n + 1,) once, as S streams of C = ceil(n / S) predictions each.
+    """Read ids (n + 1,) once, as S streams of C = ceil(n / S) predictions each.
 
-    Stream s predicts ids[s·C + 1 : (s + 1)·C + 1]; what the last stream predicts beyond
-    the end means nothing. The pass starts from the zero state and carries it on. With
-    `parts`, only the streams of one of so many parts are gone over.
+    Stream s predicts ids[s·C + 1 : (s + 1)·C + 1]. The last stream may run past the end
+    of the text; those predictions do not count. The state starts at zero and is carried
+    from window to window. If `parts` is more than 1, the streams are divided into that
+    many parts, and only part number `part` is read.
     """
     n = len(ids) - 1
     if n < 1:
@@ -82,33 +92,28 @@ def predictions(
     for start in range(0, C, _WINDOW):
         stop = min(start + _WINDOW, C)
         logits, state = model.forward(rows[start:stop], state, workspace)
-        yield Predictions(start, logits, rows[start + 1 : stop + 1])
+        steps = np.arange(start, stop)[:, None]
+        counts = np.arange(first, last) * C + steps < n
+        yield Predictions(start, logits, rows[start + 1 : stop + 1], counts)
 
 
 def stream_length(n: int, streams: int = STREAMS) -> int:
-    """Return C, the predictions that each stream makes where n are cut into streams."""
+    """Return C, the predictions per stream if n predictions are cut into streams."""
     return -(-n // max(1, min(streams, n // (4 * _RUN_IN))))
-
-
-def counted(window: Predictions, n: int) -> Array:
-    """Return which predictions (T, S) of a whole pass over n + 1 ids count.
-
-    The others are those of the last stream beyond the end.
-    """
-    T, S = window.targets.shape
-    steps = window.start + np.arange(T)[:, None]
-    mask: Array = np.arange(S) * stream_length(n) + steps < n
-    return mask
 
 
 def losses(
     model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
 ) -> Array:
-    """Return the loss in nats of each of ids[1:], given all before it (len(ids) - 1,).
+    """Return the loss in nats of each of ids[1:], given all ids before it.
 
-    With `streams=1` the pass is made to the letter, one character after another. The
-    streams are shared out over threads.
+    The result has shape (len(ids) - 1,). With `streams=1` the text is read exactly as
+    written, one character after another. The streams are divided over `threads`
+    threads; 0 means all cores, with one BLAS thread each.
     """
+    if not threads:
+        with blas_threads(1):
+            return losses(model, ids, streams=streams, threads=available_cores())
     n = len(ids) - 1
     parts = max(1, min(threads, -(-n // stream_length(max(1, n), streams))))
 
@@ -129,6 +134,6 @@ def losses(
 def evaluate(
     model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
 ) -> Score:
-    """Return the mean of `losses`."""
+    """Return the mean of `losses`, which has the same arguments."""
     found = losses(model, ids, streams=streams, threads=threads)
     return Score(float(found.mean()), len(found))

@@ -1,4 +1,4 @@
-"""What a network learned, beside what counting learns on the same split."""
+"""A model's losses next to those of an n-gram fitted on the same split."""
 
 from dataclasses import dataclass
 
@@ -6,34 +6,32 @@ from charrnn.evaluation.loss import Score, evaluate
 from charrnn.evaluation.ngram import WittenBell
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import available_cores, blas_threads
 
-_ORDER = 6  # characters of the longest n-gram
+_ORDER = 6  # characters in the longest n-gram
 
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Losses on the two parts of a split; the n-gram is fitted on the first."""
+    """Losses on the two parts of a split; the n-gram is fitted on the first part."""
 
-    train: Score  # on as many characters of the first part as the second has
+    train: Score  # on the end of the first part, as long as the second part
     val: Score  # on the whole second part
-    ngram: Score  # on the second part, at the order that does best there
+    ngram: Score  # on the second part, with the order that does best there
     ngram_order: int
 
 
 def score(model: Model, train: Array, val: Array) -> Scoreboard:
-    """Evaluate a model on both parts of a text, and fit the n-gram beside it.
+    """Evaluate a model on both parts of a text, and an n-gram fitted on the first.
 
-    train and val are ids. The figure of the first part is of its last characters, as
-    many as the second has: a mean over all would be the same, many times slower.
+    train and val are ids. Only the end of the first part is scored, as many characters
+    as the second part has: the mean over all of it would be the same, and many times
+    slower to compute.
     """
     by_order = WittenBell.fit(train, model.config.vocab, order=_ORDER).mean_losses(val)
     best = int(by_order.argmin())
-    cores = available_cores()
-    with blas_threads(1):  # the streams are split over the cores instead
-        return Scoreboard(
-            train=evaluate(model, train[-max(2, len(val)) :], threads=cores),
-            val=evaluate(model, val, threads=cores),
-            ngram=Score(float(by_order[best]), len(val) - 1),
-            ngram_order=best + 1,
-        )
+    return Scoreboard(
+        train=evaluate(model, train[-max(2, len(val)) :], threads=0),
+        val=evaluate(model, val, threads=0),
+        ngram=Score(float(by_order[best]), len(val) - 1),
+        ngram_order=best + 1,
+    )

@@ -1,13 +1,13 @@
 """The same prime and the same random numbers at several temperatures, with figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
 
 import numpy as np
 
 from charrnn.errors import ConfigError
-from charrnn.evaluation.loss import counted, predictions
+from charrnn.evaluation.calibration import calibrated_temperature
+from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import (
     distinct_ngrams,
     known_words,
@@ -17,8 +17,7 @@ from charrnn.evaluation.textstats import (
 )
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.writer import distribution
-from charrnn.nn.functional import log_softmax, softmax_losses_
-from charrnn.nn.model import Model
+from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus, split
 
@@ -124,50 +123,3 @@ def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float | Non
     fraction = language_model.checkpoint.split.val_fraction
     _, val = split(language_model.vocab.encode(corpus.text), fraction)
     return calibrated_temperature(language_model.model, val)
-
-
-def calibrated_temperature(model: Model, ids: Array) -> float | None:
-    """Return the temperature at which a model finds ids (n,) likeliest.
-
-    The loss of softmax(z / τ) has one minimum in 1 / τ; it is found by golden sections
-    of log τ. Guo et al. 2017, "temperature scaling". A long text counts in part, spread
-    over its length. None where it lies outside of 0.1 to 10: such a model knows nothing
-    of the text, or all of it.
-    """
-    logits, targets, kept = [], [], 0
-    for window in predictions(model, ids):
-        real = counted(window, len(ids) - 1)
-        logits.append(window.logits[real])
-        targets.append(window.targets[real])
-        kept += logits[-1].size
-        if kept > _CALIBRATION_LOGITS:
-            break
-    z, y = np.concatenate(logits), np.concatenate(targets)
-    rows_of = np.arange(len(y))
-
-    def loss(log_temperature: float) -> float:
-        scaled = log_softmax(z / np.float32(exp(log_temperature)))
-        return -float(scaled[rows_of, y].mean(dtype=np.float64))
-
-    found = _golden_section(loss, log(_COLDEST), log(_HOTTEST))
-    inside = log(_COLDEST) + 0.01 < found < log(_HOTTEST) - 0.01
-    return exp(found) if inside else None
-
-
-def _golden_section(
-    f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-3
-) -> float:
-    """Return where f, which falls and then rises, is lowest (Kiefer 1953)."""
-    ratio = (5**0.5 - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    f_left, f_right = f(left), f(right)
-    while high - low > tolerance:
-        if f_left < f_right:
-            high, right, f_right = right, left, f_left
-            left = high - ratio * (high - low)
-            f_left = f(left)
-        else:
-            low, left, f_left = left, right, f_right
-            right = low + ratio * (high - low)
-            f_right = f(right)
-    return (low + high) / 2

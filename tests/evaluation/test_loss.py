@@ -11,7 +11,6 @@ from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import TextError
 from charrnn.evaluation.loss import (
     Score,
-    counted,
     evaluate,
     losses,
     predictions,
@@ -160,10 +159,30 @@ def test_perplexity_of_a_hopeless_score_does_not_overflow():
 
 
 @pytest.mark.parametrize("characters", LENGTHS)
-def test_as_many_predictions_count_as_the_text_has(characters):
+@pytest.mark.parametrize("streams", [1, 3, 128])
+def test_every_character_but_the_first_counts_once(characters, streams):
     model, ids = memoryless_model(), random_text(characters)
-    n = characters - 1
-    windows = [(w.targets.copy(), counted(w, n)) for w in predictions(model, ids)]
-    found = [targets[mask] for targets, mask in windows]
-    assert sum(map(len, found)) == n
+    found = [
+        window.targets[window.counts]
+        for window in predictions(model, ids, streams=streams)
+    ]
+    assert sum(map(len, found)) == characters - 1
     assert sorted(np.concatenate(found)) == sorted(ids[1:])
+
+
+def test_parts_of_the_streams_count_what_they_count_together():
+    model, ids = memoryless_model(), random_text(5001)
+    whole = sum(w.counts.sum() for w in predictions(model, ids, streams=7))
+    parts = [
+        sum(w.counts.sum() for w in predictions(model, ids, streams=7, part=i, parts=3))
+        for i in range(3)
+    ]
+    assert sum(parts) == whole == 5000
+    assert min(parts) > 0
+
+
+def test_all_cores_give_the_same_losses():
+    model, ids = contracting_model(dtype=np.float64), random_text(4000)
+    np.testing.assert_allclose(
+        losses(model, ids, threads=0), losses(model, ids), rtol=1e-12
+    )

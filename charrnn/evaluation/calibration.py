@@ -1,0 +1,72 @@
+"""Temperature scaling: how sure a model should be, found on held-out text."""
+
+from collections.abc import Callable
+from math import exp, log
+
+import numpy as np
+
+from charrnn.evaluation.loss import predictions
+from charrnn.nn.functional import log_softmax
+from charrnn.nn.model import Model
+from charrnn.nn.parameters import Array
+
+# At most about this many logits are used. With 65 characters that is 23,000
+# predictions, enough to find the temperature to about 0.01.
+_LOGITS = 1_500_000
+_COLDEST, _HOTTEST = 0.1, 10.0
+
+
+def calibrated_temperature(model: Model, ids: Array) -> float | None:
+    """Return the temperature at which a model finds ids (n,) most likely.
+
+    1 means calibrated; above 1 the model is too sure of itself. Returns None if the
+    best temperature is outside 0.1 to 10: such a model knows nothing of the text, or
+    all of it. Of a long text only a part is used, spread over its length.
+
+    The loss of softmax(z / τ) has a single minimum in 1 / τ, found by golden-section
+    search over log τ. Guo et al. 2017, "On calibration of modern neural networks".
+    """
+    z, y = _held_out(model, ids)
+    rows = np.arange(len(y))
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(z / np.float32(exp(log_temperature)))
+        return -float(scaled[rows, y].mean(dtype=np.float64))
+
+    found = golden_section(loss, log(_COLDEST), log(_HOTTEST))
+    inside = log(_COLDEST) + 0.01 < found < log(_HOTTEST) - 0.01
+    return exp(found) if inside else None
+
+
+def _held_out(model: Model, ids: Array) -> tuple[Array, Array]:
+    """Return logits (R, V) and targets (R,) of windows spread over the text."""
+    logits, targets, size = [], [], 0
+    for window in predictions(model, ids):
+        logits.append(window.logits[window.counts])
+        targets.append(window.targets[window.counts])
+        size += logits[-1].size
+        if size > _LOGITS:
+            break
+    return np.concatenate(logits), np.concatenate(targets)
+
+
+def golden_section(
+    f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-3
+) -> float:
+    """Return the x in [low, high] at which f, falling then rising, is lowest.
+
+    Kiefer 1953.
+    """
+    ratio = (5**0.5 - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    f_left, f_right = f(left), f(right)
+    while high - low > tolerance:
+        if f_left < f_right:
+            high, right, f_right = right, left, f_left
+            left = high - ratio * (high - low)
+            f_left = f(left)
+        else:
+            low, left, f_left = left, right, f_right
+            right = low + ratio * (high - low)
+            f_right = f(right)
+    return (low + high) / 2

@@ -1,0 +1,60 @@
+"""The temperature that makes held-out text most likely."""
+
+import math
+
+import numpy as np
+import pytest
+from texts import sentences, trained
+
+from charrnn.config import ModelConfig
+from charrnn.evaluation.calibration import calibrated_temperature, golden_section
+from charrnn.evaluation.loss import evaluate
+from charrnn.nn.model import Model
+
+
+def held_out():
+    return trained().vocab.encode(sentences(60, seed=8))
+
+
+def scaled(factor):
+    """Return the trained model with logits `factor` times as large."""
+    model = Model(trained().model.config)
+    model.params.flat[:] = trained().model.params.flat
+    model.params["output.W"][:] *= factor
+    model.params["output.b"][:] *= factor
+    return model
+
+
+@pytest.mark.parametrize("factor", [0.5, 2, 3])
+def test_logits_twice_as_large_double_the_calibrated_temperature(factor):
+    exact = calibrated_temperature(trained().model, held_out())
+    found = calibrated_temperature(scaled(factor), held_out())
+    assert found == pytest.approx(factor * exact, rel=0.005)
+
+
+def test_no_other_temperature_makes_the_text_likelier():
+    best = calibrated_temperature(trained().model, held_out())
+    losses = {
+        factor: evaluate(scaled(1 / (best * factor)), held_out()).nats
+        for factor in (0.9, 0.97, 1, 1.03, 1.1)
+    }
+    assert min(losses, key=losses.get) == 1
+    assert math.isfinite(losses[1])
+
+
+def test_a_model_that_knows_nothing_has_none():
+    model = Model(ModelConfig(5, 4))  # all weights 0: every temperature is the same
+    ids = np.zeros(300, np.uint8)
+    assert calibrated_temperature(model, ids) is None
+
+
+def test_a_model_that_is_certain_and_right_has_none():
+    model = Model(ModelConfig(5, 4))
+    model.params["output.b"][2] = 1.0
+    assert calibrated_temperature(model, np.full(300, 2, np.uint8)) is None
+
+
+@pytest.mark.parametrize("lowest", [-1.9, -0.3, 0.0, 1.234, 2.9])
+def test_golden_section_finds_the_lowest_point(lowest):
+    found = golden_section(lambda x: abs(x - lowest) ** 1.5, -2, 3, tolerance=1e-6)
+    assert found == pytest.approx(lowest, abs=1e-6)
