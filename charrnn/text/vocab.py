@@ -63,6 +63,9 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.characters == other.characters
 
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[tuple[str, ...]]]:
+        return Vocabulary, (self.characters,)  # without the table, which is large
+
     __hash__ = None  # type: ignore[assignment]  # no use for it; equality is by value
 
     def __contains__(self, character: str) -> bool:
@@ -73,12 +76,14 @@ class Vocabulary:
 
         Raises TextError naming the first character that is not in the vocabulary.
         """
-        if self._ids is None:
-            self._ids = np.full(_CODE_POINTS, self._unknown, np.uint32)
-            self._ids[self._points] = np.arange(len(self))
+        by_point = self._ids
+        if by_point is None:
+            by_point = np.full(_CODE_POINTS, self._unknown, np.uint32)
+            by_point[self._points] = np.arange(len(self))
+            self._ids = by_point  # when it is complete: other threads may read it
         ids = np.empty(len(text), self.dtype)
         for start, points in _slices(text):
-            found = self._ids.take(points)
+            found = by_point.take(points)
             if found.max() == self._unknown:
                 where = start + int(np.argmax(found))
                 raise TextError(

@@ -1,6 +1,10 @@
 """Characters to ids and back, in every plane of Unicode, and errors that say where."""
 
+import copy
 import json
+import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -183,3 +187,33 @@ def test_tiny_shakespeare_has_its_well_known_65_characters(tinyshakespeare):
     assert vocab.encode("First Citizen:").tolist() == (
         [18, 47, 56, 57, 58, 1, 15, 47, 58, 47, 64, 43, 52, 10]
     )
+
+
+def test_threads_may_share_a_new_vocabulary():
+    found, before = [], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(40):
+            vocab, start = Vocabulary(map(chr, range(32, 2000))), threading.Barrier(8)
+
+            def encode(vocab=vocab, start=start):
+                start.wait()
+                found.append(vocab.encode("Ann").tolist())
+
+            threads = [threading.Thread(target=encode) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert found == [[33, 78, 78]] * 320
+
+
+def test_a_pickled_vocabulary_is_small_and_equal():
+    vocab = Vocabulary.of("abc漢")
+    vocab.encode("abc")
+    data = pickle.dumps(vocab)
+    assert len(data) < 1000
+    assert pickle.loads(data) == vocab
+    np.testing.assert_array_equal(copy.deepcopy(vocab).encode("c漢"), [2, 3])
