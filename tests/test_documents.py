@@ -74,7 +74,7 @@ def options() -> Iterator[tuple[str, str]]:
         if page.parent.name in ("benchmarks", "data"):  # other programs' options
             continue
         for code in dict.fromkeys(CODE.findall(prose(page))):
-            if re.match(r"--?\w", code):
+            if re.match(r"--\w|-\w\b", code):
                 yield name_of(page), code
 
 
