@@ -1,6 +1,7 @@
 """The documents: links lead somewhere, commands parse, examples compile."""
 
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +142,13 @@ def test_the_map_in_contributing_names_every_module():
         if path.name != "__init__.py"
     }
     assert named == modules
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), [("training", "train"), ("sampling", "sample")]
+)
+def test_option_tables_are_those_of_the_commands(page, command):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    shown = text.split("<!-- options -->\n")[1].split("\n<!-- /options -->")[0]
+    script = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))
+    assert shown == script["option_table"](command)
