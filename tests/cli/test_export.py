@@ -270,10 +270,10 @@ def test_without_pytorch_its_format_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_readmes_lines_give_the_same_logits_in_pytorch(form):
+def test_the_lines_in_the_documents_give_the_same_logits_in_pytorch(form):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("## To and from PyTorch")[1].split("\n## ")[0]
+    page = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    section = page.split("## Use the weights in PyTorch")[1].split("\n## ")[0]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     loading = 'load_file("my.safetensors")'
     assert loading in code
@@ -288,7 +288,7 @@ def test_the_readmes_lines_give_the_same_logits_in_pytorch(form):
     model = trained().model
     ids = np.random.default_rng(1).integers(0, model.config.vocab, (T, N))
     names = {"ids": torch.from_numpy(ids)}
-    exec(code, names)  # our own README
+    exec(code, names)  # our own page
     mine, _ = model.forward(
         ids.astype(np.uint8), model.zero_state(N), model.workspace(T, N)
     )
