@@ -44,11 +44,12 @@ def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[st
             print(f"\r{record.step:,}: {record.val_loss:.4f} ", end="", file=sys.stderr)
 
     start = time.perf_counter()
-    model = charrnn.train(text, preset=preset, seed=seed, on_event=look, **changes)
+    settings = {"preset": preset, "seed": seed, "progress": False} | changes
+    model = charrnn.train(text, on_event=look, **settings)
     minutes = (time.perf_counter() - start) / 60
     print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
     best = min(seen, key=lambda record: record.val_loss)
-    plan = model.checkpoint.train["plan"]
+    plan = model.training["plan"]
     speed = plan["batch"] * plan["window"] * seen[-1].step / seen[-1].seconds
     changed = ", ".join(f"{name} {value}" for name, value in changes.items()) or "–"
     cells = [text.stem, preset, changed, str(seed), f"{best.val_loss:.4f}"]

@@ -1,19 +1,74 @@
 """charrnn: character-level recurrent networks, written by hand in NumPy.
 
 >>> import charrnn
->>> model = charrnn.train("my.txt", minutes=3)
+>>> model = charrnn.train("my.txt", minutes=3, out="checkpoints/my")
 >>> print(model.generate("ROMEO:", length=500, temperature=0.8, seed=1))
 >>> model = charrnn.load("checkpoints/my")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from charrnn.errors import (
+    CharRNNError,
+    CharRNNWarning,
+    CheckpointError,
+    ConfigError,
+    DownloadError,
+    MissingExtraError,
+    ShapeError,
+    TextError,
+    TrainingError,
+)
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charrnn.api import load, train
+    from charrnn.api import compare, load, resume, train
+    from charrnn.evaluation.loss import Score
+    from charrnn.generation.compare import Comparison
+    from charrnn.generation.language_model import LanguageModel
+    from charrnn.training.events import Finished, Rollback, Step, Validation
 
-__all__ = ["__version__", "load", "train"]
+__all__ = [
+    "CharRNNError",
+    "CharRNNWarning",
+    "CheckpointError",
+    "Comparison",
+    "ConfigError",
+    "DownloadError",
+    "Finished",
+    "LanguageModel",
+    "MissingExtraError",
+    "Rollback",
+    "Score",
+    "ShapeError",
+    "Step",
+    "TextError",
+    "TrainingError",
+    "Validation",
+    "__version__",
+    "compare",
+    "load",
+    "resume",
+    "train",
+]
+
+# Where to find the names that need NumPy. They are imported when first used: the
+# command line imports this package too, and starts without NumPy.
+_LAZY = {
+    "train": "api",
+    "resume": "api",
+    "load": "api",
+    "compare": "api",
+    "Score": "evaluation.loss",
+    "Comparison": "generation.compare",
+    "LanguageModel": "generation.language_model",
+    "Step": "training.events",
+    "Validation": "training.events",
+    "Rollback": "training.events",
+    "Finished": "training.events",
+}
 
 
 def __dir__() -> list[str]:
@@ -21,10 +76,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: the command line imports this package too, and starts
-    # without NumPy.
-    if name in ("load", "train"):
-        from charrnn import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
+    value = getattr(import_module(f"charrnn.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value

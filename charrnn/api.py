@@ -1,63 +1,331 @@
-"""What `import charrnn` offers: train, and load."""
+"""What `import charrnn` offers: train, resume, load and compare."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from charrnn.errors import ConfigError
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import TextError
+from charrnn.generation.compare import Comparison
+from charrnn.generation.compare import compare as compare_temperatures
 from charrnn.generation.language_model import LanguageModel
+from charrnn.interactive import OnEvent, finish
+from charrnn.nn.kernels import numba_trouble
+from charrnn.nn.parameters import Array
 from charrnn.presets import resolve_settings
-from charrnn.run import start_run
+from charrnn.run import resume_run, start_run
+from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.storage.run_folder import find_checkpoint
-from charrnn.text.corpus import read_corpus
-from charrnn.training.events import Event
+from charrnn.text.corpus import Corpus, check_digest, reopen_corpus
+from charrnn.text.sources import PathLike, Paths, Texts, named, new_corpus
+
+_SETTINGS = tuple(
+    field.name
+    for config in (ModelConfig, TrainConfig)
+    for field in fields(config)
+    if field.name != "vocab"
+)
+_log = logging.getLogger("charrnn")
 
 
 def train(
-    text: str | Path | list[str | Path],
+    paths: Paths | None = None,
     *,
-    out: str | Path | None = None,
+    text: Texts | None = None,
+    progress: bool = True,
+    out: PathLike | None = None,
     force: bool = False,
     preset: str | None = None,
     encoding: str = "utf-8",
-    init_from: str | Path | None = None,
-    on_event: Callable[[Event], None] | None = None,
-    **settings: Any,
+    init_from: PathLike | LanguageModel | None = None,
+    on_event: OnEvent | None = None,
+    cell: str | None = None,
+    hidden: int | None = None,
+    layers: int | None = None,
+    batch: int | None = None,
+    window: int | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    optimizer: str | None = None,
+    lr: float | None = None,
+    schedule: str | None = None,
+    warmup: int | None = None,
+    lr_floor: float | None = None,
+    lr_decay: float | None = None,
+    lr_drops: int | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    dropout: float | None = None,
+    recurrent_dropout: float | None = None,
+    average: float | None = None,
+    clip: float | None = None,
+    clip_mode: str | None = None,
+    eval_every: int | None = None,
+    patience: int | None = None,
+    val_fraction: float | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    kernels: str | None = None,
 ) -> LanguageModel:
-    """Train on a file, a folder or several, and return the best model.
+    """Train on a text, and return the model of the lowest validation loss.
 
-    settings are the fields of ModelConfig (but vocab) and TrainConfig; what is not
-    given comes from the preset. The run is kept in the folder `out`, if one is named.
-    `on_event` is called with each event of the trainer. Raises a child of
-    CharRNNError where something does not fit.
+    Settings that are None come from the preset, fitted to the length of the text; a
+    CharRNNWarning tells what was fitted. Ctrl-C, or a notebook's stop button, ends the
+    training after the current step and returns the best model so far.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like, optional
+        A file, a folder or several, joined in this order.
+    text : str or sequence of str, optional
+        The text itself, instead of `paths`. Several are joined as files are, each
+        starting on a line of its own.
+    progress : bool
+        Show a progress bar, if there is a terminal or a notebook to show it.
+    out : path-like, optional
+        A folder to keep the run in, for `load` and `resume`.
+    force : bool
+        Replace the run in `out`, if there is one.
+    preset : {"quick", "small", "medium", "large"}, optional
+        The recipe, by its time: half a minute, 3 (the default), 15 or 60 minutes.
+    encoding : str
+        The codec of the files; "bytes" learns bytes, of any file at all.
+    init_from : path-like or LanguageModel, optional
+        A checkpoint, run folder or model to start from. The vocabulary grows as needed.
+    on_event : callable, optional
+        Is called with each event: Step, Validation, Rollback and Finished.
+    cell : {"rnn", "gru", "lstm"}, optional
+        The recurrent cell.
+    hidden, layers : int, optional
+        Units per layer, and the number of layers.
+    batch, window : int, optional
+        Parallel streams, and characters of backpropagation through time.
+    steps, epochs, minutes : number, optional
+        How long to train: updates, passes over the text, or time. Give one of them.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"}, optional
+        The optimizer.
+    lr : float, optional
+        The highest learning rate.
+    schedule : {"cosine", "constant", "step"}, optional
+        How the learning rate changes.
+    warmup : int, optional
+        Steps of linear rise to `lr`.
+    lr_floor : float, optional
+        The cosine schedule ends at this share of `lr`.
+    lr_decay, lr_drops : number, optional
+        The step schedule: the factor at each drop, and the number of drops.
+    momentum : float, optional
+        Momentum of SGD.
+    weight_decay : float, optional
+        Decoupled weight decay of AdamW, on matrices only.
+    dropout, recurrent_dropout : float, optional
+        The share of each layer's outputs, and of the recurrent weights, left out.
+    average : float, optional
+        Decay of the running average of the weights; 0 means no average.
+    clip : float, optional
+        Limit of the gradient; 0 means none.
+    clip_mode : {"norm", "value"}, optional
+        Clip the global norm, or each element.
+    eval_every : int, optional
+        Steps between validations; 0 chooses.
+    patience : int, optional
+        Stop after this many validations without a new best; 0 never does.
+    val_fraction : float, optional
+        The share of the text, its end, to validate on.
+    seed : int, optional
+        Seed of the initial weights and of dropout.
+    threads : int, optional
+        Threads that share the batch; 0 chooses the fastest.
+    kernels : {"auto", "numpy", "numba"}, optional
+        Plain NumPy, or compiled by Numba; "auto" uses Numba if it is installed.
+
+    Returns
+    -------
+    LanguageModel
+        Its `notes` tell what was changed in the text and in the settings.
+
+    Raises
+    ------
+    ConfigError
+        If a setting makes no sense, or neither `paths` nor `text` is given.
+    TextError
+        If the text cannot be read or is too short.
+    CheckpointError
+        If `out` already holds a run, or cannot be written.
+    TrainingError
+        If the loss keeps diverging.
+
+    Examples
+    --------
+    >>> model = charrnn.train("my.txt", minutes=3, out="checkpoints/my")
+    >>> model = charrnn.train(text="To be, or not to be. " * 500, steps=200)
     """
-    unknown = settings.keys() - resolve_settings(None, {}).keys()
-    if unknown:
-        raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
-    merged = resolve_settings(preset, settings)
-    sources = text if isinstance(text, list) else [text]
-    corpus = read_corpus(sources, encoding=encoding)
+    given = locals()
+    chosen = {name: given[name] for name in _SETTINGS if given[name] is not None}
+    settings = resolve_settings(preset, chosen)
+    corpus = new_corpus(paths, text, encoding=encoding)
     run = start_run(
         corpus,
-        merged,
         settings,
-        init_from=init_from,
-        folder=Path(out) if out else None,
+        chosen,
+        init_from=_source(init_from),
+        folder=None if out is None else Path(out),
         force=force,
     )
-    for event in run.events():
-        if on_event:
-            on_event(event)
-    return LanguageModel(run.best_checkpoint())
+    run.notes = [*corpus.notes, *run.notes]
+    if run.config.kernels == "auto" and numba_trouble():
+        run.notes.append(f"Numba is installed but does not work: {numba_trouble()}")
+    if run.growth and run.growth.added:
+        run.notes.append(f"added {run.growth.added} characters to the vocabulary")
+    return finish(run, progress=progress, on_event=on_event)
 
 
-def load(path: str | Path | None = None) -> LanguageModel:
-    """Return the model of a checkpoint file or a run's folder (its best).
+def resume(
+    folder: PathLike,
+    paths: Paths | None = None,
+    *,
+    text: Texts | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> LanguageModel:
+    """Continue the training run in a folder, and return its best model.
 
-    Without a path, that of the newest run under checkpoints/, or, where there is none,
-    the Shakespeare model that comes with the package ("shakespeare" names it, too).
-    Raises CheckpointError.
+    The run continues where it stopped, with the same settings. On the same machine the
+    result is the same, bit for bit, as if it had never been interrupted.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder that `train` was given as `out`.
+    paths, text : optional
+        The text that the run was trained on, as in `train`. By default it is read from
+        the files that the run was started with.
+    steps, epochs : number, optional
+        Another total length of the run, to train longer than was planned.
+    progress, on_event : optional
+        As in `train`.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no run that can be resumed.
+    TextError
+        If the text is missing or is not the one of the run.
+    ConfigError
+        If the run has already made as many steps.
     """
-    found = find_checkpoint(path)
-    return LanguageModel(load_checkpoint(found), found)
+    given = steps is not None or epochs is not None
+    length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
+    found = named(paths, text)
+    try:
+        run = resume_run(Path(folder), found, length=length)
+    except TextError as error:
+        if found is not None:
+            raise
+        raise TextError(f"{error}; give its text as paths or as text=…") from None
+    return finish(run, progress=progress, on_event=on_event)
+
+
+def load(path: PathLike | None = None) -> LanguageModel:
+    """Return the model of a checkpoint file, or the best one of a run folder.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A checkpoint or a run folder. By default the newest run in checkpoints/ or, if
+        there is none, the Shakespeare model that comes with the package; "shakespeare"
+        names that one, too.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or not a checkpoint.
+    """
+    found = find_checkpoint(None if path is None else Path(path))
+    return LanguageModel.from_checkpoint(load_checkpoint(found), found)
+
+
+def compare(
+    model: LanguageModel | PathLike | None = None,
+    prime: str = "",
+    temperatures: Sequence[float] | Array = (0.2, 0.5, 0.8, 1.0, 1.3),
+    *,
+    length: int = 300,
+    seed: int | None = None,
+    on_unknown: str = "error",
+    paths: Paths | None = None,
+    text: Texts | None = None,
+) -> Comparison:
+    """Write a text at each temperature, from the same random numbers, and measure it.
+
+    Parameters
+    ----------
+    model : LanguageModel or path-like, optional
+        A model, or what `load` takes.
+    prime : str
+        What the model reads first.
+    temperatures : sequence or array of float
+        One text is written at each.
+    length : int
+        Characters per text.
+    seed : int, optional
+        Seed of the random numbers. None means a new one; `Comparison.seed` tells it.
+    on_unknown : {"error", "skip", "map"}
+        What to do with unknown characters of the prime.
+    paths, text : optional
+        The text that the model was trained on, as in `train`. By default it is read
+        from the files that the model was trained on; without it, the figures that need
+        it are None.
+
+    Returns
+    -------
+    Comparison
+        The texts with their figures, and the calibrated temperature.
+
+    Raises
+    ------
+    ConfigError
+        If a temperature or the length makes no sense.
+    TextError
+        If `paths` or `text` is not the text that the model was trained on.
+    """
+    if not isinstance(model, LanguageModel):
+        model = load(model)
+    return compare_temperatures(
+        model,
+        prime,
+        temperatures,
+        corpus=_corpus_of(model, named(paths, text)),
+        on_unknown=on_unknown,
+        length=length,
+        seed=seed,
+    )
+
+
+def _source(
+    init_from: PathLike | LanguageModel | None,
+) -> Path | Checkpoint | None:
+    if isinstance(init_from, LanguageModel):
+        return init_from.to_checkpoint()
+    return None if init_from is None else Path(init_from)
+
+
+def _corpus_of(
+    model: LanguageModel, text: Corpus | list[str | Path] | None
+) -> Corpus | None:
+    """Return the text that a model was trained on, or None if it is missing."""
+    if isinstance(text, Corpus):
+        check_digest(text, model.corpus)
+        return text
+    try:
+        return reopen_corpus(model.corpus, text)
+    except TextError as error:
+        if text:
+            raise
+        _log.info("%s", error)
+        return None

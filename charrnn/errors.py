@@ -36,3 +36,7 @@ class TrainingError(CharRNNError):
 
 class MissingExtraError(CharRNNError):
     """An optional dependency that is needed here and is not installed."""
+
+
+class CharRNNWarning(UserWarning):
+    """Something that charrnn changed or cut short, and that you should know of."""

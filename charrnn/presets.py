@@ -121,6 +121,16 @@ class Adaptation:
     changes: dict[str, Any] = field(default_factory=dict)
     reason: str = ""  # empty if nothing changed
 
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return bool(self.changes)
+
+    def __str__(self) -> str:
+        changes = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in self.changes.items()
+        )
+        return f"{self.reason}: using {changes}, unless you give them"
+
 
 def adapt_to_text(
     settings: dict[str, Any],

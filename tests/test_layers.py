@@ -27,6 +27,7 @@ ORDER = (
     "storage",
     "generation",
     "run",
+    "interactive",
     "api",
     "cli",
     "__main__",
@@ -46,6 +47,7 @@ LIBRARIES = {
     "storage": MATHS | {"safetensors"},
     "generation": MATHS,
     "run": MATHS,
+    "interactive": {"tqdm"},
     "api": MATHS,
     "cli": MATHS | {"click", "tqdm", "wcwidth"},
     "__main__": set(),
@@ -164,6 +166,7 @@ def test_package_itself_imports_only_its_api():
         "errors",
         "evaluation",
         "generation",
+        "training",
     }
 
 

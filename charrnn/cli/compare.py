@@ -11,7 +11,7 @@ from charrnn.cli.options import (
     checkpoint_argument,
     chosen_prime,
     chosen_seed,
-    corpus_behind,
+    corpus_of,
     drawing_options,
     grouped,
     note,
@@ -33,19 +33,19 @@ _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
     multiple=True,
     default=_DEFAULT,
     show_default=True,
-    help="A column for each; give it several times.",
+    help="Temperature of a column. Give it several times.",
 )
 @_comparing(
     "--text",
     type=click.Path(),
-    help="The text that the model was trained on, where it has moved.",
+    help="The text that the model was trained on, if it has moved.",
 )
 @_comparing(
     "--width",
     type=click.IntRange(8),
-    help="Characters a line. [default: the terminal's]",
+    help="Characters per line.  [default: the terminal's]",
 )
-@_comparing("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@_comparing("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     checkpoint: str | None,
     prime: str,
@@ -58,23 +58,24 @@ def command(
     width: int | None,
     as_json: bool,
 ) -> None:
-    """Put texts at several temperatures side by side, with figures.
+    """Show texts at several temperatures side by side, with statistics.
 
-    All columns have the same prime and the same random numbers. Beneath each: log p,
-    the mean log-probability that the model gives its text, and the mean entropy that it
-    drew with, in nats a character; the share of distinct 4-grams; of characters
-    repeated, in a stretch of 30 that the text already had; of words known, as they
-    occur in the corpus; the longest stretch copied from it, in characters. Last, the
-    temperature at which held-out text is likeliest.
+    All columns have the same prime and the same random numbers. Below each text are:
+    log p, its mean log-probability under the model, and the mean entropy of the
+    distributions that it was drawn from, both in nats per character; the share of
+    4-grams that are distinct; the share of characters that repeat a stretch of 30; the
+    share of words that occur in the training text; and the length of the longest
+    stretch copied from it. The last line is the temperature at which held-out text is
+    most likely.
     """
     from charrnn.cli.format import comparison_page
     from charrnn.generation.compare import compare
 
     model = opened(checkpoint)
     prime = chosen_prime(model, prime, prime_file)
-    corpus = corpus_behind(model, text)
+    corpus = corpus_of(model, text)
     if corpus is None:
-        note("The figures that need it are left out; --text says where it is.")
+        note("The statistics that need it are left out; --text says where it is.")
     comparison = compare(
         model,
         prime,

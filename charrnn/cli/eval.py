@@ -1,11 +1,13 @@
 """charrnn eval: score a model on a text, beside an n-gram."""
 
 import json
+import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from charrnn.cli.options import GroupedCommand, corpus_behind, grouped, opened
+from charrnn.cli.options import GroupedCommand, corpus_of, grouped, opened
 from charrnn.config import ON_UNKNOWN
 
 _options = grouped("Options")
@@ -22,7 +24,7 @@ _options = grouped("Options")
     show_default=True,
     help="What to do with characters that the model never saw.",
 )
-@_options("--json", "as_json", is_flag=True, help="The scoreboard as a JSON object.")
+@_options("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     checkpoint: str | None,
     text: tuple[str, ...],
@@ -30,28 +32,31 @@ def command(
     on_unknown: str,
     as_json: bool,
 ) -> None:
-    """Score a model on a text, beside an n-gram fitted on the same split.
+    """Score a model on a text, next to an n-gram fitted on the same split.
 
-    TEXT comes after CHECKPOINT. Without it, it is the text that the model was trained
-    on, by its own split. Any other text is cut likewise: the n-gram is fitted on the
-    first part, and both are scored on the last.
+    TEXT is by default the text that the model was trained on, with its own split. Any
+    other text is split the same way: the n-gram is fitted on the first part, and both
+    are scored on the last. CHECKPOINT is by default the newest run's best model:
+    `charrnn eval my.txt` scores it on my.txt.
     """
     from charrnn.cli.format import scoreboard_table
     from charrnn.errors import TextError
     from charrnn.evaluation.scoreboard import score
     from charrnn.text.corpus import read_corpus, split
 
+    if checkpoint and _is_text(Path(checkpoint)):
+        text = (checkpoint, *text)
+        checkpoint = None
     model = opened(checkpoint)
     if text:
-        encoding = encoding or model.checkpoint.corpus.encoding
-        corpus = read_corpus(list(text), encoding=encoding)
+        corpus = read_corpus(list(text), encoding=encoding or model.corpus.encoding)
     else:
-        found = corpus_behind(model)
+        found = corpus_of(model)
         if found is None:
             raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
         corpus = found
     ids = model.encode(corpus.text, on_unknown)
-    fraction = model.checkpoint.split.val_fraction
+    fraction = model.split.val_fraction
     train, val = split(ids, fraction)
     if min(len(train), len(val)) < 2:
         raise TextError(
@@ -62,8 +67,19 @@ def command(
     if as_json:
         click.echo(json.dumps(asdict(board)))
         return
-    trained = corpus.sha256 == model.checkpoint.corpus.sha256
+    trained = corpus.sha256 == model.corpus.sha256
     first, last = f"first {1 - fraction:.0%}", f"last {fraction:.0%}"
     click.echo(
         scoreboard_table(board, ("train", "validation") if trained else (first, last))
     )
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether the first argument is a text, so that no checkpoint is named."""
+    from charrnn.storage.run_folder import holds_run
+
+    if str(path) == "-":
+        return True
+    if path.is_dir():
+        return not holds_run(path)
+    return path.is_file() and path.suffix != ".npz" and not zipfile.is_zipfile(path)

@@ -27,9 +27,8 @@ _LOADING = {
     "--format",
     "kind",
     type=click.Choice(tuple(_LOADING)),
-    default="safetensors",
-    show_default=True,
-    help="safetensors needs no other package; torch is a state dict of torch.save.",
+    help="safetensors needs no other package; torch writes a state dict as torch.save "
+    "does.  [default: by the suffix of --out, else safetensors]",
 )
 @_options(
     "--out",
@@ -37,29 +36,28 @@ _LOADING = {
     metavar="FILE",
     help="The file to write.  [default: the run's name, here]",
 )
-@_options("--force", is_flag=True, help="Replace a file that is there.")
-def command(checkpoint: str | None, kind: str, out: Path | None, force: bool) -> None:
+@_options("--force", is_flag=True, help="Replace an existing file.")
+def command(
+    checkpoint: str | None, kind: str | None, out: Path | None, force: bool
+) -> None:
     """Write a model's weights under PyTorch's names.
 
-    CHECKPOINT is a file or a run's folder; without it, the newest run's best. In an
-    nn.RNN, nn.GRU or nn.LSTM, under one-hot input, and an nn.Linear, the weights give
-    the same numbers. The file's path goes to standard output. `charrnn import` makes a
-    checkpoint of it again.
+    CHECKPOINT is a file or a run folder; by default it is the newest run's best model.
+    An nn.RNN, nn.GRU or nn.LSTM with one-hot input and an nn.Linear compute the same
+    numbers with these weights. The path of the file is printed on standard output.
+    `charrnn import` makes a checkpoint from it again.
     """
-    from charrnn.errors import CheckpointError
+    from charrnn.generation.files import format_of
     from charrnn.storage.run_folder import BEST, LAST
-    from charrnn.storage.torch_weights import SUFFIXES, export_weights
+    from charrnn.storage.torch_weights import SUFFIXES
 
+    kind = kind or (format_of(out) if out else None) or "safetensors"
     model = opened(checkpoint)
     if out is None:
         assert model.path  # `opened` has read it from there
         path = model.path.resolve()
         name = path.parent.name if path.name in (BEST, LAST) else path.stem
         out = Path((name or path.stem) + SUFFIXES[kind])
-    if out.exists() and not force:
-        raise CheckpointError(
-            f"{out}: is there already; give another --out, or replace it with --force"
-        )
-    export_weights(model.checkpoint, out, kind)
+    model.export(out, kind, force=force)
     note(f"In PyTorch: {_LOADING[kind].format(str(out))}")
     click.echo(out)

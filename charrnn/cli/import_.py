@@ -1,4 +1,4 @@
-"""charrnn import: make a checkpoint of PyTorch's weights."""
+"""charrnn import: make a checkpoint from PyTorch's weights."""
 
 from pathlib import Path
 
@@ -22,44 +22,37 @@ _options = grouped("Options")
     "--vocab",
     type=click.Path(),
     metavar="TEXT",
-    help="A text with the characters of weights that charrnn did not write: sorted and "
-    "distinct they are the vocabulary.",
+    help="For weights that charrnn did not write: the text that they were trained on. "
+    "Its distinct characters, sorted, are the vocabulary.",
 )
 @_options(
     "--encoding",
     default="utf-8",
     show_default=True,
-    help="Codec of --vocab; or bytes, for a vocabulary of all 256.",
+    help="Encoding of --vocab, or bytes for a vocabulary of all 256.",
 )
-@_options("--force", is_flag=True, help="Replace a run or a file that is there.")
+@_options("--force", is_flag=True, help="Replace an existing run or file.")
 def command(
     file: Path, out: Path | None, vocab: str | None, encoding: str, force: bool
 ) -> None:
-    """Make a checkpoint of the weights in FILE.
+    """Make a checkpoint from the weights in FILE.
 
-    FILE is what `charrnn export` wrote, or any safetensors file or PyTorch state dict
-    of one nn.RNN (tanh), nn.GRU or nn.LSTM under one-hot input and one nn.Linear; then
-    with --vocab. Nothing in it is executed. The checkpoint's path goes to standard
-    output. Training cannot be resumed from it, but --init-from can start from it.
+    FILE was written by `charrnn export`; or it is any safetensors file or PyTorch state
+    dict of one nn.RNN (tanh), nn.GRU or nn.LSTM with one-hot input and one nn.Linear,
+    which needs --vocab. Nothing in it is executed. The path of the checkpoint is
+    printed on standard output. A run cannot be resumed from it, but `charrnn train
+    --init-from` can start from it.
     """
-    from charrnn.errors import CheckpointError
-    from charrnn.storage.checkpoint import save
-    from charrnn.storage.run_folder import BEST, HISTORY, LAST, holds_run, new_folder
+    from charrnn.generation.files import check_free, save
+    from charrnn.storage.run_folder import new_folder
     from charrnn.storage.torch_weights import import_weights
     from charrnn.text.corpus import read_corpus
 
-    single = out is not None and out.suffix == ".npz" and not out.is_dir()
-    if out and (out.exists() if single else holds_run(out)) and not force:
-        held = "is there already" if single else "already holds a run"
-        raise CheckpointError(
-            f"{out}: {held}; give another --out, or replace it with --force"
-        )
+    if out:
+        check_free(out, force=force)
     text = read_corpus([vocab], encoding=encoding) if vocab else None
     checkpoint = import_weights(file, text)
     out = out or new_folder(file.stem)
-    save(checkpoint, out if single else out / BEST)
-    if not single:  # of a run that was replaced
-        for name in (LAST, HISTORY):
-            (out / name).unlink(missing_ok=True)
+    save(checkpoint, out, force=force)
     note(f"Write with it: charrnn sample {out}")
     click.echo(out)

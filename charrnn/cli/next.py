@@ -8,7 +8,7 @@ from charrnn.cli.options import GroupedCommand, grouped, opened, typed
 from charrnn.config import ON_UNKNOWN
 
 _options = grouped("Options")
-_BAR = 30  # characters of a certainty
+_BAR = 30  # length of the bar for probability 1
 
 
 @click.command(cls=GroupedCommand)
@@ -19,7 +19,7 @@ _BAR = 30  # characters of a certainty
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="How many of the likeliest to show.",
+    help="How many characters to show.",
 )
 @_options(
     "--on-unknown",
@@ -28,17 +28,17 @@ _BAR = 30  # characters of a certainty
     show_default=True,
     help="What to do with characters that the model never saw.",
 )
-@_options("--json", "as_json", is_flag=True, help="A line of JSON for each character.")
+@_options("--json", "as_json", is_flag=True, help="Print a line of JSON per character.")
 def command(
     prefix: str, checkpoint: str | None, top: int, on_unknown: str, as_json: bool
 ) -> None:
     """Show which characters come next after PREFIX, and how likely each is.
 
-    The probabilities are the model's own, at temperature 1. Without CHECKPOINT the
-    newest run's best model is asked.
+    The probabilities are those at temperature 1. CHECKPOINT is a file or a run folder;
+    by default it is the newest run's best model.
     """
     model = opened(checkpoint)
-    ranked = model.next(typed(model, prefix), on_unknown=on_unknown)[:top]
+    ranked = model.next(typed(model, prefix), top, on_unknown=on_unknown)
     for rank, (character, p) in enumerate(ranked, 1):
         if as_json:
             about = {"rank": rank, "character": character, "probability": p}

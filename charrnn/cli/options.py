@@ -220,28 +220,28 @@ def chosen_seed(seed: int | None) -> int:
 
 
 def typed(model: "LanguageModel", text: str) -> str:
-    """Return what was typed in the model's own characters."""
+    """Return text from the command line in the model's own characters."""
     if not model.reads_bytes:
         return text
-    # Arguments that are no UTF-8 come with their bytes escaped.
+    # Python escapes the bytes of arguments that are not UTF-8.
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
-    """Return the prime, of a file where one is named, in the model's characters."""
+    """Return the prime, from a file if one is named, in the model's characters."""
     if not prime_file:
         return typed(model, prime)
     if prime:
         raise click.UsageError("--prime and --prime-file exclude each other; give one")
     from charrnn.text.corpus import read_corpus
 
-    return read_corpus([prime_file], encoding=model.checkpoint.corpus.encoding).text
+    return read_corpus([prime_file], encoding=model.corpus.encoding).text
 
 
 def opened(checkpoint: str | None) -> "LanguageModel":
-    """Return a checkpoint's model; without a name the newest run's, and say which.
+    """Return the model of a checkpoint, and print which it is if none is named.
 
-    Without a run it is the one that comes with the package.
+    Without a name it is the newest run's, or the one that comes with the package.
     """
     from charrnn.api import load
     from charrnn.storage.run_folder import PRETRAINED
@@ -255,16 +255,19 @@ def opened(checkpoint: str | None) -> "LanguageModel":
     return model
 
 
-def corpus_behind(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
-    """Return the text that a model was trained on; print why if it cannot be had."""
+def corpus_of(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
+    """Return the text that a model was trained on; if it is missing, print why.
+
+    `text` says where the text is now; it is an error if it is another text.
+    """
     from charrnn.errors import TextError
     from charrnn.storage.run_folder import PRETRAINED
     from charrnn.text.corpus import reopen_corpus
 
     if text:
-        return reopen_corpus(model.checkpoint.corpus, [text])
+        return reopen_corpus(model.corpus, [text])
     try:
-        return reopen_corpus(model.checkpoint.corpus)
+        return reopen_corpus(model.corpus)
     except TextError as error:
         fetch = " (`charrnn download` fetches it)" if model.path == PRETRAINED else ""
         note(f"The text that this model was trained on is missing{fetch}: {error}")

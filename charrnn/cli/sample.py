@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,46 +60,39 @@ def command(
 ) -> None:
     """Write text with a trained model.
 
-    CHECKPOINT is a file or a run's folder, whose best model is taken; without it, the
-    newest run's in checkpoints/. Text goes to standard output as it is made, all else
-    to standard error.
+    CHECKPOINT is a file, a run folder or the name of a run in checkpoints/; by default
+    it is the newest run's best model. The text is written to standard output as it is
+    made, and everything else to standard error.
     """
     model = opened(checkpoint)
     prime, stop = chosen_prime(model, prime, prime_file), typed(model, stop)
-    SampleConfig(**settings, seed=seed or 0)  # refuses before anything is said
+    SampleConfig(**settings, seed=seed or 0)  # refuses before anything is printed
     settings["seed"] = chosen_seed(seed)
-    steps = model.stream(prime, n=count, on_unknown=on_unknown, **settings)
-    if as_json:
-        for i, text in enumerate(_texts(steps, count, stop)):
-            about = {"index": i, "prime": prime, "text": text} | settings
+    options = settings | {"stop": stop, "on_unknown": on_unknown}
+    if count == 1 and not as_json:
+        _stream(model, prime, model.stream(prime, **options))
+        return
+    texts = model.generate(prime, n=count, **options)
+    for i, text in enumerate(texts):
+        if as_json:
+            about = {"index": i, "prime": prime, "text": text[len(prime) :]} | settings
             click.echo(json.dumps(about, ensure_ascii=False))
-    elif count == 1:
-        _stream(model, prime, steps, stop)
-    else:
-        texts = _texts(steps, count, stop)
-        for i, text in enumerate(texts):
+        else:
             _write(model, f"{_SEPARATOR}\n" if i else "")
-            _write(model, f"{prime}{text}\n")
+            _write(model, f"{text}\n")
 
 
-def _stream(model: "LanguageModel", prime: str, steps: Any, stop: str) -> None:
-    """Write one text as it is made, holding back what may be the start of `stop`."""
-    at_once = sys.stdout.isatty()
+def _stream(model: "LanguageModel", prime: str, pieces: Iterator[str]) -> None:
+    """Write one text as it is made."""
+    terminal = sys.stdout.isatty()
     _write(model, prime)
-    held = ""
-    for (character,) in steps:
-        held += character
-        if stop and held.endswith(stop):
-            held = held[: -len(stop)]
-            break
-        if len(held) >= max(1, len(stop)) and (at_once or len(held) > 1024):
-            keep = max(0, len(stop) - 1)
-            _write(model, held[: len(held) - keep])
-            held = held[len(held) - keep :]
-            if at_once:
-                sys.stdout.flush()
-    # A line end would be a byte too many for whoever reads bytes.
-    _write(model, held if model.reads_bytes and not at_once else held + "\n")
+    for piece in pieces:
+        _write(model, piece)
+        if terminal:
+            sys.stdout.flush()
+    # For a program that reads bytes, a line end would be one byte too many.
+    if terminal or not model.reads_bytes:
+        _write(model, "\n")
 
 
 def _write(model: "LanguageModel", text: str) -> None:
@@ -106,17 +100,3 @@ def _write(model: "LanguageModel", text: str) -> None:
         sys.stdout.buffer.write(text.encode("latin-1"))
     else:
         sys.stdout.write(text)
-
-
-def _texts(steps: Any, count: int, stop: str) -> list[str]:
-    """Return whole texts, each cut before the first `stop` in it."""
-    texts, going = [""] * count, set(range(count))
-    for characters in steps:
-        for i in list(going):
-            texts[i] += characters[i]
-            if stop and texts[i].endswith(stop):
-                texts[i] = texts[i][: -len(stop)]
-                going.remove(i)
-        if not going:
-            break
-    return texts

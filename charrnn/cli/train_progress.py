@@ -124,7 +124,8 @@ class ProgressDisplay:
         from charrnn.generation.language_model import LanguageModel
 
         weights = replace(self.run.checkpoint, model=self.run.trainer.averaged_model)
-        return LanguageModel(weights).generate(length=_SAMPLE_LENGTH, seed=step).strip()
+        model = LanguageModel.from_checkpoint(weights)
+        return model.generate(length=_SAMPLE_LENGTH, seed=step).strip()
 
     def _print(self, line: str) -> None:
         if not self.quiet:

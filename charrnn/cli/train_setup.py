@@ -11,7 +11,6 @@ from charrnn.config import TrainConfig, known_settings
 from charrnn.errors import TextError
 
 if TYPE_CHECKING:
-    from charrnn.presets import Adaptation
     from charrnn.run import Run
     from charrnn.text.corpus import Corpus
     from charrnn.training.grow_vocab import Growth
@@ -71,8 +70,8 @@ def start_new_run(
         root=CHECKPOINTS,
         force=force,
     )
-    if run.adaptation and run.adaptation.changes:
-        report(_describe_changes(run.adaptation))
+    if run.adaptation:
+        report(str(run.adaptation))
     if run.growth:
         report(_describe_growth(init_from, run.growth))
     return run
@@ -103,14 +102,6 @@ def kernels_are_compiled(cell: str) -> bool:
     stats: Any = functions("numba").cross_entropy_.stats  # type: ignore[attr-defined]
     pattern = f"{cell}.backward*.nbi" if has_twin(cell) else "functional.*.nbi"
     return any(Path(stats.cache_path).glob(pattern))
-
-
-def _describe_changes(adaptation: "Adaptation") -> str:
-    changes = ", ".join(
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in adaptation.changes.items()
-    )
-    return f"{adaptation.reason}: using {changes}, unless you give them"
 
 
 def _describe_growth(init_from: str | None, growth: "Growth") -> str:

@@ -1,10 +1,12 @@
-"""The same prime and the same random numbers at several temperatures, with figures."""
+"""Texts at several temperatures, from the same random numbers, with statistics."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn.config import SampleConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.calibration import calibrated_temperature
 from charrnn.evaluation.loss import predictions
@@ -16,75 +18,76 @@ from charrnn.evaluation.textstats import (
     words,
 )
 from charrnn.generation.language_model import LanguageModel
+from charrnn.generation.text_model import joined
 from charrnn.generation.writer import distribution
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus, split
 
-# Logits that the calibrated temperature is found from; of 65 characters each they are
-# those of 23,000 predictions, which tell it to about a hundredth.
-_CALIBRATION_LOGITS = 1_500_000
-_COLDEST, _HOTTEST = 0.1, 10.0
-
 
 @dataclass(frozen=True)
 class Column:
-    """A text drawn at one temperature. Figures of the corpus are None without it."""
+    """A text drawn at one temperature, and its statistics.
+
+    Those that need the corpus are None without it.
+    """
 
     temperature: float
     text: str
-    log_prob: float  # mean nats per character that the model itself gives the text
-    entropy: float  # mean nats of the distributions drawn from
+    log_prob: float  # mean log-probability under the model, nats per character
+    entropy: float  # mean entropy of the distributions drawn from, nats per character
     distinct_4grams: float  # share of the text's 4-grams that are distinct
     repetition: float  # share of characters in a stretch that the text already had
-    known_words: float | None  # share of words that stand in the corpus
-    longest_copy: str | None  # the longest stretch that stands in the corpus
+    known_words: float | None  # share of words that occur in the corpus
+    longest_copy: str | None  # the longest stretch that occurs in the corpus
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Columns that differ in the temperature alone."""
+    """Columns that differ only in the temperature."""
 
     prime: str
     seed: int
     columns: list[Column]
-    # The temperature that makes held-out text likeliest; 1 is a model that is right
-    # about how sure it can be.
+    # The temperature that makes held-out text most likely; 1 means calibrated.
     calibrated: float | None
 
 
 def compare(
     language_model: LanguageModel,
     prime: str,
-    temperatures: Sequence[float],
+    temperatures: Sequence[float] | Array,
     *,
     corpus: Corpus | None = None,
     on_unknown: str = "error",
     length: int = 300,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Comparison:
     """Draw a text at each temperature and measure it.
 
-    corpus is the text that the model was trained on, where it is at hand.
+    corpus is the text that the model was trained on, if it is available. Without a
+    seed a new one is chosen; the comparison has it.
     """
-    if not temperatures:
-        raise ConfigError("no temperatures; expected at least one")
-    if length < 1:
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    config = SampleConfig(length=length, seed=seed)
+    if config.length < 1:
         raise ConfigError(f"length is {length}; expected at least 1, to compare texts")
-    steps = language_model.stream(
+    asked = np.ravel(temperatures).tolist()
+    if not asked:
+        raise ConfigError("no temperatures; expected at least one")
+    checked = [SampleConfig(temperature=t).temperature for t in asked]
+    rows = language_model.draw(
         prime,
-        n=len(temperatures),
-        temperatures=temperatures,
-        shared=True,
+        config,
+        texts=[0] * len(checked),
+        temperatures=checked,
         on_unknown=on_unknown,
-        length=length,
-        seed=seed,
     )
-    texts = ["".join(text) for text in zip(*steps, strict=True)]
+    texts = joined(rows, len(checked))
     known = set(words(corpus.text)) if corpus else None
-    start = language_model.encode(prime or language_model.start(), on_unknown)
+    start = language_model.encode(prime or language_model.default_prime(), on_unknown)
     columns = []
-    for temperature, text in zip(temperatures, texts, strict=True):
+    for temperature, text in zip(checked, texts, strict=True):
         log_prob, entropy = _surprise(language_model, start, text, temperature)
         columns.append(
             Column(
@@ -99,19 +102,17 @@ def compare(
             )
         )
     calibrated = _calibrated_on(language_model, corpus) if corpus else None
-    return Comparison(prime, seed, columns, calibrated)
+    return Comparison(prime, config.seed, columns, calibrated)
 
 
 def _surprise(
     language_model: LanguageModel, start: Array, text: str, temperature: float
 ) -> tuple[float, float]:
-    """Return the mean log-probability of a text and the mean entropy drawn from."""
-    if not text:
-        return 0.0, 0.0
+    """Return the mean log-probability of a text, and the mean entropy drawn from."""
     model, vocab = language_model.model, language_model.vocab
     ids = np.concatenate([start, vocab.encode(text)])
-    pass_ = predictions(model, ids, streams=1)
-    logits = np.concatenate([window.logits[:, 0].copy() for window in pass_])
+    windows = predictions(model, ids, streams=1)
+    logits = np.concatenate([window.logits[:, 0].copy() for window in windows])
     logits = logits[len(start) - 1 :]
     p = distribution(logits, np.full((len(logits), 1), temperature))
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1).mean()
@@ -120,6 +121,6 @@ def _surprise(
 
 
 def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float | None:
-    fraction = language_model.checkpoint.split.val_fraction
-    _, val = split(language_model.vocab.encode(corpus.text), fraction)
+    ids = language_model.vocab.encode(corpus.text)
+    _, val = split(ids, language_model.split.val_fraction)
     return calibrated_temperature(language_model.model, val)

@@ -1,160 +1,178 @@
-"""A trained model with its vocabulary: from text to text."""
+"""A trained model, what is known of its training, and the files it is kept in."""
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import log
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from charrnn.config import ON_UNKNOWN, SampleConfig
-from charrnn.errors import ConfigError, TextError
-from charrnn.evaluation.loss import Score, evaluate
-from charrnn.generation.sampling import read_prime, sample
-from charrnn.nn.functional import softmax
+from charrnn.generation import files
+from charrnn.generation.html_card import html_card
+from charrnn.generation.text_model import TextModel
+from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
+from charrnn.storage.torch_weights import to_torch
+from charrnn.text.corpus import CorpusInfo, SplitInfo
+from charrnn.text.sources import PathLike
+from charrnn.text.vocab import Vocabulary
 
 
-class LanguageModel:
-    """Writes and reads text with a checkpoint's model.
+class LanguageModel(TextModel):
+    """Writes, predicts and scores text, one character at a time.
 
-    The text of a model that was trained on bytes has the character `chr(b)` for byte b.
+    A model of bytes has the character `chr(b)` for byte b.
 
+    Parameters
+    ----------
+    model : Model
+        The network and its weights.
+    vocab : Vocabulary
+        Its characters, in the order of their ids.
+    corpus : CorpusInfo
+        The text that it was trained on.
+    split : SplitInfo
+        How that text was split into training and validation text.
+    training : mapping
+        The settings of the training run, and its plan.
+    history : sequence of (step, training loss, validation loss)
+        The validations of the training run, losses in nats per character.
+    path : Path, optional
+        The file that the model was read from.
+    notes : sequence of str
+        What was changed or noticed when the model was trained.
+
+    Examples
+    --------
     >>> import charrnn
-    >>> charrnn.load("checkpoints/shakespeare").generate("ROMEO:", seed=1)
+    >>> model = charrnn.load("shakespeare")
+    >>> model.generate("ROMEO:", length=12, temperature=0)
+    'ROMEO:\\nI will be s'
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: Path | None = None) -> None:
-        self.checkpoint = checkpoint
+    def __init__(
+        self,
+        model: Model,
+        vocab: Vocabulary,
+        *,
+        corpus: CorpusInfo | None = None,
+        split: SplitInfo | None = None,
+        training: Mapping[str, Any] | None = None,
+        history: Iterable[Sequence[float]] = (),
+        path: Path | None = None,
+        notes: Iterable[str] = (),
+    ) -> None:
+        super().__init__(model, vocab)
         self.path = path
-        self.model, self.vocab = checkpoint.model, checkpoint.vocab
+        self.corpus = corpus or CorpusInfo()
+        self.split = split or SplitInfo()
+        self.training = dict(training or {})
+        self.notes = [*notes]
+        self._history = [[*row] for row in history]
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, path: Path | None = None
+    ) -> "LanguageModel":
+        """Return the model of a checkpoint; `path` is where it was read from."""
+        return cls(
+            checkpoint.model,
+            checkpoint.vocab,
+            corpus=checkpoint.corpus,
+            split=checkpoint.split,
+            training=checkpoint.train,
+            history=checkpoint.history,
+            path=path,
+        )
+
+    def to_checkpoint(self) -> Checkpoint:
+        """Return the model as a checkpoint. It shares the weights."""
+        return Checkpoint(
+            self.model,
+            self.vocab,
+            self.corpus,
+            self.split,
+            dict(self.training),
+            [[*row] for row in self._history],
+        )
 
     def __repr__(self) -> str:
-        config = self.model.config
+        return f"LanguageModel({self._network()}, from {self.path or 'memory'})"
+
+    def _network(self) -> str:
+        config = self.config
         return (
-            f"LanguageModel({config.cell}, {config.layers} x {config.hidden} units, "
-            f"{config.vocab} characters, from {self.path or 'memory'})"
+            f"{config.cell}, {config.layers} x {config.hidden} units, "
+            f"{config.vocab} characters"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        facts = [("parameters", f"{self.parameters:,}")]
+        if self.corpus.name:
+            length = f", {self.corpus.characters:,} characters"
+            facts.append(("trained on", f"{self.corpus.name}{length}"))
+        if self._history:
+            nats = min(row[2] for row in self._history)
+            bits = nats / log(2)
+            best = f"{nats:.4f} nats, {bits:.4f} bits per character"
+            facts.append(("best validation loss", best))
+        facts.append(("from", str(self.path or "memory")))
+        return html_card(f"LanguageModel: {self._network()}", facts, self._history)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The validations: dicts with step, train_loss and val_loss (nats).
+
+        `pandas.DataFrame(model.history)` makes a table of them.
+        """
+        keys = ("step", "train_loss", "val_loss")
+        return [dict(zip(keys, row, strict=True)) for row in self._history]
 
     @property
     def reads_bytes(self) -> bool:
         """Whether characters stand for bytes, byte b as `chr(b)`."""
-        return self.checkpoint.corpus.reads_bytes
+        return self.corpus.reads_bytes
 
-    def encode(self, text: str, on_unknown: str = "error") -> Array:
-        """Return the ids of a text; on_unknown is "error", "skip" or "map".
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the weights under PyTorch's names and in its shapes."""
+        return to_torch(self.model)
 
-        Characters outside the vocabulary raise TextError, are left out, or become the
-        nearest that the vocabulary has (without accents, in the other case, with plain
-        quotes and dashes) and are left out only where there is none.
+    def save(self, path: PathLike, *, force: bool = False) -> Path:
+        """Write the model to a checkpoint, and return the path of the file.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that ends in .npz; any other name is a folder, which gets best.npz.
+        force : bool
+            Replace a file or a run that is there.
+
+        Raises
+        ------
+        CheckpointError
+            If something is there already or nothing can be written there.
         """
-        if on_unknown not in ON_UNKNOWN:
-            raise ConfigError(
-                f"on_unknown is {on_unknown!r}; expected {', '.join(ON_UNKNOWN)}"
-            )
-        unknown = self.vocab.unknown(text)
-        if unknown and on_unknown == "error":
-            raise TextError(
-                f"the model has never seen {' '.join(map(repr, unknown))}; leave them "
-                "out, or have them skipped or mapped (--on-unknown)"
-            )
-        nearest = self._nearest if on_unknown == "map" else lambda c: ""
-        table = str.maketrans({c: nearest(c) for c in unknown})
-        return self.vocab.encode(text.translate(table))
+        return files.save(self.to_checkpoint(), path, force=force)
 
-    def _nearest(self, character: str) -> str:
-        plain = _PLAIN.get(character) or "".join(
-            c
-            for c in unicodedata.normalize("NFKD", character)
-            if not unicodedata.combining(c)
-        )
-        for candidate in (plain, plain.swapcase()):
-            if candidate and not self.vocab.unknown(candidate):
-                return candidate
-        return ""
+    def export(
+        self, path: PathLike, format: str | None = None, *, force: bool = False
+    ) -> Path:
+        """Write the weights for PyTorch, and return the path of the file.
 
-    def start(self) -> str:
-        """Return what a text starts after where no prime is given."""
-        return "\n" if "\n" in self.vocab else self.vocab.characters[0]
+        Parameters
+        ----------
+        path : path-like
+            The file to write.
+        format : {"safetensors", "torch"}, optional
+            By default the suffix of `path` decides: .safetensors or .pt.
+        force : bool
+            Replace a file that is there.
 
-    def stream(
-        self,
-        prime: str = "",
-        *,
-        n: int = 1,
-        temperatures: Sequence[float] | None = None,
-        shared: bool = False,
-        on_unknown: str = "error",
-        **settings: Any,
-    ) -> Iterator[list[str]]:
-        """Return an iterator over the next characters of n texts, after the prime.
-
-        settings are the fields of SampleConfig. temperatures, one for each text, take
-        the place of the one temperature; with `shared`, all texts draw from the same
-        random numbers.
+        Raises
+        ------
+        CheckpointError
+            If a file is there already or cannot be written.
+        MissingExtraError
+            If the format is "torch" and PyTorch is not installed.
         """
-        config = _sample_config(settings)
-        if n < 1:
-            raise ConfigError(f"n is {n}; expected at least 1")
-        if temperatures is not None and len(temperatures) != n:
-            raise ConfigError(
-                f"{len(temperatures)} temperatures for {n} texts; expected one for each"
-            )
-        for temperature in temperatures or ():
-            SampleConfig(temperature=temperature)  # refuses what makes no sense
-        ids = self.encode(prime or self.start(), on_unknown)
-        if not len(ids):
-            raise TextError(f"the model knows no character of the prime {prime!r}")
-        texts = [0] * n if shared else range(n)
-        drawn = sample(self.model, ids, config, texts=texts, temperatures=temperatures)
-        characters = self.vocab.characters
-        # A generator of its own, so that what is wrong is said here and now.
-        return ([characters[i] for i in row] for row in drawn)
-
-    def generate(
-        self,
-        prime: str = "",
-        *,
-        stop: str = "",
-        on_unknown: str = "error",
-        **settings: Any,
-    ) -> str:
-        """Return the prime and the text that the model goes on with.
-
-        settings: length (characters), temperature, top_k, top_p, seed. The text ends
-        before the first `stop` in it.
-        """
-        _sample_config(settings)  # n and the like are of `stream` alone
-        text = ""
-        for (character,) in self.stream(prime, on_unknown=on_unknown, **settings):
-            text += character
-            if stop and text.endswith(stop):
-                text = text[: -len(stop)]
-                break
-        return prime + text
-
-    def next(
-        self, prefix: str, *, on_unknown: str = "error"
-    ) -> list[tuple[str, float]]:
-        """Return each character and its chance of coming next, likeliest first."""
-        ids = self.encode(prefix or self.start(), on_unknown)
-        logits, _ = read_prime(self.model, ids)
-        p = softmax(logits.astype(np.float64))[0]
-        order = np.argsort(-p, kind="stable")
-        return [(self.vocab.characters[i], float(p[i])) for i in order]
-
-    def evaluate(self, text: str) -> Score:
-        """Return how well the model predicts a text, all of it."""
-        return evaluate(self.model, self.encode(text))
-
-
-# Typographic signs that Unicode does not call variants of a plain one.
-_PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "--", "\t": " "}
-
-
-def _sample_config(settings: dict[str, Any]) -> SampleConfig:
-    try:
-        return SampleConfig(**settings)
-    except TypeError as error:
-        raise ConfigError(str(error).replace("SampleConfig.__init__() ", "")) from None
+        return files.export(self.to_checkpoint(), path, format, force=force)

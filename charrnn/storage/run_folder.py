@@ -119,12 +119,16 @@ def find_checkpoint(path: str | Path | None = None) -> Path:
     """Return the checkpoint file that a path means: the file, or a folder's best.
 
     Without a path it is the newest run's, and if there is no run, the model that comes
-    with the package. "shakespeare" means that model too, unless there is a file or
-    folder of this name.
+    with the package. A name may also be that of a run in checkpoints/, and
+    "shakespeare" means the model that comes with the package, unless there is a file
+    or folder of this name.
     """
     path = Path(path) if path else _newest(CHECKPOINTS) or PRETRAINED
-    if path == Path(PRETRAINED.stem) and not path.exists():
-        return PRETRAINED
+    if len(path.parts) == 1 and not path.exists():
+        if holds_run(CHECKPOINTS / path):
+            path = CHECKPOINTS / path
+        elif path.name == PRETRAINED.stem:
+            return PRETRAINED
     if not path.is_dir():
         return path
     for name in (BEST, LAST):

@@ -153,7 +153,7 @@ def read_corpus(
         notes += [f"{shown(path)}: {note}" for note in said]
     if len(paths) > 1:
         notes.append(f"joined {len(paths)} files, in this order: {_listed(paths)}")
-    text = "".join(parts) if encoding == BYTES else _join(parts)
+    text = "".join(parts) if encoding == BYTES else join_texts(parts)
     if not text:
         raise TextError(f"{_listed(paths)}: empty; expected a text to learn from")
     return Corpus(
@@ -304,7 +304,7 @@ def _advice(encodings: list[str]) -> str:
     return f"it may be {' or '.join(encodings)} (check the letters): try {option}"
 
 
-def _join(parts: list[str]) -> str:
+def join_texts(parts: list[str]) -> str:
     """Join texts, each starting on a line of its own."""
     return "".join(
         part if last or not part or part.endswith("\n") else part + "\n"

@@ -179,6 +179,25 @@ def test_eval_on_another_text_calls_its_parts_by_their_shares(run):
     assert lines[2].split()[2] == f"{trained().evaluate(val).nats:.4f}"
 
 
+def test_eval_of_a_text_alone_scores_the_newest_run_on_it(run):
+    Path("other.txt").write_text(sentences(90, seed=5), encoding="utf-8")
+    Path("texts").mkdir()
+    Path("texts/other.txt").write_text(sentences(90, seed=5), encoding="utf-8")
+    expected = invoke("eval", run, "other.txt").stdout
+    for text in ("other.txt", "texts"):
+        result = invoke("eval", text)
+        assert result.stdout == expected
+        assert result.stderr == "checkpoint checkpoints/lines/best.npz\n"
+    both = invoke("eval", "other.txt", "other.txt").stdout
+    assert both == invoke("eval", run, "other.txt", "other.txt").stdout
+
+
+def test_eval_of_a_checkpoint_that_is_damaged_or_missing_takes_it_for_no_text(run):
+    Path("best.npz").write_bytes((run / "best.npz").read_bytes()[:900])
+    assert "best.npz: not a readable .npz archive" in refused("eval", "best.npz")
+    assert "none: no such file" in refused("eval", "none")
+
+
 def test_eval_on_unknown_characters(run):
     Path("other.txt").write_text(sentences(90).replace("a", "ä"), encoding="utf-8")
     assert "the model has never seen 'ä'" in refused("eval", run, "other.txt")

@@ -1,6 +1,7 @@
 """`charrnn export` and `charrnn import`: to PyTorch and back, and every mistake."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from places import ROOT
 from texts import charrnn, save_trained, sentences, small_run, trained
 
+from charrnn.atomic import LOCK
 from charrnn.cli import main
 from charrnn.config import CELLS
 from charrnn.storage import safetensors_file, torch_file
@@ -71,13 +73,21 @@ def test_safetensors_is_the_default():
     assert invoke("export", "checkpoints/lines").stdout == "lines.safetensors\n"
 
 
+def test_the_suffix_of_out_chooses_the_format():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    invoke("export", "--out", "a.pt")
+    assert zipfile.is_zipfile("a.pt")
+    invoke("export", "--out", "b.pt", "--format", "safetensors")
+    assert not zipfile.is_zipfile("b.pt")
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [("best.npz", "lines"), ("../lines/last.npz", "lines"), ("mine.npz", "mine")],
 )
 def test_a_file_is_named_after_its_run_or_itself(run, monkeypatch, source, name):
     monkeypatch.chdir(run)
-    save(trained().checkpoint, run / Path(source).name)
+    save(trained().to_checkpoint(), run / Path(source).name)
     assert invoke("export", source).stdout == f"{name}.safetensors\n"
 
 
@@ -165,7 +175,8 @@ def test_force_leaves_nothing_of_the_run_that_was_there(run):
     (run / "notes").write_text("mine")
     invoke("export")
     invoke("import", "lines.safetensors", "--out", run, "--force")
-    assert {p.name for p in run.iterdir()} == {"best.npz", "notes", "lines.txt"}
+    left = {p.name for p in run.iterdir()}
+    assert left - {LOCK} == {"best.npz", "notes", "lines.txt"}
 
 
 def test_an_import_that_fails_leaves_what_was_there(run):

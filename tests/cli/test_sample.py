@@ -79,6 +79,12 @@ def test_the_newest_run_is_taken_and_named():
     assert result.stderr == "checkpoint checkpoints/lines/best.npz\nseed 1\n"
 
 
+def test_a_run_goes_by_its_name():
+    result = sample("lines", "--length", 10, "--seed", 1)
+    assert result.stdout == sample("--length", 10, "--seed", 1).stdout
+    assert result.stderr == "seed 1\n"
+
+
 def test_a_seed_is_chosen_and_the_same_seed_gives_the_text_again():
     first = sample("--length", 60)
     seed = re.search(r"seed (\d+)", first.stderr)[1]

@@ -1,11 +1,14 @@
-"""From text to text: primes, unknown characters, stops, and what comes next."""
+"""From text to text, from a model to files and back, and what notebooks show."""
 
+import copy
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from texts import sentences, small_config, small_run, trained
 
+from charrnn.config import SampleConfig
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.generation.language_model import LanguageModel
@@ -17,8 +20,8 @@ from charrnn.text.vocab import Vocabulary
 def knowing(characters):
     """Return an untrained model that knows these characters and no others."""
     run = small_run(text=characters * 40)
-    assert run.checkpoint.vocab == Vocabulary.of(characters)
-    return LanguageModel(run.checkpoint)
+    assert run.vocab == Vocabulary.of(characters)
+    return LanguageModel.from_checkpoint(run.checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +29,11 @@ def bytes_model(tmp_path_factory):
     """Return a model of bytes, trained a little on UTF-8 text with accents."""
     path = tmp_path_factory.mktemp("bytes") / "text.bin"
     path.write_bytes(("Le café où l’été dort. " * 60).encode())
-    run = start_run(read_corpus([path], encoding="bytes"), asdict(small_config()))
+    corpus = read_corpus([path], encoding="bytes")
+    run = start_run(corpus, asdict(small_config()))
     for _ in run.events():
         pass
-    return LanguageModel(run.best_checkpoint())
+    return LanguageModel.from_checkpoint(run.best_checkpoint())
 
 
 def mapped(text, characters):
@@ -58,7 +62,7 @@ def test_without_a_prime_a_text_starts_as_a_line_does():
 
 def test_without_line_ends_a_text_starts_after_the_first_character():
     model = knowing("cab")
-    assert model.start() == "a"
+    assert model.default_prime() == "a"
     assert model.generate(length=5, seed=1) == model.generate("a", length=5, seed=1)[1:]
 
 
@@ -141,11 +145,6 @@ def test_a_prime_of_which_nothing_is_left_is_an_error(way):
         trained().generate("漢字", on_unknown=way)
 
 
-def test_an_unknown_setting_is_named():
-    with pytest.raises(ConfigError, match="heat"):
-        trained().generate("Ann", heat=2)
-
-
 def test_next_ranks_every_character_and_sums_to_1():
     ranked = trained().next("Ann mends the moon, at daw")
     characters, chances = zip(*ranked, strict=True)
@@ -171,7 +170,7 @@ def test_a_series_is_learned_and_continued():
     run = small_run(series, steps=300, eval_every=100, lr=1e-2, shape={"hidden": 16})
     for _ in run.events():
         pass
-    model = LanguageModel(run.best_checkpoint())
+    model = LanguageModel.from_checkpoint(run.best_checkpoint())
     assert model.next("1 2 3 4 5 ")[0][0] == "6"
     assert model.generate("5 6 7 ", length=8, temperature=0) == "5 6 7 8 9 0 1 "
 
@@ -179,7 +178,8 @@ def test_a_series_is_learned_and_continued():
 def test_evaluating_is_the_mean_over_the_text():
     score = trained().evaluate(sentences(20, seed=9))
     ids = trained().vocab.encode(sentences(20, seed=9))
-    assert score == evaluate(trained().model, ids)
+    expected = evaluate(trained().model, ids)
+    assert score.nats == pytest.approx(expected.nats, rel=1e-6)
     assert score.characters == len(ids) - 1
     assert 0 < score.nats < 1
 
@@ -198,16 +198,142 @@ def test_a_model_of_characters_reads_none():
     ("settings", "said"),
     [
         ({"n": 0}, "n is 0; expected at least 1"),
-        ({"temperatures": [0.5, 0.8]}, "2 temperatures for 1 texts; expected one for"),
-        ({"temperatures": [-1.0]}, "temperature is -1; expected 0 to 100"),
-        ({"temprature": 1}, "unexpected keyword argument 'temprature'"),
+        ({"temperature": -1.0}, "temperature is -1; expected 0 to 100"),
+        ({"length": -1}, "length is -1; expected at least 0"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"kernels": "fortran"}, "kernels is 'fortran'; expected one of"),
+        ({"on_unknown": "drop"}, "'drop'; expected error, skip, map"),
     ],
 )
-def test_a_stream_that_makes_no_sense_is_refused_at_once(settings, said):
+@pytest.mark.parametrize("method", ["stream", "generate"])
+def test_settings_that_make_no_sense_are_refused_at_once(method, settings, said):
     with pytest.raises(ConfigError, match=said):
-        trained().stream("Ann ", **settings)
+        getattr(trained(), method)("Ann ", **settings)
 
 
-def test_one_text_is_generated_and_no_number_of_them():
-    with pytest.raises(ConfigError, match="'n'"):
-        trained().generate("Ann ", n=2)
+def test_a_temperature_per_text_or_none():
+    with pytest.raises(ConfigError, match="2 temperatures for 1 texts; expected one"):
+        trained().draw("Ann ", SampleConfig(), temperatures=[0.5, 0.8])
+
+
+def test_several_texts_are_a_list_and_each_depends_on_the_seed_and_its_number():
+    three = trained().generate("Ben ", n=3, length=70, seed=4)
+    assert [text[:4] for text in three] == ["Ben "] * 3
+    assert len({*three}) == 3
+    assert three[:2] == trained().generate("Ben ", n=2, length=70, seed=4)
+    assert three[:1] == trained().generate("Ben ", n=1, length=70, seed=4)
+    assert three[0] == trained().generate("Ben ", length=70, seed=4)
+
+
+def test_without_a_seed_every_text_is_another():
+    texts = {trained().generate("Ann ", length=60) for _ in range(4)}
+    assert len(texts) == 4
+
+
+def test_a_stream_of_one_text_gives_its_characters():
+    characters = [*trained().stream("Ann ", length=70, seed=4)]
+    assert {len(character) for character in characters} == {1}
+    assert "Ann " + "".join(characters) == trained().generate("Ann ", length=70, seed=4)
+
+
+def test_a_stream_ends_at_its_stop_and_never_shows_the_start_of_it():
+    whole = trained().generate("Ann ", length=200, seed=1)[4:]
+    stop = whole[50:58]
+    seen = ""
+    for piece in trained().stream("Ann ", length=200, seed=1, stop=stop):
+        seen += piece
+        assert whole[: whole.index(stop)].startswith(seen)
+    assert seen == whole[: whole.index(stop)]
+
+
+def test_each_of_several_texts_ends_at_its_own_stop():
+    whole = trained().generate(n=3, length=300, seed=1)
+    cut = trained().generate(n=3, length=300, seed=1, stop=".\n")
+    assert cut == [text.split(".\n")[0] for text in whole]
+    assert len({*map(len, cut)}) == 3
+
+
+def test_length_0_of_several_texts():
+    assert trained().generate("Ann ", n=2, length=0) == ["Ann ", "Ann "]
+
+
+def test_numpy_numbers_are_numbers():
+    plain = trained().generate(
+        "Ann ", length=30, temperature=0.5, top_k=5, top_p=0.5, seed=3, n=2
+    )
+    settings = {
+        "length": np.int64(30),
+        "temperature": np.float32(0.5),
+        "top_k": np.uint8(5),
+        "top_p": np.float64(0.5),
+        "seed": np.int32(3),
+        "n": np.int64(2),
+    }
+    assert trained().generate("Ann ", **settings) == plain
+    assert len(trained().next("Ann ", np.int64(3))) == 3
+
+
+def test_the_top_of_what_comes_next():
+    assert trained().next("Old Joan ", 3) == trained().next("Old Joan ")[:3]
+    with pytest.raises(ConfigError, match="top is 0; expected at least 1"):
+        trained().next("Old Joan ", 0)
+
+
+def test_decoding_undoes_encoding():
+    text = sentences(3)
+    ids = trained().encode(text)
+    assert trained().decode(ids) == text
+    assert trained().decode(ids.tolist()) == text
+    assert trained().decode([]) == ""
+
+
+@pytest.mark.parametrize("ids", [[-1], [0, 999]])
+def test_ids_outside_the_vocabulary_are_refused(ids):
+    with pytest.raises(TextError, match="expected 0 to 32"):
+        trained().decode(ids)
+
+
+def test_a_text_must_be_a_string():
+    with pytest.raises(TextError, match="bytes; expected a str"):
+        trained().encode(b"Ann")
+
+
+def test_losses_are_those_of_each_character_after_the_first():
+    text = sentences(2)
+    found = trained().losses(text)
+    assert found.shape == (len(text) - 1,)
+    for i in (0, 1, 30):
+        chances = dict(trained().next(text[: i + 1]))
+        assert found[i] == pytest.approx(-np.log(chances[text[i + 1]]), abs=1e-4)
+    assert trained().evaluate(text).nats == pytest.approx(found.mean(), rel=1e-12)
+
+
+def test_unknown_characters_of_a_text_to_score_can_be_left_out():
+    with pytest.raises(TextError, match="never seen '#'"):
+        trained().evaluate("Ann# mends")
+    skipped = trained().evaluate("Ann# mends", on_unknown="skip")
+    assert skipped == trained().evaluate("Ann mends")
+
+
+def test_the_history_is_rows_with_names():
+    history = trained().history
+    assert [row["step"] for row in history] == [100, 200, 300, 400, 500]
+    for row in history:
+        assert list(row) == ["step", "train_loss", "val_loss"]
+    assert history[-1]["val_loss"] < history[0]["val_loss"]
+
+
+def test_its_shape_and_size():
+    config = trained().config
+    assert (config.cell, config.hidden, config.layers) == ("rnn", 24, 1)
+    V, H = config.vocab, 24
+    assert trained().parameters == V * H + H * H + H + H * V + V
+
+
+def test_its_name_is_one_line():
+    assert repr(trained()) == (
+        "LanguageModel(rnn, 1 x 24 units, 33 characters, from memory)"
+    )
+    model = copy.copy(trained())
+    model.path = Path("run/best.npz")
+    assert repr(model).endswith("33 characters, from run/best.npz)")

@@ -79,7 +79,7 @@ def trained():
     )
     for _ in run.events():
         pass
-    return LanguageModel(run.best_checkpoint())
+    return LanguageModel.from_checkpoint(run.best_checkpoint())
 
 
 def save_trained(folder):
@@ -87,9 +87,9 @@ def save_trained(folder):
     folder.mkdir(parents=True)
     text = folder / "lines.txt"
     text.write_text(sentences(300), encoding="utf-8")
-    checkpoint = trained().checkpoint
-    described = replace(checkpoint.corpus, files=(str(text),))
-    save(replace(checkpoint, corpus=described), folder / "best.npz")
+    checkpoint = trained().to_checkpoint()
+    corpus = replace(checkpoint.corpus, files=(str(text),))
+    save(replace(checkpoint, corpus=corpus), folder / "best.npz")
     return folder
 
 

@@ -69,7 +69,7 @@ def refusal(path):
 
 
 def test_what_is_saved_comes_back_exactly(tmp_path):
-    checkpoint = trained().checkpoint
+    checkpoint = trained().to_checkpoint()
     save(checkpoint, tmp_path / "a.npz")
     back = load(tmp_path / "a.npz")
     assert back.model.config == checkpoint.model.config
@@ -497,17 +497,17 @@ def test_compressed_members_load(small):
 
 def test_saving_replaces_the_file_in_one_step_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "a.npz"
-    save(trained().checkpoint, path)
+    save(trained().to_checkpoint(), path)
     with path.open("rb") as reader:
         before = path.read_bytes()
-        save(replace(trained().checkpoint, history=[]), path)
+        save(replace(trained().to_checkpoint(), history=[]), path)
         assert reader.read() == before, "an open reader keeps the older file"
     assert path.read_bytes() != before
     assert [found.name for found in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_a_checkpoint_is_as_readable_as_any_new_file(tmp_path):
-    save(trained().checkpoint, tmp_path / "a.npz")
+    save(trained().to_checkpoint(), tmp_path / "a.npz")
     (tmp_path / "other").touch()
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
@@ -516,7 +516,7 @@ def test_a_checkpoint_is_as_readable_as_any_new_file(tmp_path):
 def test_saving_where_no_folder_can_be_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"a\.npz: cannot be written") as error:
-        save(trained().checkpoint, tmp_path / "file" / "a.npz")
+        save(trained().to_checkpoint(), tmp_path / "file" / "a.npz")
     assert "\n" not in str(error.value)
 
 
@@ -524,7 +524,7 @@ def test_saving_where_no_folder_can_be_is_one_line(tmp_path):
 @pytest.mark.parametrize("room", [0, 100, 2000, 6000])
 def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_temporary(tmp_path, room):
     path = tmp_path / "a.npz"
-    save(trained().checkpoint, path)
+    save(trained().to_checkpoint(), path)
     before = path.read_bytes()
     assert len(before) > 6000
     script = f"""

@@ -57,7 +57,7 @@ def test_a_golden_model_has_its_loss_and_writes_its_text(name):
     assert checkpoint.split.train + checkpoint.split.val == characters
     ids = checkpoint.vocab.encode(text())[checkpoint.split.train :]
     assert evaluate(checkpoint.model, ids).nats == pytest.approx(loss, abs=1e-6)
-    model = LanguageModel(checkpoint)
+    model = LanguageModel.from_checkpoint(checkpoint)
     assert model.generate("the ", length=24, seed=1, kernels="numpy") == written
 
 

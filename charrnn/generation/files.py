@@ -1,0 +1,79 @@
+"""Writing a model to a checkpoint of its own, or for PyTorch."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.storage import checkpoint as checkpoints
+from charrnn.storage.checkpoint import Checkpoint
+from charrnn.storage.run_folder import BEST, HISTORY, LAST, holds_run, lock
+from charrnn.storage.torch_weights import FORMATS, SUFFIXES, export_weights
+from charrnn.text.sources import PathLike
+
+_FORMAT_OF = {suffix: kind for kind, suffix in SUFFIXES.items()} | {".pth": "torch"}
+
+
+def save(checkpoint: Checkpoint, path: PathLike, *, force: bool = False) -> Path:
+    """Write a checkpoint to a .npz file or a folder; see `LanguageModel.save`."""
+    path = Path(path)
+    check_free(path, force=force)
+    if _is_single(path):
+        checkpoints.save(checkpoint, path)
+        return path
+    with lock(path) if holds_run(path) else nullcontext():
+        checkpoints.save(checkpoint, path / BEST)
+        for name in (LAST, HISTORY):  # of the run that was replaced
+            (path / name).unlink(missing_ok=True)
+    return path / BEST
+
+
+def check_free(path: Path, *, force: bool = False) -> None:
+    """Raise unless a model can be saved at `path` without replacing anything."""
+    if path.suffix in _FORMAT_OF and not path.is_dir():
+        raise ConfigError(
+            f"{path}: expected a file that ends in .npz, or a folder; "
+            "export() writes weights for PyTorch"
+        )
+    if _is_single(path):
+        _refuse_existing(path, force)
+    elif holds_run(path) and not force:
+        raise CheckpointError(f"{path}: already holds a run; {_INSTEAD}")
+
+
+def _is_single(path: Path) -> bool:
+    """Return whether a path means one file, and not a folder."""
+    return path.suffix == ".npz" and not path.is_dir()
+
+
+def export(
+    checkpoint: Checkpoint,
+    path: PathLike,
+    kind: str | None = None,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write the weights for PyTorch; see `LanguageModel.export`."""
+    path = Path(path)
+    kind = kind or format_of(path)
+    if kind not in FORMATS:
+        raise ConfigError(
+            f"{path}: cannot tell the format from the name; expected a name that ends "
+            f"in {' or '.join(SUFFIXES.values())}, or format="
+            f"{' or '.join(map(repr, FORMATS))}"
+        )
+    _refuse_existing(path, force)
+    export_weights(checkpoint, path, kind)
+    return path
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that the suffix of a path names, if it names one."""
+    return _FORMAT_OF.get(path.suffix)
+
+
+_INSTEAD = "give another name, or replace it with --force (force=True)"
+
+
+def _refuse_existing(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise CheckpointError(f"{path}: is there already; {_INSTEAD}")

@@ -1,0 +1,97 @@
+"""A model as notebooks show it: facts, and its learning curve as an inline SVG.
+
+Colors are those of the page (`currentColor`) or readable on white and on black. All
+strings are escaped: a checkpoint may come from a stranger.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from math import isfinite
+
+_TRAIN, _VAL = "#3b82c4", "#d9822b"
+_WIDTH, _HEIGHT = 380, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 8, 8, 22  # margins around the plot
+_CARD = (
+    "display:inline-block;padding:10px 14px;border-radius:8px;font-size:13px;"
+    "border:1px solid rgba(128,128,128,.4);font-family:system-ui,sans-serif"
+)
+_NAME = "padding:1px 14px 1px 0;text-align:left;border:0;opacity:.7"
+_VALUE = "padding:1px 0;text-align:left;border:0"
+
+Point = tuple[float, float]
+
+
+def html_card(
+    title: str, facts: Iterable[tuple[str, str]], history: Sequence[Sequence[float]]
+) -> str:
+    """Return a card as HTML.
+
+    facts are names and values, plain text. history has rows (step, training loss,
+    validation loss); rows that are not finite are left out of the curve.
+    """
+    rows = "".join(
+        f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
+        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
+        for name, value in facts
+    )
+    return (
+        f'<div style="{_CARD}"><div style="font-weight:600;margin-bottom:4px">'
+        f"{escape(title)}</div>"
+        f'<table style="border-collapse:collapse;border:0">{rows}</table>'
+        f"{_curve(history)}</div>"
+    )
+
+
+def _curve(history: Sequence[Sequence[float]]) -> str:
+    """Return the losses over the steps as an SVG, or "" for fewer than two points."""
+    points = [row for row in history if len(row) == 3 and all(map(isfinite, row))]
+    if len(points) < 2 or points[0][0] >= points[-1][0]:
+        return ""
+    steps = [row[0] for row in points]
+    losses = [loss for row in points for loss in row[1:]]
+    low, high = min(losses), max(losses)
+    high = high if high > low else low + 1
+    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+
+    def place(step: float, loss: float) -> Point:
+        x = _LEFT + (right - _LEFT) * (step - steps[0]) / (steps[-1] - steps[0])
+        return x, bottom - (bottom - _TOP) * (loss - low) / (high - low)
+
+    lines = [
+        _line([place(row[0], row[1]) for row in points], _TRAIN),
+        _line([place(row[0], row[2]) for row in points], _VAL),
+    ]
+    labels = [
+        _label(_LEFT - 5, _TOP + 8, f"{high:.2f}", "end"),
+        _label(_LEFT - 5, bottom, f"{low:.2f}", "end"),
+        _label(_LEFT, _HEIGHT - 6, f"step {steps[0]:,.0f}", "start"),
+        _label(right, _HEIGHT - 6, f"{steps[-1]:,.0f}", "end"),
+        _label(right - 64, _TOP + 10, "training", "end", _TRAIN),
+        _label(right - 2, _TOP + 10, "validation", "end", _VAL),
+    ]
+    axes = (
+        f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" '
+        'stroke="currentColor" stroke-opacity=".4"/>'
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" '
+        'role="img" aria-label="Loss in nats per character over the steps" '
+        'style="display:block;margin-top:6px" xmlns="http://www.w3.org/2000/svg">'
+        f"{axes}{''.join(lines)}{''.join(labels)}</svg>"
+    )
+
+
+def _line(points: Iterable[Point], color: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>'
+    )
+
+
+def _label(
+    x: float, y: float, text: str, anchor: str, color: str = "currentColor"
+) -> str:
+    return (
+        f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{color}" '
+        f'font-size="11">{escape(text)}</text>'
+    )
