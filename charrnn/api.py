@@ -1,10 +1,9 @@
 """What `import charrnn` offers: train, resume, load and compare."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-
-import numpy.typing as npt
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import TextError
@@ -13,6 +12,7 @@ from charrnn.generation.compare import compare as compare_temperatures
 from charrnn.generation.language_model import LanguageModel
 from charrnn.interactive import OnEvent, finish
 from charrnn.nn.kernels import numba_trouble
+from charrnn.nn.parameters import Array
 from charrnn.presets import resolve_settings
 from charrnn.run import resume_run, start_run
 from charrnn.storage.checkpoint import Checkpoint
@@ -253,7 +253,7 @@ def load(path: PathLike | None = None) -> LanguageModel:
 def compare(
     model: LanguageModel | PathLike | None = None,
     prime: str = "",
-    temperatures: npt.ArrayLike = (0.2, 0.5, 0.8, 1.0, 1.3),
+    temperatures: Sequence[float] | Array = (0.2, 0.5, 0.8, 1.0, 1.3),
     *,
     length: int = 300,
     seed: int | None = None,
@@ -269,7 +269,7 @@ def compare(
         A model, or what `load` takes.
     prime : str
         What the model reads first.
-    temperatures : array-like of float
+    temperatures : sequence or array of float
         One text is written at each.
     length : int
         Characters per text.

@@ -122,7 +122,9 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
     if not wanted or not _has_audience():
         yield lambda event: None
         return
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets tqdm draws a plain bar
+        from tqdm.auto import tqdm
 
     plan = run.plan
     per_step = plan.batch * plan.window
@@ -138,7 +140,10 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
 
 
 def _has_audience() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """Return whether stderr is a terminal or the output of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return sys.stderr.isatty() or "IPKernelApp" in getattr(shell, "config", ())
 
 
 class _Shown:

@@ -1,10 +1,10 @@
 """Texts at several temperatures, from the same random numbers, with statistics."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from charrnn.config import SampleConfig
 from charrnn.errors import ConfigError
@@ -56,7 +56,7 @@ class Comparison:
 def compare(
     language_model: LanguageModel,
     prime: str,
-    temperatures: npt.ArrayLike,
+    temperatures: Sequence[float] | Array,
     *,
     corpus: Corpus | None = None,
     on_unknown: str = "error",
