@@ -1,6 +1,6 @@
 """Turn a run on tiny Shakespeare into the model that comes with the package.
 
-    python scripts/pack.py checkpoints/shipped [--force]
+    python scripts/pack.py checkpoints/pretrained-gru640 [--force]
 
 Weights take two bytes each, if that changes the validation loss by less than 0.001. The
 present model is replaced only by one of a lower loss, or with --force.

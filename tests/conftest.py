@@ -1,4 +1,7 @@
-"""What tests of several modules need."""
+"""What tests of several modules need, and a word on what was skipped."""
+
+import os
+from collections import Counter
 
 import pytest
 from loopback import dead_address, serving
@@ -31,3 +34,36 @@ def server():
 @pytest.fixture
 def dead():
     return dead_address()
+
+
+# What may skip where everything optional is installed (CHARRNN_ALL_INSTALLED=1, as in
+# CI): these run in CI's other environment, or need what CI may not have.
+EXPECTED_SKIPS = (
+    "Numba is installed",
+    "mounting a small file system needs root",
+    "no tiny Shakespeare here; set CHARRNN_TINYSHAKESPEARE to its path",
+)
+
+
+def skips_by_reason(terminalreporter):
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = (report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    return Counter(reasons)
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = skips_by_reason(terminalreporter)
+    if skipped:
+        reasons = "; ".join(f"{n} because {why}" for why, n in skipped.most_common())
+        terminalreporter.write_line(f"Skipped {skipped.total()} tests: {reasons}.")
+
+
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CHARRNN_ALL_INSTALLED") and reporter:
+        unexpected = set(skips_by_reason(reporter)) - set(EXPECTED_SKIPS)
+        if unexpected and session.exitstatus == 0:
+            reporter.write_line(
+                f"Unexpected skips: {'; '.join(sorted(unexpected))}", red=True
+            )
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
