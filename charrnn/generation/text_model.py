@@ -308,7 +308,11 @@ class TextModel:
 
 def joined(rows: Iterable[Sequence[str]], n: int) -> list[str]:
     """Return n whole texts, given the next piece of each in every row."""
-    texts: list[list[str]] = [[] for _ in range(n)]
+    rows = iter(rows)
+    # The model comes first: if n is far too large, its arrays fail at once, and lists
+    # would first fill the memory.
+    first = next(rows, [""] * n)
+    texts = [[piece] for piece in first]
     for row in rows:
         for text, piece in zip(texts, row, strict=True):
             text.append(piece)
