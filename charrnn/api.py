@@ -19,7 +19,7 @@ from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.storage.run_folder import find_checkpoint
 from charrnn.text.corpus import Corpus, check_digest, reopen_corpus
-from charrnn.text.sources import PathLike, Paths, Texts, named, new_corpus
+from charrnn.text.sources import PathLike, Paths, Texts, new_corpus, text_or_paths
 
 _SETTINGS = tuple(
     field.name
@@ -221,7 +221,7 @@ def resume(
     """
     given = steps is not None or epochs is not None
     length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
-    found = named(paths, text)
+    found = text_or_paths(paths, text)
     try:
         run = resume_run(Path(folder), found, length=length)
     except TextError as error:
@@ -300,7 +300,7 @@ def compare(
         model,
         prime,
         temperatures,
-        corpus=_corpus_of(model, named(paths, text)),
+        corpus=_corpus_of(model, text_or_paths(paths, text)),
         on_unknown=on_unknown,
         length=length,
         seed=seed,

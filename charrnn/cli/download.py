@@ -51,7 +51,7 @@ def command(
 
     if list_all:
         for source in CORPORA.values():
-            about = f"{source.licence:<30}{source.what}"
+            about = f"{source.licence:<30}{source.description}"
             click.echo(f"{source.name:<17}{source.size:>10,} bytes  {about}")
     elif url is None:
         name = name or "tinyshakespeare"

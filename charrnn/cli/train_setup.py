@@ -22,7 +22,7 @@ def read_text(
     text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, report: Report
 ) -> "Corpus":
     """Return the named text, or the default corpus, and report its size."""
-    from charrnn.text.corpus import read_corpus, shown
+    from charrnn.text.corpus import printable, read_corpus
 
     if text:
         corpus = read_corpus(list(text), encoding=encoding)
@@ -33,7 +33,7 @@ def read_text(
         corpus = read_corpus([path], name=name)
     for line in corpus.notes:
         report(line)
-    report(f"{shown(corpus.name)}: {len(corpus.text):,} characters")
+    report(f"{printable(corpus.name)}: {len(corpus.text):,} characters")
     return corpus
 
 
@@ -118,7 +118,7 @@ def resume_old_run(
     """Return the run of a folder, at the step where it stopped."""
     from charrnn.run import resume_run
     from charrnn.storage.run_folder import newest_run
-    from charrnn.text.corpus import shown
+    from charrnn.text.corpus import printable
 
     folder = Path(out) if out else newest_run()
     length = TrainConfig(**chosen) if chosen else None
@@ -134,7 +134,7 @@ def resume_old_run(
     for line in run.notes:
         report(line)
     report(f"resuming {folder} at step {run.trainer.progress.step:,}")
-    report(f"{shown(run.corpus.name)}: {run.corpus.characters:,} characters")
+    report(f"{printable(run.corpus.name)}: {run.corpus.characters:,} characters")
     _report_compilation(run.plan.kernels, run.model.config.cell, report)
     return run
 

@@ -1,4 +1,4 @@
-"""A text to learn from: read, checked, joined, and split in two."""
+"""Texts to learn from: reading, checking, joining and splitting them."""
 
 import hashlib
 import stat
@@ -10,19 +10,17 @@ from typing import Any
 
 from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
-from charrnn.text.encodings import likely_encodings
+from charrnn.text.encodings import BYTES, decode
 from charrnn.text.vocab import Vocabulary
 
 STDIN = "-"
-BYTES = "bytes"  # the "encoding" of a file that is read as a sequence of 256 symbols
-_BOM = "\ufeff"
-# No codec needs more bytes per character, CRLF line ends included.
-_WIDEST = 16
+# Bytes per character: more than any codec needs, CRLF line ends included.
+_MOST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What a checkpoint records of the text that its model was trained on."""
+    """What a checkpoint records about the text that its model was trained on."""
 
     name: str = ""
     sha256: str = ""  # of the files' bytes, one after another; "" if unknown
@@ -41,7 +39,7 @@ class CorpusInfo:
 
     @classmethod
     def from_json(cls, value: object) -> "CorpusInfo":
-        """Return what `to_json` gave; missing fields have their defaults.
+        """Read what `to_json` returned; missing fields get their defaults.
 
         Raises TextError for values of another type.
         """
@@ -57,7 +55,7 @@ class CorpusInfo:
         info = cls(**known, files=tuple(files))
         if not info.encoding.isprintable():
             raise TextError(
-                f"corpus: encoding is {info.encoding!r:.40}; expected the name of one"
+                f"corpus: encoding is {info.encoding!r:.40}; expected a codec's name"
             )
         return info
 
@@ -76,7 +74,7 @@ class SplitInfo:
 
     @classmethod
     def from_json(cls, value: object) -> "SplitInfo":
-        """Return what `to_json` gave; missing fields have their defaults.
+        """Read what `to_json` returned; missing fields get their defaults.
 
         Raises TextError for values of another type or size.
         """
@@ -112,7 +110,7 @@ class Corpus:
     sha256: str  # of the files' bytes, one after another
     encoding: str = "utf-8"
     files: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what was changed on reading
+    notes: list[str] = field(default_factory=list)  # changes made on reading
 
     def vocabulary(self) -> Vocabulary:
         """Return the distinct characters, or all 256 symbols of a binary corpus."""
@@ -121,14 +119,14 @@ class Corpus:
         return Vocabulary.of(self.text)
 
     def info(self) -> CorpusInfo:
-        """Return what a checkpoint records of the corpus."""
+        """Return what a checkpoint records about the corpus."""
         return CorpusInfo(
             self.name, self.sha256, len(self.text), self.encoding, tuple(self.files)
         )
 
 
 def from_text(text: str, name: str = "text") -> Corpus:
-    """Return a corpus of a string."""
+    """Return a string as a corpus."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return Corpus(name, text, digest)
 
@@ -136,11 +134,11 @@ def from_text(text: str, name: str = "text") -> Corpus:
 def read_corpus(
     sources: list[str | Path], *, encoding: str = "utf-8", name: str | None = None
 ) -> Corpus:
-    """Read files, folders (their files, in the order of their paths) or `-`, and join.
+    """Read and join files, folders (their files, sorted by path) or `-` (stdin).
 
     encoding is a Python codec, or "bytes". A byte-order mark is dropped and CRLF line
-    ends become LF; `notes` says so. Raises TextError if something cannot be read or
-    decoded, naming the file and the offset.
+    ends become LF; `notes` lists these changes. Raises TextError, naming the file and
+    the offset, if something cannot be read or decoded.
     """
     paths = [path for source in sources for path in _files(source)]
     digest = hashlib.sha256()
@@ -148,9 +146,9 @@ def read_corpus(
     for path in paths:
         data = _read(path)
         digest.update(data)
-        part, said = _decode(data, encoding, shown(path))
+        part, changes = decode(data, encoding, printable(path))
         parts.append(part)
-        notes += [f"{shown(path)}: {note}" for note in said]
+        notes += [f"{printable(path)}: {note}" for note in changes]
     if len(paths) > 1:
         notes.append(f"joined {len(paths)} files, in this order: {_listed(paths)}")
     text = "".join(parts) if encoding == BYTES else join_texts(parts)
@@ -164,10 +162,10 @@ def read_corpus(
 def reopen_corpus(info: CorpusInfo, text: Sequence[str | Path] | None = None) -> Corpus:
     """Return the text that a checkpoint was trained on.
 
-    `text` says where it is now: files or folders. By default it is in the files that
-    the checkpoint names. A checkpoint can come from anyone, so only regular files of a
-    plausible size are opened then. Raises TextError if the text cannot be read, or is
-    not the one that `info` describes.
+    `text` lists the files or folders that hold it now; by default, it is read from the
+    files that the checkpoint names. A checkpoint is not trusted: of the files that it
+    names, only regular ones of a plausible size are opened. Raises TextError if the
+    text cannot be read, or is not the one that `info` describes.
     """
     sources = [*text] if text else _recorded_files(info)
     corpus = read_corpus(sources, encoding=info.encoding, name=info.name or None)
@@ -178,21 +176,21 @@ def reopen_corpus(info: CorpusInfo, text: Sequence[str | Path] | None = None) ->
 def check_digest(corpus: Corpus, info: CorpusInfo) -> None:
     """Raise TextError if a corpus is not the one that a checkpoint was trained on."""
     if info.sha256 and corpus.sha256 != info.sha256:
-        where = _listed(corpus.files) or shown(corpus.name)
+        where = _listed(corpus.files) or printable(corpus.name)
         raise TextError(
             f"{where}: SHA-256 {corpus.sha256[:12]}… is not that of the text that this "
-            f"model was trained on ({shown(info.sha256[:12])}…)"
+            f"model was trained on ({printable(info.sha256[:12])}…)"
         )
 
 
 def _recorded_files(info: CorpusInfo) -> list[str | Path]:
     """Return the files that a checkpoint names, if they can hold its text."""
     if STDIN in info.files:
-        raise TextError("its text came from standard input, which is over")
+        raise TextError("its text came from standard input, which cannot be read again")
     if not info.files or not info.sha256:
         raise TextError("no file is recorded as its text")
     size = sum(map(_regular_size, info.files))
-    if size > _WIDEST * (info.characters + len(info.files)):
+    if size > _MOST_BYTES * (info.characters + len(info.files)):
         raise TextError(
             f"{_listed(info.files)}: {size:,} bytes are too many for the "
             f"{info.characters:,} characters that this model was trained on"
@@ -201,22 +199,22 @@ def _recorded_files(info: CorpusInfo) -> list[str | Path]:
 
 
 def _regular_size(file: str) -> int:
-    """Return the bytes in a file. Raises TextError unless it is a regular file."""
+    """Return the size of a file in bytes. Raises TextError if it is not regular."""
     if PureWindowsPath(file).drive.startswith("\\\\"):  # opening it would log in there
-        raise TextError(f"{shown(file)}: on another computer; it is not opened")
+        raise TextError(f"{printable(file)}: on another computer; it is not opened")
     try:
         found = Path(file).stat()
     except FileNotFoundError:
-        raise TextError(f"{shown(file)}: no such file") from None
+        raise TextError(f"{printable(file)}: no such file") from None
     except (OSError, ValueError) as error:
         raise _no_file(file, error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise TextError(f"{shown(file)}: not a regular file; it is not opened")
+        raise TextError(f"{printable(file)}: not a regular file; it is not opened")
     return found.st_size
 
 
-def shown(name: str) -> str:
-    """Return a name as it can be printed: in quotes and escaped if it has to be."""
+def printable(name: str) -> str:
+    """Return a name that is safe to print: quoted and escaped if necessary."""
     return name if name.isprintable() else repr(name)
 
 
@@ -241,7 +239,7 @@ def _files(source: str | Path) -> list[str]:
 
 
 def _no_file(source: str | Path, error: Exception) -> TextError:
-    """Return the error for a name that no file can have, perhaps a text itself."""
+    """Return the error for a string that no file can have as its name."""
     why = getattr(error, "strerror", None) or error
     return TextError(f"{str(source)[:40]!r}: no such file ({why})")
 
@@ -253,55 +251,15 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise TextError(
-            f"{shown(path)}: no such file; expected a text, a folder of texts, or - "
-            "for standard input"
+            f"{printable(path)}: no such file; expected a text, a folder of texts, or "
+            "- for standard input"
         ) from None
     except ValueError as error:
         raise _no_file(path, error) from None
     except OSError as error:
-        raise TextError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-
-
-def _decode(data: bytes, encoding: str, path: str) -> tuple[str, list[str]]:
-    if encoding == BYTES:
-        return data.decode("latin-1"), []
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        # Some codecs count from after the byte-order mark.
-        offset = error.start + len(data) - len(error.object)
         raise TextError(
-            f"{path}: byte 0x{data[offset]:02x} at offset {offset} is not {encoding}; "
-            f"{_advice(likely_encodings(data, offset))}"
-        ) from None
-    except (LookupError, ValueError):
-        raise TextError(
-            f"encoding {encoding!r} is not known; expected a name such as utf-8, "
-            "latin-1 or utf-16"
-        ) from None
-    notes = []
-    if text.startswith(_BOM):
-        text = text[1:]
-        notes.append("dropped the byte-order mark")
-    line_ends = text.count("\r\n")
-    if line_ends:
-        text = text.replace("\r\n", "\n")
-        notes.append(f"turned {line_ends:,} CRLF line ends into LF")
-    return text, notes
-
-
-def _advice(encodings: list[str]) -> str:
-    if not encodings:
-        return (
-            "expected a text in that encoding: give its own with --encoding (latin-1, "
-            'cp1252, utf-16 …; in Python: encoding="latin-1"), or learn the bytes '
-            'themselves with --bytes (encoding="bytes")'
-        )
-    first = encodings[0]
-    option = f'--encoding {first} (in Python: encoding="{first}")'
-    if len(encodings) == 1:
-        return f"it looks like {first}: try {option}"
-    return f"it may be {' or '.join(encodings)} (check the letters): try {option}"
+            f"{printable(path)}: cannot be read: {error.strerror}"
+        ) from error
 
 
 def join_texts(parts: list[str]) -> str:
@@ -320,11 +278,11 @@ def _name(sources: list[str | Path]) -> str:
 
 def _listed(paths: Sequence[str], at_most: int = 5) -> str:
     more = len(paths) - at_most
-    listed = ", ".join(map(shown, paths[:at_most]))
+    listed = ", ".join(map(printable, paths[:at_most]))
     return listed + (f" and {more} more" if more > 0 else "")
 
 
 def split(ids: Array, val_fraction: float) -> tuple[Array, Array]:
-    """Return views of the training part, the first, and of the validation part."""
+    """Return views of the training part (the start) and of the validation part."""
     cut = int(len(ids) * (1 - val_fraction))
     return ids[:cut], ids[cut:]

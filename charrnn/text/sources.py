@@ -1,4 +1,4 @@
-"""A corpus from what a caller has: paths, a string, or several of either."""
+"""A corpus from what a caller gives: one or several paths or strings."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from charrnn.errors import ConfigError, TextError
-from charrnn.text.corpus import BYTES, Corpus, from_text, join_texts, read_corpus
+from charrnn.text.corpus import Corpus, from_text, join_texts, read_corpus
+from charrnn.text.encodings import BYTES
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Sequence[PathLike]
@@ -23,7 +24,7 @@ def new_corpus(
     Raises ConfigError unless exactly one of the two is given, and TextError if there is
     nothing to read.
     """
-    found = named(paths, text)
+    found = text_or_paths(paths, text)
     if found is None:
         raise ConfigError(
             "no text; give the path of a file or folder, or the text itself as text=…"
@@ -37,7 +38,9 @@ def new_corpus(
     return found
 
 
-def named(paths: Paths | None, text: Texts | None) -> Corpus | list[str | Path] | None:
+def text_or_paths(
+    paths: Paths | None, text: Texts | None
+) -> Corpus | list[str | Path] | None:
     """Return the corpus of a text, or the list of paths, or None if neither is given.
 
     Several texts are joined as files are, each starting on a line of its own.
@@ -45,11 +48,11 @@ def named(paths: Paths | None, text: Texts | None) -> Corpus | list[str | Path] 
     if paths is not None and text is not None:
         raise ConfigError("paths and text exclude each other; give one of them")
     if text is not None:
-        return from_text(_joined(text))
-    return None if paths is None else _checked(paths)
+        return from_text(_join(text))
+    return None if paths is None else _path_list(paths)
 
 
-def _joined(text: Texts) -> str:
+def _join(text: Texts) -> str:
     parts = [text] if isinstance(text, str) else [*text]
     for part in parts:
         if not isinstance(part, str):
@@ -73,8 +76,8 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _checked(paths: Paths) -> list[str | Path]:
-    """Return a list of paths, unless one of them is not a path but a text."""
+def _path_list(paths: Paths) -> list[str | Path]:
+    """Return a list of paths. Raises TextError if one of them looks like a text."""
     several = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
     found: list[str | Path] = []
     for path in several:

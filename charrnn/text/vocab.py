@@ -8,14 +8,14 @@ import numpy.typing as npt
 from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
 
-# Code points are looked up in slices, so that a long text never needs 4 bytes for each
-# of its characters at once.
+# A long text is looked up in slices, so that it never takes 4 bytes per character in
+# memory all at once.
 _SLICE = 1 << 20
 _CODE_POINTS = 0x110000
 
 
 def _code_points(text: str) -> Array:
-    if text.isascii():  # which a string knows without looking
+    if text.isascii():  # a flag of the string: nothing is scanned
         return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
@@ -33,7 +33,7 @@ class Vocabulary:
         if any(len(c) != 1 for c in self.characters):
             raise TextError("vocabulary: every entry must be exactly one character")
         if len(set(self.characters)) != len(self.characters):
-            raise TextError("vocabulary: a character stands in it twice")
+            raise TextError("vocabulary: a character occurs twice")
         if not self.characters:
             raise TextError("vocabulary: no characters; expected at least one")
         self.dtype = np.min_scalar_type(len(self.characters) - 1)
@@ -43,7 +43,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
-        """Return the vocabulary of a text. Raises TextError where it is empty."""
+        """Return the vocabulary of a text. Raises TextError if it is empty."""
         present = np.zeros(_CODE_POINTS, bool)
         for _, points in _slices(text):
             if points.dtype == np.uint8:
@@ -54,7 +54,7 @@ class Vocabulary:
 
     @classmethod
     def of_bytes(cls) -> "Vocabulary":
-        """Return the 256 symbols that any file is made of, byte b as `chr(b)`."""
+        """Return the vocabulary of all 256 bytes, byte b as `chr(b)`."""
         return cls(map(chr, range(256)))
 
     def __len__(self) -> int:
@@ -64,9 +64,9 @@ class Vocabulary:
         return isinstance(other, Vocabulary) and self.characters == other.characters
 
     def __reduce__(self) -> tuple[type["Vocabulary"], tuple[tuple[str, ...]]]:
-        return Vocabulary, (self.characters,)  # without the table, which is large
+        return Vocabulary, (self.characters,)  # without the large table of ids
 
-    __hash__ = None  # type: ignore[assignment]  # no use for it; equality is by value
+    __hash__ = None  # type: ignore[assignment]  # equality is by value
 
     def __contains__(self, character: str) -> bool:
         return character in self.characters
@@ -80,7 +80,7 @@ class Vocabulary:
         if by_point is None:
             by_point = np.full(_CODE_POINTS, self._unknown, np.uint32)
             by_point[self._points] = np.arange(len(self))
-            self._ids = by_point  # when it is complete: other threads may read it
+            self._ids = by_point  # only when complete: other threads may read it
         ids = np.empty(len(text), self.dtype)
         for start, points in _slices(text):
             found = by_point.take(points)
@@ -88,7 +88,7 @@ class Vocabulary:
                 where = start + int(np.argmax(found))
                 raise TextError(
                     f"character {text[where]!r} at position {where} is not among the "
-                    f"{len(self)} that the vocabulary holds"
+                    f"{len(self)} characters of the vocabulary"
                 )
             ids[start : start + len(points)] = found
         return ids
@@ -117,7 +117,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, value: object) -> "Vocabulary":
-        """Return the vocabulary that `to_json` gave. Raises TextError otherwise."""
+        """Read what `to_json` returned. Raises TextError for anything else."""
         if not isinstance(value, list) or not all(isinstance(c, str) for c in value):
             raise TextError("vocabulary: expected a list of one-character strings")
         return cls(value)

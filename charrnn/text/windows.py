@@ -1,4 +1,4 @@
-"""The training text as N streams side by side, read in windows of T characters.
+"""The training text as N parallel streams, read in windows of T characters.
 
 text  a b c d e f g h i j k l        T = 2, N = 2
 stream 0  a b c d e f                window 0: a g   then c i   then e k
@@ -38,7 +38,7 @@ class Windows(Sequence[Window]):
 
     @property
     def characters(self) -> int:
-        """Predictions in one epoch."""
+        """The number of predictions in one epoch."""
         return (len(self._streams) - 1) * self.N
 
     @overload

@@ -104,9 +104,9 @@ def test_bad_byte_is_named_with_its_offset_and_the_way_out(write, data, encoding
     with pytest.raises(TextError) as error:
         read_corpus([path], encoding=encoding)
     assert str(error.value) == (
-        f"{path}: {said}; expected a text in that encoding: give its own with "
+        f"{path}: {said}; expected a text in that encoding; name the right one with "
         '--encoding (latin-1, cp1252, utf-16 …; in Python: encoding="latin-1"), or '
-        'learn the bytes themselves with --bytes (encoding="bytes")'
+        'read bytes instead of characters with --bytes (encoding="bytes")'
     )
 
 

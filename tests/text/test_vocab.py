@@ -89,8 +89,8 @@ def test_one_hot_times_a_matrix_picks_its_rows():
 )
 def test_unknown_character_is_named_with_its_position(text, character, position):
     message = (
-        f"^character {character} at position {position} is not among the 3 that the "
-        "vocabulary holds$"
+        f"^character {character} at position {position} is not among the 3 "
+        "characters of the vocabulary$"
     )
     with pytest.raises(TextError, match=message):
         Vocabulary.of("abc").encode(text)
@@ -164,7 +164,7 @@ def test_json_of_another_kind_is_refused(value):
     [
         (["a", "bc"], "every entry must be exactly one character"),
         (["a", ""], "every entry must be exactly one character"),
-        (["a", "b", "a"], "a character stands in it twice"),
+        (["a", "b", "a"], "a character occurs twice"),
         ([], "no characters; expected at least one"),
     ],
 )

