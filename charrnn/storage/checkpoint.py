@@ -10,10 +10,10 @@ A checkpoint to resume from adds
     optimizer/MOMENT/NAME            shaped like the parameters
     state/layer0.0 (N, H)            the state carried from window to window
     best/NAME                        the weights of the lowest validation loss
-    good/…                           all but the last again, as of the last validation
+    good/…                           params, optimizer and state at the last validation
 
-A file that somebody else made is safe to open: nothing in it is executed, and no array
-is read before its name, shape and type are what the header's model asks for.
+A file from somebody else is safe to open: nothing in it is executed, and no array is
+read unless its name, shape and type are those of the header's model.
 """
 
 import json
@@ -31,7 +31,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
-from charrnn.storage.npz import DAMAGED, Archive, opened
+from charrnn.storage.npz import DAMAGED, Archive, open_archive
 from charrnn.text.corpus import CorpusInfo, SplitInfo
 from charrnn.text.vocab import Vocabulary
 from charrnn.training.plan import Plan
@@ -40,13 +40,13 @@ from charrnn.training.state import Progress, Snapshot, check_history, moment_nam
 FORMAT = "charrnn"
 VERSION = 1
 _HEADER_LIMIT = 64 << 20  # bytes
-# What a header holds of a checkpoint: everything except its arrays.
+# The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
 
 
 @dataclass
 class Checkpoint:
-    """A trained model with all that is known of it."""
+    """A trained model and everything that is known about it."""
 
     model: Model
     vocab: Vocabulary
@@ -57,9 +57,9 @@ class Checkpoint:
     snapshot: Snapshot | None = None  # what resuming needs
 
     def settings(self) -> tuple[TrainConfig, Plan]:
-        """Return the configuration and the plan of the run that it comes from.
+        """Return the configuration and the plan of the training run.
 
-        Raises CheckpointError if it holds none, or none that this version can use.
+        Raises CheckpointError if they are missing or this version cannot read them.
         """
         try:
             settings = dict(self.train)
@@ -73,7 +73,7 @@ class Checkpoint:
 
 
 def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the parts listed in PARTS, as JSON can hold them."""
+    """Return the fields in PARTS, as JSON can hold them."""
     return {
         "model": asdict(checkpoint.model.config),
         "vocab": checkpoint.vocab.to_json(),
@@ -87,10 +87,10 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
 def parse_header(
     header: Mapping[str, Any],
 ) -> tuple[ModelConfig, Vocabulary, dict[str, Any]]:
-    """Return the shape of the model, its vocabulary, and a checkpoint's other fields.
+    """Return the model's configuration, its vocabulary, and the other fields by name.
 
-    Raises CheckpointError if a part is missing or not as expected. Weights that were
-    exported for PyTorch have the same parts in their metadata.
+    Raises CheckpointError if a field is missing or not as expected. Weights that were
+    exported for PyTorch have the same fields in their metadata.
     """
     for name in PARTS:
         if name not in header:
@@ -115,9 +115,10 @@ def parse_header(
 
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
-    """Write a checkpoint, or leave what is at `path` untouched.
+    """Write a checkpoint. If that fails, leave what is at `path` untouched.
 
-    With `half` the weights take two bytes each, to three digits; `load` widens them.
+    With `half`, arrays are stored as float16, which keeps about three digits; `load`
+    converts them back to float32.
     """
     versions = {
         "charrnn": charrnn.__version__,
@@ -150,7 +151,7 @@ def _named(prefix: str, params: Parameters) -> dict[str, Any]:
 
 
 def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot's moments and state by the names of their members."""
+    """Return a snapshot's moments and state, by member name."""
     arrays: dict[str, Any] = {}
     for moment, flat in snapshot.moments.items():
         arrays |= _named(f"optimizer/{moment}", params.unflatten(flat))
@@ -160,12 +161,12 @@ def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
-    """Read a checkpoint; with `snapshot`, also what resuming needs.
+    """Read a checkpoint; with `snapshot`, including what resuming needs.
 
     Raises CheckpointError, naming the member, if anything is missing or not as
     expected.
     """
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         header = _read_header(archive)
         try:
             config, vocab, info = parse_header(header)
@@ -191,17 +192,17 @@ def _read_header(archive: Archive) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise archive.error(f"the header is not JSON; {DAMAGED}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise archive.error("the header does not say that charrnn wrote it")
+        raise archive.error("the header is not that of a charrnn checkpoint")
     if header.get("version") != VERSION:
         raise archive.error(
-            f"format version {header.get('version')!r:.20}, this charrnn reads "
-            f"{VERSION}; install a charrnn that is as new as the file"
+            f"format version {header.get('version')!r:.20}; expected {VERSION}: "
+            "upgrade charrnn to read this file"
         )
     return header
 
 
 def _check_room(archive: Archive, config: ModelConfig, batch: int = 1) -> None:
-    """Refuse sizes that the file cannot hold, before arrays of them are made."""
+    """Raise if the file is too small for these sizes, before arrays are allocated."""
     H = config.hidden
     if 2 * H * max(config.vocab, H * config.layers, batch) > archive.budget:
         raise archive.error(
@@ -223,8 +224,8 @@ def _read_snapshot(
         good_progress = Progress.from_json(good_progress)
     except CheckpointError as error:
         raise archive.error(
-            f"holds a model but not the state of its training: {error}; expected "
-            "last.npz to resume from"
+            f"has a model but no training state to resume from: {error}; expected a "
+            "last.npz"
         ) from None
     _check_room(archive, replace(model.config, layers=1), plan.batch)
     moments, zeros = moment_names(config), model.zero_state(plan.batch)
@@ -242,7 +243,7 @@ def _read_snapshot(
             _read_state(archive, "good/", zeros),
         )
         snapshot = replace(snapshot, last_good=good)
-    if "best/output.W" in archive:  # older versions wrote none
+    if "best/output.W" in archive:  # older versions did not write it
         best = _read_weights(archive, "best/", model)
         snapshot = replace(snapshot, best=best)
     return snapshot
@@ -262,7 +263,7 @@ def _read_moments(
 
 
 def _read_state(archive: Archive, prefix: str, zeros: ModelState) -> ModelState:
-    """Return arrays of the shapes and types that `zeros` has."""
+    """Read a state with the shapes and types of `zeros`."""
 
     def read(i: int, j: int, part: Array) -> Array:
         name = f"{prefix}state/layer{i}.{j}"
@@ -277,7 +278,7 @@ def _read_state(archive: Archive, prefix: str, zeros: ModelState) -> ModelState:
 def _fill(archive: Archive, prefix: str, params: Parameters) -> None:
     for name, view in params.items():
         found = archive.floats(f"{prefix}{name}", view.shape)
-        with np.errstate(over="ignore"):  # too large becomes infinite, and is found
+        with np.errstate(over="ignore"):  # overflow becomes inf, which is refused below
             view[:] = found
         if not np.isfinite(view).all():
             raise archive.error(f"'{prefix}{name}' is not finite; {DAMAGED}")

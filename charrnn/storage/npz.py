@@ -1,8 +1,8 @@
-"""Reads members of an .npz file that anybody may have written.
+"""Reading .npz files that are not trusted.
 
-Nothing in it is executed, and nothing is allocated before the member's type and shape
-are known to be the expected ones. A whole archive gives at most _RATIO bytes for each
-of its own, so a small file cannot fill the memory.
+Nothing in a file is executed, and no memory is allocated for an array until its type
+and shape are known to be the expected ones. A file can expand to at most _RATIO times
+its size, so a small one cannot fill the memory.
 """
 
 import struct
@@ -24,12 +24,12 @@ from charrnn.nn.parameters import Array, Shape
 DAMAGED = "the file is damaged or was edited; restore it from a backup"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _WIDTHS = (2, 4, 8)  # bytes of a float
-# Deflate makes trained weights a tenth smaller, and JSON ten times.
+# Deflate shrinks trained weights by a tenth, and JSON to a tenth.
 _RATIO, _LEAST = 20, 1 << 20
 
 
 class Archive:
-    """An open archive, with errors that name it."""
+    """An open archive, whose errors name its file."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
         self._path, self._archive = path, archive
@@ -44,28 +44,28 @@ class Archive:
         return CheckpointError(f"{self._path}: {message}")
 
     def floats(self, name: str, shape: Shape) -> Array:
-        """Return a member of this shape, which must be floats of any usual width."""
+        """Return a float array of this shape, of 16, 32 or 64 bits."""
         if name not in self:
-            raise self.error(f"no member '{name}', expected {shape}; {DAMAGED}")
+            raise self.error(f"no member '{name}'; expected {shape}; {DAMAGED}")
         with self._open(name) as file:
-            found, kind, order = self._description(name, file)
+            found, kind, order = self._read_header(name, file)
             if found != shape or kind.kind != "f" or kind.itemsize not in _WIDTHS:
                 raise self.error(
-                    f"'{name}' is {kind} {found}, expected {shape}; {DAMAGED}"
+                    f"'{name}' is {kind} {found}; expected {shape}; {DAMAGED}"
                 )
-            data = self._content(name, file, prod(shape) * kind.itemsize)
+            data = self._read_data(name, file, prod(shape) * kind.itemsize)
         return np.frombuffer(data, kind).reshape(shape, order=order)
 
     def raw(self, name: str, limit: int) -> bytes:
-        """Return the content of a member that must be a vector of bytes."""
+        """Return the bytes of a member that must be a uint8 vector."""
         with self._open(name) as file:
-            found, kind, _ = self._description(name, file)
+            found, kind, _ = self._read_header(name, file)
             if len(found) != 1 or kind != np.uint8 or not 0 <= found[0] <= limit:
                 raise self.error(
-                    f"'{name}' is {kind} {found}, expected up to {limit:,} bytes; "
+                    f"'{name}' is {kind} {found}; expected up to {limit:,} bytes; "
                     f"{DAMAGED}"
                 )
-            return self._content(name, file, found[0])
+            return self._read_data(name, file, found[0])
 
     def _open(self, name: str) -> IO[bytes]:
         info = self._members[f"{name}.npy"]
@@ -76,38 +76,40 @@ class Archive:
             )
         return self._archive.open(info)
 
-    def _description(
+    def _read_header(
         self, name: str, file: IO[bytes]
     ) -> tuple[Shape, "np.dtype[Any]", Any]:
-        """Read the start of a member: its shape, type and order."""
+        """Read a member's shape, type and order (C or F)."""
         try:
             if np.lib.format.read_magic(file) != (1, 0):
-                raise ValueError("not the version that plain arrays have")
+                raise ValueError("not the .npy version of plain arrays")
             found, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
         except (
             *(ValueError, TypeError, AttributeError, SyntaxError, TokenError),
-            *(RecursionError, MemoryError),  # of a description that is deeply nested
+            *(RecursionError, MemoryError),  # if the header is deeply nested
         ):
             raise self.error(f"'{name}' is not an array; {DAMAGED}") from None
         return found, kind, "F" if is_fortran else "C"
 
-    def _content(self, name: str, file: IO[bytes], size: int) -> bytes:
-        """Read the rest of a member, which must have this size."""
+    def _read_data(self, name: str, file: IO[bytes], size: int) -> bytes:
+        """Read the rest of a member, which must be exactly this long."""
         self.budget -= size
         if self.budget < 0:
             raise self.error(
-                f"'{name}' with {size:,} bytes is too much for a file of this size; "
+                f"'{name}' has {size:,} bytes, too many for a file of this size; "
                 f"{DAMAGED}"
             )
         data = file.read(size)
         if len(data) != size or file.read(1):
-            raise self.error(f"'{name}' does not have its {size:,} bytes; {DAMAGED}")
+            raise self.error(
+                f"'{name}' does not have exactly {size:,} bytes; {DAMAGED}"
+            )
         return data
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
-    """Open an archive. Raises CheckpointError for anything that cannot be read."""
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive. Raises CheckpointError, also for errors in the block."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             yield Archive(path, archive, fstat(file.fileno()).st_size)

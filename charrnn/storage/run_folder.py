@@ -1,8 +1,8 @@
-"""The folder of a run: its files, its lock, its history, and where folders are.
+"""Run folders: their files, lock and history, and how a folder is found.
 
 best.npz        the weights of the lowest validation loss
-last.npz        the newest weights and all that resuming needs
-history.jsonl   a line for each validation and each rollback
+last.npz        the newest weights and everything that resuming needs
+history.jsonl   one line per validation or rollback
 """
 
 import json
@@ -28,12 +28,12 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "shakespeare.npz"
 
 
 def holds_run(folder: Path) -> bool:
-    """Return whether a folder holds anything that a run writes."""
+    """Return whether a folder holds a file that a run writes."""
     return any((folder / name).exists() for name in (BEST, LAST, HISTORY))
 
 
 def check_folder(folder: Path, *, force: bool = False) -> None:
-    """Raise CheckpointError if a folder already holds a run, except with `force`."""
+    """Raise CheckpointError if a folder already holds a run, unless `force`."""
     if holds_run(folder) and not force:
         raise CheckpointError(
             f"{folder}: already holds a run; continue it with --resume, give "
@@ -42,10 +42,10 @@ def check_folder(folder: Path, *, force: bool = False) -> None:
 
 
 def make_folder(folder: Path, *, force: bool = False) -> Path:
-    """Make a folder for a new run, and return it.
+    """Create the folder of a new run, and return it.
 
-    Raises CheckpointError if it already holds a run. With `force` that run's files are
-    removed, and nothing else in the folder.
+    Raises CheckpointError if it already holds a run. With `force`, that run's files are
+    removed, and no others.
     """
     check_folder(folder, force=force)
     try:
@@ -59,7 +59,7 @@ def make_folder(folder: Path, *, force: bool = False) -> Path:
 
 
 def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
-    """Make a folder in `root` that nobody has used: name, name-2 and so on."""
+    """Create a new folder in `root`: name, name-2, name-3 and so on."""
     for number in count(1):
         folder = root / (name if number == 1 else f"{name}-{number}")
         try:
@@ -74,13 +74,13 @@ def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
 
 
 def _cannot_make(folder: Path, why: str | None) -> CheckpointError:
-    return CheckpointError(f"{folder}: cannot be made: {why}; give another --out")
+    return CheckpointError(f"{folder}: cannot be created: {why}; give another --out")
 
 
 def lock(folder: Path) -> AbstractContextManager[None]:
-    """Keep other trainings out of a folder in the block.
+    """Lock a folder for the `with` block, against other training processes.
 
-    Raises CheckpointError if another training is in it.
+    Raises CheckpointError if another one has locked it.
     """
     refusal = CheckpointError(
         f"{folder}: another charrnn is training there; wait for it, or give another "
@@ -90,7 +90,7 @@ def lock(folder: Path) -> AbstractContextManager[None]:
 
 
 def newest_run(root: Path = CHECKPOINTS) -> Path:
-    """Return the folder of the run that saved last.
+    """Return the folder of the run that was saved last.
 
     Raises CheckpointError if there is no run that can be resumed.
     """
@@ -116,12 +116,11 @@ def _saved_at(file: Path) -> int:
 
 
 def find_checkpoint(path: str | Path | None = None) -> Path:
-    """Return the checkpoint file that a path means: the file, or a folder's best.
+    """Return the checkpoint that a path stands for: a file, or the best in a folder.
 
-    Without a path it is the newest run's, and if there is no run, the model that comes
-    with the package. A name may also be that of a run in checkpoints/, and
-    "shakespeare" means the model that comes with the package, unless there is a file
-    or folder of this name.
+    Without a path, it is the newest run's or, if there is no run, the model that comes
+    with the package. Unless there is a file or folder of that name, the name of a run
+    in checkpoints/ stands for that run, and "shakespeare" for the packaged model.
     """
     path = Path(path) if path else _newest(CHECKPOINTS) or PRETRAINED
     if len(path.parts) == 1 and not path.exists():
@@ -155,10 +154,11 @@ def last_saved(folder: Path) -> int:
 
 
 def with_best_weights(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, list[str]]:
-    """Return a snapshot with its best weights, and what a user should know of them.
+    """Return a snapshot with its best weights, and notes for the user.
 
-    Checkpoints of older versions do not hold these weights; best.npz does, unless it is
-    missing or comes from elsewhere. Then the search for the best starts anew.
+    Checkpoints of older versions do not hold these weights; they are then read from
+    best.npz. If that is missing or from another run, the search for the best starts
+    over.
     """
     if snapshot.best is not None:
         return snapshot, []
@@ -177,7 +177,7 @@ def with_best_weights(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, list[
     snapshot = replace(snapshot, progress=progress, best=newest, last_good=good)
     return snapshot, [
         f"{path} is missing or comes from another run, and {LAST}, which an older "
-        "charrnn wrote, does not hold the best weights: the best is searched anew"
+        "charrnn wrote, does not hold the best weights; the search for the best starts over"
     ]
 
 
@@ -221,7 +221,7 @@ def append_history(folder: Path, event: Validation | Rollback) -> None:
 
 
 def truncate_history(folder: Path, progress: Progress) -> None:
-    """Drop what a killed run logged after its last checkpoint; it will come again."""
+    """Drop what a killed run logged after its last checkpoint; it is repeated."""
     lines = _history_lines(folder)
     kept = [line for line in lines if _is_before(line, progress)]
     if len(kept) < len(lines):
@@ -232,8 +232,8 @@ def truncate_history(folder: Path, progress: Progress) -> None:
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Return a folder's validations and rollbacks, oldest first.
 
-    Each is what its event holds, and "event" tells which it is. A line that a killed
-    run left unfinished is left out.
+    Each is a dict of the event's fields, with its kind under "event". A line that a
+    killed run left incomplete is skipped.
     """
     events = map(_event, _history_lines(folder))
     return [event for event in events if event is not None]
@@ -263,7 +263,7 @@ def _is_before(line: str, progress: Progress) -> bool:
     """Return whether a line of the history was logged before a checkpoint was saved."""
     event = _event(line) or {}
     try:
-        if event["event"] == "rollback":  # the step is then where it came from
+        if event["event"] == "rollback":  # its step is the one that it went back from
             return bool(event["number"] <= progress.rollbacks)
         return bool(event["step"] <= progress.step)
     except (KeyError, TypeError):

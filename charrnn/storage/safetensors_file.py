@@ -1,4 +1,4 @@
-"""Arrays of floats and some text in one file, in the safetensors format.
+"""Arrays of floats and text metadata in a file of the safetensors format.
 
 The package `safetensors` reads and writes the bytes. It executes nothing, and refuses a
 file whose header is damaged or asks for more than the file holds.
@@ -52,7 +52,7 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError) as error:
-        # What quotes the file is escaped, and cut.
+        # The reason may quote the file, so it is escaped and cut.
         reason = repr(str(error).removeprefix("Error while deserializing header: "))
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({reason:.200}); expected one that "
@@ -64,7 +64,7 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 def _float32(name: str, tensor: Mapping[str, Any]) -> Array:
     dtype, shape = tensor["dtype"], tensor["shape"]
     if dtype not in _DTYPES:
-        raise ValueError(f"{name:.80} is {dtype}, expected {', '.join(_DTYPES)}")
+        raise ValueError(f"{name:.80} is {dtype}; expected {', '.join(_DTYPES)}")
     raw = np.frombuffer(tensor["data"], _DTYPES[dtype])
     array: Array
     if dtype == "BF16":

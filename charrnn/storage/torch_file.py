@@ -1,4 +1,4 @@
-"""Arrays and some text in a file of PyTorch's own: what `torch.save` writes.
+"""Arrays and text metadata in PyTorch's own format, which `torch.save` writes.
 
     {"state_dict": {NAME: tensor}, "charrnn": JSON of {TEXT: TEXT}}
 
@@ -44,7 +44,7 @@ def save(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
 
 
 def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return all tensors by name, as float32, and the metadata; execute nothing.
+    """Return all tensors by name, as float32, and the metadata, executing no code.
 
     Raises MissingExtraError without a PyTorch that is safe to use, and CheckpointError
     if the file is damaged or holds anything else.
@@ -69,7 +69,7 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise CheckpointError(f"{path}: {error}; export or download it again") from None
     except Exception as error:  # PyTorch raises many kinds
         raise CheckpointError(
-            f"{path}: damaged, or not a file of named tensors alone "
+            f"{path}: damaged, or holds more than named tensors "
             f"({type(error).__name__}); expected one from "
             "torch.save(net.state_dict(), …)"
         ) from None
@@ -79,11 +79,11 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 def _float32(name: object, tensor: Any, size: int) -> Array:
     """Return a tensor as an array; its file has `size` bytes."""
     if not tensor.is_floating_point():
-        raise CheckpointError(f"{name!r:.80} is {tensor.dtype}, expected floats")
+        raise CheckpointError(f"{name!r:.80} is {tensor.dtype}; expected floats")
     # A tensor with a stride of 0 may be far larger than its storage.
     if tensor.numel() * tensor.element_size() > size:
         raise CheckpointError(
-            f"{name!r:.80} is {tuple(tensor.shape)}, expected no more than the file "
+            f"{name!r:.80} is {tuple(tensor.shape)}; expected no more than the file "
             f"can hold, {size:,} bytes"
         )
     array: Array = tensor.detach().float().numpy()

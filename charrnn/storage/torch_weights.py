@@ -10,9 +10,9 @@
 PyTorch's LSTM orders its gates i f g o, charrnn i f o g; the other cells agree. With
 these weights and one-hot input, nn.RNN, nn.GRU or nn.LSTM computes the same numbers.
 
-An exported file is in safetensors' format or PyTorch's own. Its metadata hold the rest
-of the checkpoint, each part as JSON: `model`, `vocab`, `corpus`, `split`, `train` and
-`history`, beside `format` and `version`.
+An exported file is in the safetensors format or PyTorch's own. Its metadata holds the
+rest of the checkpoint, each field as JSON (`model`, `vocab`, `corpus`, `split`, `train`
+and `history`), with `format` and `version`.
 """
 
 import json
@@ -39,10 +39,10 @@ from charrnn.storage.checkpoint import (
 )
 from charrnn.text.corpus import Corpus, CorpusInfo
 
-VERSION = "1"  # of the metadata, whose values are all text
+VERSION = "1"  # of the metadata, in which every value is a string
 FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # of PyTorch's layers
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # in PyTorch's layers
 _SWAPPED = [0, 1, 3, 2]  # i f g o to i f o g, and back
 # The first bytes of what torch.save writes: a zip archive or, before PyTorch 1.6, a
 # pickle (protocol 2) of the number 0x1950a86a20f9469cfc6c.
@@ -98,7 +98,7 @@ def from_torch(weights: Mapping[str, Array], model: Model) -> None:
 
 
 def _swap(rows: Array, H: int) -> Array:
-    """Convert rows of gates, H each, to the other library's order; either way."""
+    """Reorder the gates (H rows each) for the other library, in either direction."""
     gates: Array = rows.reshape(-1, H, *rows.shape[1:])
     order = _SWAPPED if len(gates) == len(_SWAPPED) else [*range(len(gates))]
     return gates[order].reshape(rows.shape)
@@ -116,28 +116,28 @@ def _shapes(config: ModelConfig) -> dict[str, Shape]:
 
 
 def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
-    """Refuse weights that are missing, of another shape, not finite, or left over."""
+    """Raise for weights that are missing, unexpected, misshapen or not finite."""
     shapes = _shapes(config)
     for name, shape in shapes.items():
         found = weights[name].shape if name in weights else "missing"
         if found != shape:
-            raise CheckpointError(f"'{name}' is {found}, expected {shape}")
+            raise CheckpointError(f"'{name}' is {found}; expected {shape}")
         if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"'{name}' is not finite, expected numbers")
+            raise CheckpointError(f"'{name}' is not finite; expected numbers")
     for name in weights:
         if name not in shapes:
-            kind = f"{config.layers} x nn.{config.cell.upper()} and an nn.Linear"
-            raise CheckpointError(f"{name!r:.80} has no place in {kind}")
+            kind = f"{config.layers} x nn.{config.cell.upper()} and one nn.Linear"
+            raise CheckpointError(f"{name!r:.80} is not a weight of {kind}")
 
 
 def _config_of(weights: Mapping[str, Array]) -> ModelConfig:
-    """Return the shape of the network that has weights of these shapes."""
+    """Return the configuration of the model that has weights of these shapes."""
     for name in ("rnn.weight_hh_l0", "output.weight"):
         if name not in weights:
             raise CheckpointError(f"'{name}' is missing")
         if weights[name].ndim != 2:
             raise CheckpointError(
-                f"'{name}' is {weights[name].shape}, expected a matrix"
+                f"'{name}' is {weights[name].shape}; expected a matrix"
             )
     rows, H = weights["rnn.weight_hh_l0"].shape
     for cell, gates in _GATES.items():
@@ -145,7 +145,7 @@ def _config_of(weights: Mapping[str, Array]) -> ModelConfig:
             layers = sum(name.startswith("rnn.weight_hh_l") for name in weights)
             return ModelConfig(len(weights["output.weight"]), H, layers, cell)
     raise CheckpointError(
-        f"'rnn.weight_hh_l0' is {(rows, H)}, expected 1, 3 or 4 times as many "
+        f"'rnn.weight_hh_l0' is {(rows, H)}; expected 1, 3 or 4 times as many "
         "rows as columns (nn.RNN, nn.GRU, nn.LSTM)"
     )
 
@@ -157,7 +157,7 @@ def _renamed(weights: Mapping[str, Array]) -> dict[str, Array]:
         matches = ((part, regex.fullmatch(name)) for regex, part in _NAMES)
         new = next((part + match[1] for part, match in matches if match), name)
         if new in found:
-            raise CheckpointError(f"{name!r:.80} is a second '{new}', expected one")
+            raise CheckpointError(f"{name!r:.80} is a second '{new}'; expected one")
         found[new] = array
     return found
 
@@ -165,10 +165,10 @@ def _renamed(weights: Mapping[str, Array]) -> dict[str, Array]:
 def export_weights(
     checkpoint: Checkpoint, path: Path, format: str = "safetensors"
 ) -> None:
-    """Write the weights for PyTorch, and everything else except the training state.
+    """Write a checkpoint for PyTorch: everything except the training state.
 
     format is one of FORMATS. Raises MissingExtraError for "torch" without PyTorch, and
-    CheckpointError if the file cannot be written; what was at `path` is then untouched.
+    CheckpointError if the file cannot be written; `path` is then left untouched.
     """
     FORMATS[format].save(path, to_torch(checkpoint.model), _metadata(checkpoint))
 
@@ -192,9 +192,7 @@ def import_weights(path: Path, text: Corpus | None = None) -> Checkpoint:
         if metadata.get("format") != FORMAT:
             return _with_vocabulary(model, text)
         if text is not None:
-            raise CheckpointError(
-                "has its own vocabulary; expected no other: leave out --vocab"
-            )
+            raise CheckpointError("has its own vocabulary; leave out --vocab")
         return _with_metadata(model, metadata)
     except CharRNNError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -219,7 +217,7 @@ def _with_vocabulary(model: Model, text: Corpus | None) -> Checkpoint:
     V = model.config.vocab
     if text is None:
         raise CheckpointError(
-            "no vocabulary in this file: charrnn did not write it; expected a text "
+            "no vocabulary in this file, which charrnn did not write; expected a text "
             f"with its {V} distinct characters: give one with --vocab"
         )
     vocab = text.vocabulary()
@@ -235,7 +233,7 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
     if metadata.get("version") != VERSION:
         raise CheckpointError(
             f"version {metadata.get('version')!r:.20} of the metadata; expected "
-            f"{VERSION!r}: install a charrnn that is as new as the file"
+            f"{VERSION!r}: upgrade charrnn to read this file"
         )
     try:
         config, vocab, info = parse_header(_parsed(metadata))
@@ -272,8 +270,8 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     if start.startswith((_ZIP, _PICKLE)):
         if _is_numpy(path):
             raise CheckpointError(
-                f"{path}: a NumPy archive; expected weights of PyTorch. A checkpoint "
-                f"need not be imported: charrnn sample {path}"
+                f"{path}: a NumPy archive; expected PyTorch weights (a checkpoint "
+                f"needs no import: charrnn sample {path})"
             )
         return torch_file.load(path)
     raise CheckpointError(

@@ -313,8 +313,8 @@ def test_a_bare_pickle_under_the_name_of_a_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ({"format": "torch"}, "does not say that charrnn wrote it"),
-        ({"version": 2}, "format version 2, this charrnn reads 1"),
+        ({"format": "torch"}, "is not that of a charrnn checkpoint"),
+        ({"version": 2}, "format version 2; expected 1"),
         ({"version": None}, "format version None"),
         ({"vocab": ["a", "b"]}, "2 characters for a model of 33"),
         ({"vocab": "ab"}, "vocabulary"),
@@ -430,13 +430,13 @@ def npy(shape, data=b"", kind="'|u1'", version=b"\x01\x00"):
     ("header", "said"),
     [
         (npy("(100000000000,)"), "expected up to"),
-        (npy("(60000000,)"), "too much for a file of this size"),
+        (npy("(60000000,)"), "too many for a file of this size"),
         (npy("(-1,)"), "expected up to"),
         (npy("(2, 2)", b"null"), "expected up to"),
         (npy("(4,)", b"null", kind="'<f4'"), "expected up to"),
         (npy("(4,)", b"null", kind="'|O'"), "expected up to"),
-        (npy("(5,)", b"null"), "does not have its 5 bytes"),
-        (npy("(3,)", b"null"), "does not have its 3 bytes"),
+        (npy("(5,)", b"null"), "does not have exactly 5 bytes"),
+        (npy("(3,)", b"null"), "does not have exactly 3 bytes"),
         (npy("(4,)", b"null", version=b"\x02\x00"), "is not an array"),
         (npy("-" * 9000 + "1"), "is not an array"),
         (npy("("), "is not an array"),
@@ -457,7 +457,7 @@ def test_a_header_that_is_nested_too_deeply_is_refused(small):
 def test_a_member_larger_than_its_shape_is_refused(small):
     b = npy("(8,)", np.zeros(9, np.float32).tobytes(), kind="'<f4'")
     rezipped(small, zipfile.ZIP_STORED, **{"params/layer1.b.npy": b})
-    assert "'params/layer1.b' does not have its 32 bytes" in refusal(small)
+    assert "'params/layer1.b' does not have exactly 32 bytes" in refusal(small)
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path):
@@ -486,7 +486,7 @@ def test_many_members_together_are_no_bomb_either(small):
             arrays[f"params__layer{i}.{name}"] = np.zeros(shape, "f8")
     rewritten(small, header={"model": model}, **arrays)
     np.savez_compressed(small, **members(small))
-    assert "too much for a file of this size" in refusal(small)
+    assert "too many for a file of this size" in refusal(small)
 
 
 def test_compressed_members_load(small):

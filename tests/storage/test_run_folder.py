@@ -40,7 +40,7 @@ def test_resuming_a_folder_without_a_run_is_an_error(tmp_path):
 def test_the_best_model_cannot_be_resumed_and_says_so(tmp_path):
     folder = folder_of(tmp_path, "run")
     (folder / "best.npz").replace(folder / "last.npz")
-    with pytest.raises(CheckpointError, match=r"not the state of its training"):
+    with pytest.raises(CheckpointError, match=r"no training state to resume"):
         load_last(folder)
 
 
@@ -77,7 +77,7 @@ def test_a_folder_with_other_files_is_no_run(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file/run: cannot be made.*--out"):
+    with pytest.raises(CheckpointError, match=r"file/run: cannot be created.*--out"):
         make_folder(tmp_path / "file" / "run")
 
 
@@ -92,7 +92,7 @@ def test_new_folders_are_numbered(tmp_path):
 def test_a_new_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(CheckpointError, match=r"verse: cannot be made.*--out"):
+        with pytest.raises(CheckpointError, match=r"verse: cannot be created.*--out"):
             new_folder("verse", root)
 
 

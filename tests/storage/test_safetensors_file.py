@@ -150,7 +150,7 @@ def test_a_malformed_file_is_refused_in_one_line(path, data):
 )
 def test_numbers_that_are_no_floats_are_named(path, dtype, size):
     path.write_bytes(packed({"x": entry(dtype=dtype, end=size)}, bytes(size)))
-    assert f"x is {dtype}, expected F16, F32, F64, BF16" in refusal(path)
+    assert f"x is {dtype}; expected F16, F32, F64, BF16" in refusal(path)
 
 
 @pytest.mark.parametrize("shape", [(0, 2**62), (2**62, 2**62, 0), (0,) * 32])

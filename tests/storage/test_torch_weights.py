@@ -62,7 +62,7 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named():
     with pytest.raises(CheckpointError, match=r"'rnn.weight_hh_l1' is missing"):
         from_torch(weights, model)
     weights = to_torch(model) | {"output.bias": np.zeros(V + 1)}
-    with pytest.raises(CheckpointError, match=r"'output.bias' is \(8,\), expected \(7"):
+    with pytest.raises(CheckpointError, match=r"'output.bias' is \(8,\); expected \(7"):
         from_torch(weights, model)
 
 
@@ -299,30 +299,30 @@ def test_a_second_vocabulary_is_refused(path):
         ({"drop": ["rnn.weight_hh_l0"]}, "'rnn.weight_hh_l0' is missing"),
         ({"drop": ["output.weight"]}, "'output.weight' is missing"),
         ({"drop": ["rnn.bias_ih_l1"]}, "'rnn.bias_ih_l1' is missing"),
-        ({"drop": ["rnn.weight_hh_l1"]}, "'rnn.bias_hh_l1' has no place in 1 x"),
-        ({"rnn__weight_hh_l0": np.zeros(5)}, "is (5,), expected a matrix"),
+        ({"drop": ["rnn.weight_hh_l1"]}, "'rnn.bias_hh_l1' is not a weight of 1 x"),
+        ({"rnn__weight_hh_l0": np.zeros(5)}, "is (5,); expected a matrix"),
         (
             {"rnn__weight_hh_l0": np.zeros((10, 5))},
-            "is (10, 5), expected 1, 3 or 4 times as many",
+            "is (10, 5); expected 1, 3 or 4 times as many",
         ),
         ({"rnn__weight_hh_l0": np.zeros((0, 0))}, "hidden is 0"),
-        ({"rnn__weight_hh_l0": np.zeros((15, 5))}, "is (20, 7), expected (15, 7)"),
-        ({"rnn__weight_hh_l1": np.zeros((15, 5))}, "is (15, 5), expected (20, 5)"),
-        ({"output__weight": np.zeros((7, 6))}, "is (7, 6), expected (7, 5)"),
+        ({"rnn__weight_hh_l0": np.zeros((15, 5))}, "is (20, 7); expected (15, 7)"),
+        ({"rnn__weight_hh_l1": np.zeros((15, 5))}, "is (15, 5); expected (20, 5)"),
+        ({"output__weight": np.zeros((7, 6))}, "is (7, 6); expected (7, 5)"),
         ({"output__weight": np.zeros((0, 5))}, "vocabulary size is 0"),
-        ({"output__weight": np.zeros(())}, "is (), expected a matrix"),
-        ({"output__bias": np.zeros(8)}, "is (8,), expected (7,)"),
-        ({"rnn__weight_ih_l0": np.zeros((20, 9))}, "is (20, 9), expected (20, 7)"),
+        ({"output__weight": np.zeros(())}, "is (); expected a matrix"),
+        ({"output__bias": np.zeros(8)}, "is (8,); expected (7,)"),
+        ({"rnn__weight_ih_l0": np.zeros((20, 9))}, "is (20, 9); expected (20, 7)"),
         ({"rnn__weight_hh_l5": np.zeros(1)}, "'rnn.weight_ih_l2' is missing"),
-        ({"rnn__weight_hr_l0": np.zeros(1)}, "'rnn.weight_hr_l0' has no place"),
+        ({"rnn__weight_hr_l0": np.zeros(1)}, "'rnn.weight_hr_l0' is not a weight"),
         (
             {"rnn__weight_hh_l0_reverse": np.zeros(1)},
             "'rnn.weight_ih_l2' is missing",
         ),
         ({"embedding__weight": np.zeros(1)}, "is a second 'output.weight'"),
         ({"rnn2__weight_hh_l0": np.zeros(1)}, "is a second 'rnn.weight_hh_l0'"),
-        ({"a\nb": np.zeros(1)}, r"'a\nb' has no place in 2 x nn.LSTM"),
-        ({"x" * 9999: np.zeros(1)}, "has no place in 2 x nn.LSTM"),
+        ({"a\nb": np.zeros(1)}, r"'a\nb' is not a weight of 2 x nn.LSTM"),
+        ({"x" * 9999: np.zeros(1)}, "is not a weight of 2 x nn.LSTM"),
     ],
 )
 def test_weights_that_are_not_of_one_network_are_refused(path, changes, said):
@@ -445,7 +445,7 @@ def test_what_pytorch_saved_and_is_no_state_dict(tmp_path):
         path.write_bytes(saved(torch, found))
         refusal(path)
     path.write_bytes(saved(torch, {"output.weight": torch.zeros(7, 5).int()}))
-    assert "'output.weight' is torch.int32, expected floats" in refusal(path)
+    assert "'output.weight' is torch.int32; expected floats" in refusal(path)
 
 
 def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path):
