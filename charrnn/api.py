@@ -72,9 +72,9 @@ def train(
 ) -> LanguageModel:
     """Train on a text, and return the model of the lowest validation loss.
 
-    Settings that are None come from the preset, fitted to the length of the text; a
-    CharRNNWarning tells what was fitted. Ctrl-C, or a notebook's stop button, ends the
-    training after the current step and returns the best model so far.
+    Settings that are None come from the preset and are adapted to the length of the
+    text; a CharRNNWarning lists what was changed. Ctrl-C, or a notebook's stop button,
+    ends the training after the current step and returns the best model so far.
 
     Parameters
     ----------
@@ -82,21 +82,22 @@ def train(
         A file, a folder or several, joined in this order.
     text : str or sequence of str, optional
         The text itself, instead of `paths`. Several are joined as files are, each
-        starting on a line of its own.
+        starting on a new line.
     progress : bool
-        Show a progress bar, if there is a terminal or a notebook to show it.
+        Show a progress bar, in a terminal or a notebook.
     out : path-like, optional
         A folder to keep the run in, for `load` and `resume`.
     force : bool
         Replace the run in `out`, if there is one.
     preset : {"quick", "small", "medium", "large"}, optional
-        The recipe, by its time: half a minute, 3 (the default), 15 or 60 minutes.
+        Settings that go together, by training time: half a minute, 3 minutes (the
+        default), 15 or 60.
     encoding : str
-        The codec of the files; "bytes" learns bytes, of any file at all.
+        The encoding of the files, or "bytes" to read bytes instead of characters.
     init_from : path-like or LanguageModel, optional
         A checkpoint, run folder or model to start from. The vocabulary grows as needed.
     on_event : callable, optional
-        Is called with each event: Step, Validation, Rollback and Finished.
+        Called with each event: Step, Validation, Rollback and Finished.
     cell : {"rnn", "gru", "lstm"}, optional
         The recurrent cell.
     hidden, layers : int, optional
@@ -112,45 +113,45 @@ def train(
     schedule : {"cosine", "constant", "step"}, optional
         How the learning rate changes.
     warmup : int, optional
-        Steps of linear rise to `lr`.
+        Steps over which the learning rate rises to `lr`.
     lr_floor : float, optional
-        The cosine schedule ends at this share of `lr`.
+        Final learning rate of the cosine schedule, as a fraction of `lr`.
     lr_decay, lr_drops : number, optional
-        The step schedule: the factor at each drop, and the number of drops.
+        Factor of each drop of the step schedule, and the number of drops.
     momentum : float, optional
         Momentum of SGD.
     weight_decay : float, optional
         Decoupled weight decay of AdamW, on matrices only.
     dropout, recurrent_dropout : float, optional
-        The share of each layer's outputs, and of the recurrent weights, left out.
+        Fraction of each layer's outputs, and of the recurrent weights, to drop.
     average : float, optional
         Decay of the running average of the weights; 0 means no average.
     clip : float, optional
-        Limit of the gradient; 0 means none.
+        Limit of the gradient; 0 means no clipping.
     clip_mode : {"norm", "value"}, optional
         Clip the global norm, or each element.
     eval_every : int, optional
-        Steps between validations; 0 chooses.
+        Steps between validations; 0 means automatic.
     patience : int, optional
-        Stop after this many validations without a new best; 0 never does.
+        Stop after this many validations without a new best; 0 means never.
     val_fraction : float, optional
-        The share of the text, its end, to validate on.
+        Fraction of the text, at its end, to validate on.
     seed : int, optional
         Seed of the initial weights and of dropout.
     threads : int, optional
-        Threads that share the batch; 0 chooses the fastest.
+        Threads that share the batch; 0 means the fastest number.
     kernels : {"auto", "numpy", "numba"}, optional
         Plain NumPy, or compiled by Numba; "auto" uses Numba if it is installed.
 
     Returns
     -------
     LanguageModel
-        Its `notes` tell what was changed in the text and in the settings.
+        Its `notes` list what was changed in the text and in the settings.
 
     Raises
     ------
     ConfigError
-        If a setting makes no sense, or neither `paths` nor `text` is given.
+        If a setting is not valid, or neither `paths` nor `text` is given.
     TextError
         If the text cannot be read or is too short.
     CheckpointError
@@ -206,7 +207,7 @@ def resume(
         The text that the run was trained on, as in `train`. By default it is read from
         the files that the run was started with.
     steps, epochs : number, optional
-        Another total length of the run, to train longer than was planned.
+        A new total length of the run, to train longer than planned.
     progress, on_event : optional
         As in `train`.
 
@@ -217,7 +218,7 @@ def resume(
     TextError
         If the text is missing or is not the one of the run.
     ConfigError
-        If the run has already made as many steps.
+        If the run has already reached this length.
     """
     given = steps is not None or epochs is not None
     length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
@@ -266,31 +267,32 @@ def compare(
     Parameters
     ----------
     model : LanguageModel or path-like, optional
-        A model, or what `load` takes.
+        A model, or an argument of `load`.
     prime : str
         What the model reads first.
     temperatures : sequence or array of float
-        One text is written at each.
+        One text is written at each temperature.
     length : int
         Characters per text.
     seed : int, optional
-        Seed of the random numbers. None means a new one; `Comparison.seed` tells it.
+        Seed of the random numbers. None means a new one, returned as
+        `Comparison.seed`.
     on_unknown : {"error", "skip", "map"}
         What to do with unknown characters of the prime.
     paths, text : optional
         The text that the model was trained on, as in `train`. By default it is read
-        from the files that the model was trained on; without it, the figures that need
-        it are None.
+        from the files that the model was trained on. If it is missing, the statistics
+        that need it are None.
 
     Returns
     -------
     Comparison
-        The texts with their figures, and the calibrated temperature.
+        The texts with their statistics, and the calibrated temperature.
 
     Raises
     ------
     ConfigError
-        If a temperature or the length makes no sense.
+        If a temperature or the length is not valid.
     TextError
         If `paths` or `text` is not the text that the model was trained on.
     """

@@ -1,4 +1,4 @@
-"""A training run driven from Python: its progress bar, Ctrl-C, and what it returns."""
+"""Training runs from Python: the progress bar, Ctrl-C and the result."""
 
 import logging
 import signal
@@ -24,8 +24,8 @@ _log = logging.getLogger("charrnn")
 def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageModel:
     """Train to the end, and return the best model.
 
-    Notes are logged. Warns, in the name of the caller's caller, of settings that were
-    adapted to the text and of an interrupted run.
+    Notes are logged. Settings that were adapted to the text and an interrupted run are
+    CharRNNWarnings, at the line of the caller's caller.
     """
     changes = _changes(run)
     for note in run.notes:
@@ -57,7 +57,7 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
 
 
 def _changes(run: Run) -> list[str]:
-    """Return what of the settings was fitted to the text."""
+    """Return a message for each change of the settings to fit the text."""
     changes = [str(run.adaptation)] if run.adaptation else []
     plan, asked = run.plan, run.config
     if (plan.batch, plan.window) != (asked.batch, asked.window):
@@ -118,8 +118,8 @@ def _stop_on_ctrl_c(run: Run) -> Iterator[list[int]]:
 
 @contextmanager
 def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
-    """Yield what shows an event, on a bar if one is wanted and can be seen."""
-    if not wanted or not _has_audience():
+    """Yield a function that shows an event on a bar, if it is wanted and visible."""
+    if not wanted or not _is_visible():
         yield lambda event: None
         return
     with warnings.catch_warnings():
@@ -136,18 +136,18 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
         unit_scale=True,
         dynamic_ncols=True,
     ) as bar:
-        yield _Shown(bar, per_step)
+        yield _BarUpdater(bar, per_step)
 
 
-def _has_audience() -> bool:
+def _is_visible() -> bool:
     """Return whether stderr is a terminal or the output of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return sys.stderr.isatty() or "IPKernelApp" in getattr(shell, "config", ())
 
 
-class _Shown:
-    """Moves the bar, and writes the losses (nats per character) behind it."""
+class _BarUpdater:
+    """Moves the bar, and shows the losses (nats per character) after it."""
 
     def __init__(self, bar: Any, per_step: int) -> None:
         self._bar, self._per_step = bar, per_step
@@ -159,15 +159,15 @@ class _Shown:
             # A running mean over about 50 steps.
             loss = self._loss if self._loss is not None else event.loss
             self._loss = 0.98 * loss + 0.02 * event.loss
-            self._bar.set_postfix(self._figures(), refresh=False)
+            self._bar.set_postfix(self._losses(), refresh=False)
             self._bar.update(event.characters)
         elif isinstance(event, Validation):
             self._val = event.val_loss
-            self._bar.set_postfix(self._figures())
+            self._bar.set_postfix(self._losses())
         elif isinstance(event, Rollback):
             # A negative step: tqdm then keeps the rate, and with it the time left.
             self._bar.update(event.to_step * self._per_step - self._bar.n)
 
-    def _figures(self) -> dict[str, str]:
+    def _losses(self) -> dict[str, str]:
         known = {"loss": self._loss, "val": self._val}
         return {k: f"{loss:.3f}" for k, loss in known.items() if loss is not None}

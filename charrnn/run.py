@@ -1,6 +1,6 @@
-"""Runs: a training with its text and the folder that keeps it.
+"""Training runs: a trainer with its text and its folder.
 
-`start_run` makes a new one and `resume_run` opens one where it stopped; `Run.events`
+`start_run` starts a run, `resume_run` reopens one where it stopped, and `Run.events`
 trains it.
 """
 
@@ -53,7 +53,7 @@ from charrnn.training.trainer import Trainer
 
 @dataclass
 class Run:
-    """A trainer, what is known of its text, and the folder that keeps it, if any."""
+    """A trainer with its text and, if the run is saved, its folder."""
 
     trainer: Trainer
     vocab: Vocabulary
@@ -61,13 +61,13 @@ class Run:
     train_ids: Array
     val_ids: Array
     folder: Path | None = None
-    adaptation: Adaptation | None = None  # of the settings to the text
-    growth: Growth | None = None  # of the vocabulary that came with the weights
+    adaptation: Adaptation | None = None  # settings changed to fit the text
+    growth: Growth | None = None  # changes to the vocabulary of init_from
     notes: list[str] = field(default_factory=list)  # what a user should know
 
-    # When the last checkpoint that this run was resumed from was written, and whether
-    # best.npz is known to hold the best weights.
+    # When the checkpoint that this run was resumed from was written (ns), or 0.
     _saved_at: int = field(default=0, init=False, repr=False)
+    # Whether best.npz is known to hold the best weights.
     _best_is_saved: bool = field(default=False, init=False, repr=False)
 
     @property
@@ -77,17 +77,17 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The configuration that was asked for."""
+        """The configuration as it was given."""
         return self.trainer.config
 
     @property
     def plan(self) -> Plan:
-        """What the configuration means for this text on this machine."""
+        """The configuration, resolved for this text and this machine."""
         return self.trainer.plan
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The model in training as a checkpoint, without what resuming needs."""
+        """The model in training as a checkpoint, without the training state."""
         return self._checkpoint(self.model, self.trainer.progress.history)
 
     def best_checkpoint(self) -> Checkpoint:
@@ -108,9 +108,9 @@ class Run:
         )
 
     def events(self) -> Iterator[Event]:
-        """Train, saving as it goes, and pass on the trainer's events.
+        """Train and save, and yield the trainer's events.
 
-        However it ends, `best_checkpoint` returns the best model so far.
+        However training ends, `best_checkpoint` returns the best model so far.
         """
         with lock(self.folder) if self.folder else nullcontext():
             if self.folder:
@@ -125,13 +125,13 @@ class Run:
         if self._saved_at and last_saved(folder) != self._saved_at:
             raise CheckpointError(
                 f"{folder / LAST}: has changed since it was opened; another charrnn "
-                "was training there. Resume it again"
+                "was training there; resume it again"
             )
 
     def _save(self, folder: Path, event: Event) -> None:
         if isinstance(event, Validation):
             append_history(folder, event)
-        # A run that explodes before it learned anything leaves nothing in the way.
+        # A run that diverges before its first checkpoint leaves no files behind.
         if isinstance(event, Rollback) and (folder / LAST).exists():
             append_history(folder, event)
         if isinstance(event, Validation | Finished):
@@ -142,7 +142,7 @@ class Run:
             self._saved_at = 0  # the folder is this run's until `events` ends
 
     def _save_best(self, folder: Path, *, is_new: bool) -> None:
-        """Write best.npz if it does not hold the best weights, or may not."""
+        """Write best.npz, unless it is known to hold the best weights."""
         if not is_new and (
             self._best_is_saved or not isfinite(self.trainer.progress.best_loss)
         ):
@@ -166,14 +166,14 @@ def start_run(
     """Return a new run on a text.
 
     settings are the fields of ModelConfig (except vocab) and TrainConfig. Those that
-    are also in `chosen` are kept, and the others are adapted to the text; by default
-    all are kept. With `init_from`, a checkpoint or a run's folder, the shape of
-    the network and its starting weights are that checkpoint's.
+    are also in `chosen` are kept, and the others are adapted to the text. If `chosen`
+    is None, all are kept. `init_from` is a checkpoint or a run folder; it determines
+    the shape of the network and its initial weights.
 
-    The run is kept in `folder`, which `force` clears of an older run, or in a new
-    folder below `root`, named after the text, or nowhere.
+    The run is saved in `folder` (with `force`, in place of an older run) or in a new
+    folder in `root`, named after the text. If neither is given, it is not saved.
     """
-    if folder:  # before anything that takes time
+    if folder:  # first, because the rest takes time
         check_folder(folder, force=force)
     if init_from is None or isinstance(init_from, Checkpoint):
         source = init_from
@@ -195,7 +195,7 @@ def start_run(
     trainer = Trainer(model, windows, val_ids, config, plan)
     run = Run(trainer, vocab, corpus.info(), train_ids, val_ids)
     run.adaptation, run.growth = adaptation, growth
-    # Last, so that no mistake in a setting costs the run that `force` replaces.
+    # Last, so that a wrong setting does not delete the run that `force` replaces.
     if folder:
         run.folder = make_folder(folder, force=force)
     elif root:
@@ -209,7 +209,7 @@ def _new_model(
     shape: dict[str, Any],
     source: Checkpoint | None,
 ) -> tuple[Model, Vocabulary, Growth | None]:
-    """Return a model with its starting weights, for the characters of a text."""
+    """Return a model with initial weights for the characters of a text."""
     vocab = corpus.vocabulary()
     if len(vocab) < 2:
         raise TextError(
@@ -228,7 +228,7 @@ def _new_model(
 
 
 def _with_kernels(model: Model, name: str) -> Model:
-    """Return a model that computes with the kernels of this name, perhaps "auto"."""
+    """Return the model with these kernels ("auto", "numpy" or "numba")."""
     name = kernels.resolve(name)
     if model.kernels == name:
         return model
@@ -238,7 +238,7 @@ def _with_kernels(model: Model, name: str) -> Model:
 
 
 def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
-    """Refuse to mix characters and bytes in one vocabulary."""
+    """Raise ConfigError if one vocabulary would mix characters and bytes."""
     before, now = source.corpus.reads_bytes, corpus.info().reads_bytes
     if before != now:
         raise ConfigError(
@@ -268,11 +268,11 @@ def resume_run(
     *,
     length: TrainConfig | None = None,
 ) -> Run:
-    """Return the run that a folder holds, where it stopped, bit for bit.
+    """Return the run in a folder, ready to continue exactly where it stopped.
 
-    `text` is the text that it was trained on, or the files that hold it now; by default
-    it is in the files that the checkpoint names. The steps or epochs of `length`, if
-    given, replace the run's length.
+    `text` is the text that it was trained on, or the files that hold it now; by
+    default, it is read from the files that the checkpoint names. The steps or epochs of
+    `length`, if given, replace the run's length.
     """
     saved_at = last_saved(folder)
     checkpoint = load_last(folder)
@@ -294,7 +294,7 @@ def resume_run(
     trainer = Trainer(model, windows, val_ids, config, plan)
     trainer.restore(snapshot)
     if length:
-        trainer.progress.since_best = 0  # patience may have ended it
+        trainer.progress.since_best = 0  # patience may have stopped the run
     run = Run(trainer, checkpoint.vocab, corpus.info(), train_ids, val_ids, folder)
     run.notes, run._saved_at = notes, saved_at
     return run
@@ -318,7 +318,7 @@ def _lengthened(
     plan = plan.lengthen(length, epoch_steps)
     if plan.steps <= done:
         raise ConfigError(
-            f"{folder} is at step {done:,} already; expected more than the "
+            f"{folder} is already at step {done:,}; expected more than the "
             f"{plan.steps:,} steps asked for"
         )
     return plan

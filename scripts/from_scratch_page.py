@@ -1,9 +1,9 @@
-"""Run examples/from_scratch.ipynb and write it, with what it prints, as a page.
+"""Run examples/from_scratch.ipynb and write it, with its output, as a page.
 
     python scripts/from_scratch_page.py "2 cores of an AMD EPYC, Python 3.11, NumPy 2.4"
 
-The argument names the machine, because the page has speeds. Needs nbclient and
-ipykernel. The notebook itself is kept without outputs.
+The argument names the machine, because the page reports speeds. Needs nbclient and
+ipykernel. The notebook itself is stored without outputs.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python scripts/pack.py checkpoints/pretrained-gru640 [--force]
 
-Weights take two bytes each, if that changes the validation loss by less than 0.001. The
-present model is replaced only by one of a lower loss, or with --force.
+Weights are stored in float16, if that changes the validation loss by less than 0.001.
+The current model is replaced only if the new one's loss is lower, or with --force.
 """
 
 import argparse
@@ -38,7 +38,9 @@ def main() -> None:
     text = Path(checkpoint.corpus.files[0])
     digests = {checkpoint.corpus.sha256, read_corpus([text]).sha256}
     if digests != {CORPORA["tinyshakespeare"].sha256}:
-        sys.exit(f"expected a run on tiny Shakespeare, and {text} to hold it")
+        sys.exit(
+            f"{args.run}: expected a run on tiny Shakespeare, with its text at {text}"
+        )
     # Where `charrnn download` puts it in the working folder.
     checkpoint.corpus = replace(
         checkpoint.corpus, name="tinyshakespeare", files=("data/tinyshakespeare.txt",)
@@ -55,7 +57,7 @@ def main() -> None:
         sys.exit(f"expected less than {TOLERANCE} between them and {LIMIT:,} bytes")
     if half > there and not args.force:
         packed.unlink()
-        sys.exit(f"{PRETRAINED} stays: its loss is {there:.4f}")
+        sys.exit(f"{PRETRAINED} is kept: its loss is {there:.4f}")
     packed.replace(PRETRAINED)
     print(PRETRAINED)
 

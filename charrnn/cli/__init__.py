@@ -1,4 +1,4 @@
-"""The command `charrnn`. Each of its commands is a file here, loaded when used."""
+"""The command `charrnn`. Each subcommand is a module here, imported when used."""
 
 import codecs
 import importlib
@@ -18,7 +18,7 @@ COMMANDS = {
     "download": "Download a text to learn from.",
     "train": "Learn to write like a text.",
     "sample": "Write text with a trained model.",
-    "compare": "Put texts at several temperatures side by side.",
+    "compare": "Show texts at several temperatures side by side.",
     "next": "Show which characters come next, and how likely each is.",
     "eval": "Score a model on a text, and compare it with an n-gram.",
     "bench": "Measure how fast this machine trains.",
@@ -30,7 +30,7 @@ COMMANDS = {
 # Exit statuses, as shells report them for SIGINT and for SIGPIPE.
 CTRL_C = 130
 CLOSED_PIPE = 141
-# What to make smaller if memory runs out, in commands that have the option.
+# Options to reduce if memory runs out, in the commands that have them.
 _MEMORY_OPTIONS = ("--hidden", "--batch", "--length", "-n")
 
 
@@ -77,8 +77,8 @@ class _Commands(click.Group):
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
         except BrokenPipeError:
-            # The reader has closed the pipe, as `head` does, which is not an error.
-            # What is still buffered must not raise again at exit.
+            # The reader has closed the pipe, as `head` does. This is not an error.
+            # Flushing what is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(CLOSED_PIPE) from None
         except OSError as error:
@@ -92,12 +92,12 @@ class _Commands(click.Group):
 def _print_any_character() -> None:
     """Make every character printable, whatever the locale's encoding is.
 
-    Files and pipes get UTF-8. A terminal keeps its encoding, and what it cannot show
-    becomes an escape such as \\u2192.
+    Files and pipes get UTF-8. A terminal keeps its encoding, and characters that it
+    cannot show become escapes such as \\u2192.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that claims ASCII is one whose locale was never set.
+            # A terminal that claims ASCII has no locale set.
             ascii_only = codecs.lookup(stream.encoding).name == "ascii"
             keep = stream.isatty() and not ascii_only
             stream.reconfigure(

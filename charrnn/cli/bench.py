@@ -1,4 +1,4 @@
-"""charrnn bench: how fast this machine trains."""
+"""charrnn bench: measure how fast this machine trains."""
 
 import json
 from dataclasses import asdict
@@ -6,30 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.cli.options import GroupedCommand, grouped
 from charrnn.presets import PRESETS
 
 if TYPE_CHECKING:
     from charrnn.training.autotune import Speed
 
+_options = grouped("Options")
 _FAST = "pip install 'charrnn[fast]'"
 
 
-@click.command("bench")
-@click.option(
+@click.command("bench", cls=GroupedCommand)
+@_options(
     "--preset",
     "presets",
     type=click.Choice(tuple(PRESETS)),
+    metavar="NAME",
     multiple=True,
-    help="Measure only this preset; can be given more than once.  [default: all]",
+    default_text="all",
+    help=f"Preset to measure: {', '.join(PRESETS)}. Repeat it for several.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_options("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(presets: tuple[str, ...], as_json: bool) -> None:
     """Measure how fast this machine trains.
 
-    Prints the speed of two matrix products in GFLOP/s: a large one, and that of one
-    time step. Then prints how many characters per second each preset trains on, in
-    plain NumPy and with compiled kernels, each with the fastest use of the cores. This
-    takes about half a minute; let nothing else run meanwhile.
+    The first table shows the speed of two matrix products: a large one, and that of one
+    time step. The second shows the characters per second that each preset trains on, in
+    plain NumPy and with compiled kernels, using the cores in the fastest way found.
+    This takes about half a minute; close other programs first.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""charrnn compare: texts at several temperatures, side by side."""
+"""charrnn compare: show texts at several temperatures side by side."""
 
 import json
 import shutil
@@ -9,13 +9,13 @@ import click
 from charrnn.cli.options import (
     GroupedCommand,
     checkpoint_argument,
-    chosen_prime,
-    chosen_seed,
-    corpus_of,
     drawing_options,
+    find_corpus,
     grouped,
     note,
-    opened,
+    open_model,
+    resolve_prime,
+    resolve_seed,
 )
 
 _comparing = grouped("Comparing")
@@ -33,17 +33,17 @@ _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
     multiple=True,
     default=_DEFAULT,
     show_default=True,
-    help="Temperature of a column. Give it several times.",
+    help="Temperature of a column. Repeat it for several columns.",
 )
 @_comparing(
     "--text",
     type=click.Path(),
-    help="The text that the model was trained on, if it has moved.",
+    help="Path of the text that the model was trained on, if it has moved.",
 )
 @_comparing(
     "--width",
     type=click.IntRange(8),
-    help="Characters per line.  [default: the terminal's]",
+    help="Columns per line.  [default: the width of the terminal]",
 )
 @_comparing("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -60,22 +60,28 @@ def command(
 ) -> None:
     """Show texts at several temperatures side by side, with statistics.
 
-    All columns have the same prime and the same random numbers. Below each text are:
-    log p, its mean log-probability under the model, and the mean entropy of the
-    distributions that it was drawn from, both in nats per character; the share of
-    4-grams that are distinct; the share of characters that repeat a stretch of 30; the
-    share of words that occur in the training text; and the length of the longest
-    stretch copied from it. The last line is the temperature at which held-out text is
-    most likely.
+    CHECKPOINT is a file, a run folder or the name of a run in checkpoints/; by default
+    it is the newest run's best model. All columns start from the same prime and use the
+    same random numbers. Below each text are:
+
+    \b
+    log p     mean log-probability, nats per character
+    entropy   mean entropy of the choices, nats per character
+    distinct  share of 4-grams that are distinct
+    repeated  share of characters that repeat a stretch of 30
+    known     share of words that occur in the training text
+    copied    longest stretch copied from the training text
+
+    The last line is the temperature at which held-out text is most likely.
     """
     from charrnn.cli.format import comparison_page
     from charrnn.generation.compare import compare
 
-    model = opened(checkpoint)
-    prime = chosen_prime(model, prime, prime_file)
-    corpus = corpus_of(model, text)
+    model = open_model(checkpoint)
+    prime = resolve_prime(model, prime, prime_file)
+    corpus = find_corpus(model, text)
     if corpus is None:
-        note("The statistics that need it are left out; --text says where it is.")
+        note("Its statistics are left out. If the text has moved, use --text.")
     comparison = compare(
         model,
         prime,
@@ -83,7 +89,7 @@ def command(
         corpus=corpus,
         on_unknown=on_unknown,
         length=length,
-        seed=chosen_seed(seed),
+        seed=resolve_seed(seed),
     )
     if as_json:
         click.echo(json.dumps(asdict(comparison), ensure_ascii=False))

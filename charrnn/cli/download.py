@@ -6,28 +6,37 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from charrnn.cli.options import GroupedCommand, grouped
 
-@click.command("download")
+_options = grouped("Options")
+
+
+@click.command("download", cls=GroupedCommand)
 @click.argument("name", required=False)
-@click.option("--url", help="Download your own text from this address instead.")
-@click.option("--sha256", metavar="HEX", help="Expected SHA-256 of the text at --url.")
-@click.option(
+@_options(
+    "--url", metavar="URL", help="Download a text from this address instead of NAME."
+)
+@_options("--sha256", metavar="HEX", help="Expected SHA-256 of the text at --url.")
+@_options(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data"),
-    show_default=True,
+    default_text="data",
     help="Folder for downloaded texts.",
 )
-@click.option(
+@_options(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to save the text at --url.  [default: its own name in --data-dir]",
+    default_text="its own name in --data-dir",
+    help="Where to save the text at --url.",
 )
-@click.option("--force", is_flag=True, help="Replace a file with different contents.")
-@click.option(
+@_options(
+    "--force", is_flag=True, help="Replace an existing file with different contents."
+)
+@_options(
     "--list", "list_all", is_flag=True, help="List the corpora and download nothing."
 )
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@_options("--quiet", is_flag=True, help="Show no progress.")
 def command(
     name: str | None,
     url: str | None,
@@ -38,11 +47,12 @@ def command(
     list_all: bool,
     quiet: bool,
 ) -> None:
-    """Download the corpus NAME (default: tinyshakespeare) and print its path.
+    """Download a text and print its path.
 
-    A file that is already there is not downloaded again, and is not replaced if its
-    contents differ (see --force). Proxies and certificates come from the environment
-    (HTTPS_PROXY, REQUESTS_CA_BUNDLE).
+    NAME is one of the corpora that --list shows; by default it is tinyshakespeare. A
+    file that already exists is not downloaded again, and is not replaced if its
+    contents differ (see --force). Proxies and certificates are read from the
+    environment (HTTPS_PROXY, REQUESTS_CA_BUNDLE).
     """
     _check_usage(name, url, sha256, out, list_all)
     # Imported here, because they load requests, and `charrnn --help` must start fast.
@@ -61,7 +71,7 @@ def command(
         path = download_url(url, target, sha256=sha256, force=force, quiet=quiet)
         if sha256 is None:
             pin = f"--sha256 {sha256_of(path)}"
-            click.echo(f"The text was not checked; next time, add {pin}", err=True)
+            click.echo(f"The text was not verified; next time, add {pin}", err=True)
         click.echo(path)
 
 
@@ -73,21 +83,21 @@ def _check_usage(
     list_all: bool,
 ) -> None:
     if list_all and (name or url):
-        raise click.UsageError("--list downloads nothing; leave out NAME and --url.")
+        raise click.UsageError("--list downloads nothing; leave out NAME and --url")
     if name and url:
-        raise click.UsageError("NAME and --url exclude each other; give one.")
+        raise click.UsageError("NAME and --url exclude each other; give one")
     if url is None and (sha256 or out):
-        raise click.UsageError("--sha256 and --out need --url.")
+        raise click.UsageError("--sha256 and --out need --url")
 
 
 def _name_in(url: str) -> str:
     try:
         name = PurePosixPath(unquote(urlsplit(url).path)).name
     except ValueError as error:
-        raise click.UsageError(f"{url!r} is not a valid address ({error}).") from None
+        raise click.UsageError(f"{url!r} is not a valid address ({error})") from None
     # Not a hidden file, a drive, or a path of another system.
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise click.UsageError(
-            f"{url!r} does not end in a file name; give one with --out."
+            f"{url!r} does not end in a file name; give one with --out"
         )
     return name

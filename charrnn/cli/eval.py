@@ -1,4 +1,4 @@
-"""charrnn eval: score a model on a text, beside an n-gram."""
+"""charrnn eval: score a model on a text, next to an n-gram."""
 
 import json
 import zipfile
@@ -7,8 +7,13 @@ from pathlib import Path
 
 import click
 
-from charrnn.cli.options import GroupedCommand, corpus_of, grouped, opened
-from charrnn.config import ON_UNKNOWN
+from charrnn.cli.options import (
+    GroupedCommand,
+    find_corpus,
+    grouped,
+    on_unknown_option,
+    open_model,
+)
 
 _options = grouped("Options")
 
@@ -16,14 +21,13 @@ _options = grouped("Options")
 @click.command(cls=GroupedCommand)
 @click.argument("checkpoint", required=False, type=click.Path())
 @click.argument("text", nargs=-1, type=click.Path())
-@_options("--encoding", default=None, help="Codec of TEXT.  [default: the model's]")
 @_options(
-    "--on-unknown",
-    type=click.Choice(ON_UNKNOWN),
-    default="error",
-    show_default=True,
-    help="What to do with characters that the model never saw.",
+    "--encoding",
+    metavar="NAME",
+    default_text="that of the training text",
+    help="Encoding of TEXT.",
 )
+@on_unknown_option(_options, "TEXT")
 @_options("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     checkpoint: str | None,
@@ -34,10 +38,11 @@ def command(
 ) -> None:
     """Score a model on a text, next to an n-gram fitted on the same split.
 
-    TEXT is by default the text that the model was trained on, with its own split. Any
-    other text is split the same way: the n-gram is fitted on the first part, and both
-    are scored on the last. CHECKPOINT is by default the newest run's best model:
-    `charrnn eval my.txt` scores it on my.txt.
+    TEXT is a file, a folder, several of them, or - for standard input; by default it is
+    the text that the model was trained on. The n-gram is fitted on the training part of
+    TEXT, and both are scored on the validation part. Another text is split in the same
+    proportion. CHECKPOINT is a file or a run folder; by default it is the newest run's
+    best model, so `charrnn eval my.txt` scores that on my.txt.
     """
     from charrnn.cli.format import scoreboard_table
     from charrnn.errors import TextError
@@ -47,11 +52,11 @@ def command(
     if checkpoint and _is_text(Path(checkpoint)):
         text = (checkpoint, *text)
         checkpoint = None
-    model = opened(checkpoint)
+    model = open_model(checkpoint)
     if text:
         corpus = read_corpus(list(text), encoding=encoding or model.corpus.encoding)
     else:
-        found = corpus_of(model)
+        found = find_corpus(model)
         if found is None:
             raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
         corpus = found
@@ -75,7 +80,7 @@ def command(
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether the first argument is a text, so that no checkpoint is named."""
+    """Return whether the first argument is a text and not a checkpoint."""
     from charrnn.storage.run_folder import holds_run
 
     if str(path) == "-":

@@ -9,7 +9,7 @@ from charrnn.cli.options import (
     checkpoint_argument,
     grouped,
     note,
-    opened,
+    open_model,
 )
 
 _options = grouped("Options")
@@ -27,14 +27,17 @@ _LOADING = {
     "--format",
     "kind",
     type=click.Choice(tuple(_LOADING)),
-    help="safetensors needs no other package; torch writes a state dict as torch.save "
-    "does.  [default: by the suffix of --out, else safetensors]",
+    metavar="NAME",
+    default_text="that of the suffix of --out, or safetensors",
+    help="File format: safetensors, or torch for a state dict as torch.save writes it "
+    "(needs PyTorch).",
 )
 @_options(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write.  [default: the run's name, here]",
+    default_text="the run's name, in this folder",
+    help="File to write.",
 )
 @_options("--force", is_flag=True, help="Replace an existing file.")
 def command(
@@ -43,18 +46,18 @@ def command(
     """Write a model's weights under PyTorch's names.
 
     CHECKPOINT is a file or a run folder; by default it is the newest run's best model.
-    An nn.RNN, nn.GRU or nn.LSTM with one-hot input and an nn.Linear compute the same
-    numbers with these weights. The path of the file is printed on standard output.
-    `charrnn import` makes a checkpoint from it again.
+    With these weights, an nn.RNN, nn.GRU or nn.LSTM on one-hot input, followed by an
+    nn.Linear, computes the same numbers. The path of the file is printed on standard
+    output. `charrnn import` turns the file into a checkpoint again.
     """
     from charrnn.generation.files import format_of
     from charrnn.storage.run_folder import BEST, LAST
     from charrnn.storage.torch_weights import SUFFIXES
 
     kind = kind or (format_of(out) if out else None) or "safetensors"
-    model = opened(checkpoint)
+    model = open_model(checkpoint)
     if out is None:
-        assert model.path  # `opened` has read it from there
+        assert model.path  # `open_model` has read it from there
         path = model.path.resolve()
         name = path.parent.name if path.name in (BEST, LAST) else path.stem
         out = Path((name or path.stem) + SUFFIXES[kind])

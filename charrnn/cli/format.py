@@ -1,4 +1,4 @@
-"""Results for a terminal or a page, as plain strings: tables and columns of text."""
+"""Formatting results as plain text: tables, and texts side by side."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,13 +9,13 @@ from charrnn.generation.compare import Column, Comparison
 from charrnn.nn.workers import Layout
 
 _GAP = "  "
-_NARROWEST = 14  # columns on the terminal, of a text in a comparison
-# Invisible, but parts of what is seen: of joined emoji, and of Persian or Hindi words.
+_NARROWEST = 14  # terminal columns of a text in a comparison, or more
+# Invisible, but needed to show joined emoji, and Persian or Hindi words.
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 
 
 def table(rows: Iterable[Sequence[str]], *, heads: int = 1) -> str:
-    """Return rows as aligned columns: the first `heads` to the left, others right."""
+    """Return rows as columns: the first `heads` aligned left, the others right."""
     rows = [list(row) for row in rows]
     widths = [max(map(wcswidth, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -49,7 +49,7 @@ def scoreboard_table(board: Scoreboard, parts: tuple[str, str]) -> str:
 
 
 def describe_layout(layout: Layout) -> str:
-    """Return in words how a training step uses the cores."""
+    """Return a description of how a training step uses the cores."""
     if layout.workers > 1:
         return f"batch split over {layout.workers} threads"
     if layout.blas_threads > 1:
@@ -58,7 +58,7 @@ def describe_layout(layout: Layout) -> str:
 
 
 def comparison_page(comparison: Comparison, width: int) -> str:
-    """Return the texts side by side, figures below, in as many blocks as needed."""
+    """Return texts side by side with statistics below, in as many blocks as needed."""
     shown = comparison.columns
     fit = max(1, (width + len(_GAP)) // (_NARROWEST + len(_GAP)))
     # Spread the texts evenly over the blocks.

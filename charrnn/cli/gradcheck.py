@@ -1,4 +1,4 @@
-"""charrnn gradcheck: prove the gradients by finite differences."""
+"""charrnn gradcheck: check the gradients by finite differences."""
 
 import click
 
@@ -22,14 +22,14 @@ def _size(flag: str, default: int, text: str, *, minimum: int = 1) -> Decorator:
     metavar="NAME",
     multiple=True,
     default_text="all",
-    help=f"Check only this cell ({', '.join(CELLS)}); can be given more than once.",
+    help=f"Cell to check: {', '.join(CELLS)}. Repeat it for several.",
 )
 @_size("--hidden", 6, "Units per layer.")
 @_size("--layers", 2, "Number of stacked layers.")
 @_size("--vocab", 7, "Number of distinct characters.", minimum=2)
-@_size("--window", 5, "Time steps.")
-@_size("--batch", 3, "Streams read in parallel.")
-@_size("--seed", 1, "Seed of the weights and the characters.", minimum=0)
+@_size("--window", 5, "Number of time steps.")
+@_size("--batch", 3, "Batch size.")
+@_size("--seed", 1, "Seed of the random weights and characters.", minimum=0)
 def command(
     cell: tuple[str, ...],
     hidden: int,
@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Compare every hand-derived gradient with a numeric one, in float64.
 
-    The numeric gradient is a central difference of fourth order. The exit status is 1
-    if the two disagree by more than 1 in 1,000,000.
+    Numeric gradients are fourth-order central differences. The exit status is 1 if a
+    relative error is above 0.000001.
     """
     import numpy as np
 

@@ -15,21 +15,22 @@ _options = grouped("Options")
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="A new folder, or a file that ends in .npz.  "
-    "[default: checkpoints/ and the name of FILE]",
+    default_text="a new one in checkpoints/",
+    help="Folder of the checkpoint, or a file that ends in .npz.",
 )
 @_options(
     "--vocab",
     type=click.Path(),
     metavar="TEXT",
-    help="For weights that charrnn did not write: the text that they were trained on. "
-    "Its distinct characters, sorted, are the vocabulary.",
+    help="Text that the weights were trained on, if charrnn did not write FILE. Its "
+    "distinct characters, sorted, become the vocabulary.",
 )
 @_options(
     "--encoding",
+    metavar="NAME",
     default="utf-8",
-    show_default=True,
-    help="Encoding of --vocab, or bytes for a vocabulary of all 256.",
+    default_text="utf-8",
+    help="Encoding of --vocab, or bytes for a vocabulary of all 256 bytes.",
 )
 @_options("--force", is_flag=True, help="Replace an existing run or file.")
 def command(
@@ -37,11 +38,11 @@ def command(
 ) -> None:
     """Make a checkpoint from the weights in FILE.
 
-    FILE was written by `charrnn export`; or it is any safetensors file or PyTorch state
-    dict of one nn.RNN (tanh), nn.GRU or nn.LSTM with one-hot input and one nn.Linear,
-    which needs --vocab. Nothing in it is executed. The path of the checkpoint is
-    printed on standard output. A run cannot be resumed from it, but `charrnn train
-    --init-from` can start from it.
+    FILE is a file from `charrnn export`. With --vocab, it can also be a safetensors
+    file or a PyTorch state dict of one nn.RNN (tanh), nn.GRU or nn.LSTM with one-hot
+    input, and one nn.Linear. Nothing in FILE is executed. The path of the checkpoint is
+    printed on standard output. The checkpoint has no training state to resume from, but
+    `charrnn train --init-from` can start from it.
     """
     from charrnn.generation.files import check_free, save
     from charrnn.storage.run_folder import new_folder

@@ -1,11 +1,16 @@
-"""charrnn next: what comes next, and how likely."""
+"""charrnn next: show which characters come next, and how likely each is."""
 
 import json
 
 import click
 
-from charrnn.cli.options import GroupedCommand, grouped, opened, typed
-from charrnn.config import ON_UNKNOWN
+from charrnn.cli.options import (
+    GroupedCommand,
+    decode_argument,
+    grouped,
+    on_unknown_option,
+    open_model,
+)
 
 _options = grouped("Options")
 _BAR = 30  # length of the bar for probability 1
@@ -19,26 +24,20 @@ _BAR = 30  # length of the bar for probability 1
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="How many characters to show.",
+    help="Number of characters to show.",
 )
-@_options(
-    "--on-unknown",
-    type=click.Choice(ON_UNKNOWN),
-    default="error",
-    show_default=True,
-    help="What to do with characters that the model never saw.",
-)
+@on_unknown_option(_options, "PREFIX")
 @_options("--json", "as_json", is_flag=True, help="Print a line of JSON per character.")
 def command(
     prefix: str, checkpoint: str | None, top: int, on_unknown: str, as_json: bool
 ) -> None:
     """Show which characters come next after PREFIX, and how likely each is.
 
-    The probabilities are those at temperature 1. CHECKPOINT is a file or a run folder;
+    Probabilities are for temperature 1. CHECKPOINT is a file or a run folder;
     by default it is the newest run's best model.
     """
-    model = opened(checkpoint)
-    ranked = model.next(typed(model, prefix), top, on_unknown=on_unknown)
+    model = open_model(checkpoint)
+    ranked = model.next(decode_argument(model, prefix), top, on_unknown=on_unknown)
     for rank, (character, p) in enumerate(ranked, 1):
         if as_json:
             about = {"rank": rank, "character": character, "probability": p}

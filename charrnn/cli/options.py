@@ -1,4 +1,4 @@
-"""What several commands share: grouped options, and the text behind a checkpoint."""
+"""Shared by several commands: grouped options, and opening a model and its text."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -18,18 +18,18 @@ Decorator = Callable[[Any], Any]
 
 
 def note(message: str) -> None:
-    """Print a message that is not the result: one line on standard error."""
+    """Print a message, which is not part of the result, on standard error."""
     click.echo(message, err=True)
 
 
 _HELP = "Help"
 _DEFAULT = re.compile(r"\s+\[default: (.*)\]$")  # at the end of a help text
 _SHORT_DEFAULT = 30
-_RANGE = re.compile(r"\s+\[x>=\d+\]$|; x>=\d+(?=\]$)")  # click's note on limits
+_RANGE = re.compile(r"\s+\[x>=\d+\]$|; x>=\d+(?=\]$)")  # click's text for a limit
 
 
 class GroupedOption(click.Option):
-    """An option that `--help` shows under a heading, with any text as its default."""
+    """An option with a heading in `--help`, and any text as its default there."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ def _metavar(kind: Any) -> str | None:
 
 
 class GroupedCommand(click.Command):
-    """A command whose `--help` shows its options under headings, in one column."""
+    """A command whose `--help` groups its options under headings."""
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -66,7 +66,9 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record and not isinstance(param, click.Argument):  # the text tells them
+            if record and not isinstance(
+                param, click.Argument
+            ):  # described in the text
                 groups.setdefault(getattr(param, "group", _HELP), []).append(record)
         groups[_HELP] = groups.pop(_HELP)  # to the end
         width = max(len(flags) for rows in groups.values() for flags, _ in rows)
@@ -80,7 +82,7 @@ class GroupedCommand(click.Command):
 
 
 def _unbroken(text: str) -> str:
-    """Return a help text whose default, if it is short, stays on one line."""
+    """Return a help text whose default, if short, is not broken over two lines."""
     found = _DEFAULT.search(text)
     if not found or len(found[0]) > _SHORT_DEFAULT:
         return text
@@ -97,7 +99,7 @@ def grouped(group: str) -> Callable[..., Decorator]:
 
 
 def apply(decorators: list[Decorator]) -> Decorator:
-    """Return a decorator that applies these, so that the first is shown first."""
+    """Return a decorator that applies all of these; the first is shown first."""
 
     def decorate(command: Any) -> Any:
         for decorator in reversed(decorators):
@@ -108,7 +110,7 @@ def apply(decorators: list[Decorator]) -> Decorator:
 
 
 class _Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes none
-    """A choice from a collection that may still grow, such as the table of cells."""
+    """A choice from a collection that may grow later, such as the table of cells."""
 
     def __init__(self, choices: Collection[str]) -> None:
         super().__init__(tuple(choices))
@@ -122,7 +124,7 @@ class _Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes none
 def field_option(
     field: Field[Any], option: Option, *flags: str, shown: str, **kwargs: Any
 ) -> Decorator:
-    """Return the option of a configuration's field; `shown` is its default in words."""
+    """Return the option for a field of a configuration; `shown` is its default."""
     kind: Any = field.type
     return click.option(
         f"--{field.name.replace('_', '-')}",
@@ -137,15 +139,15 @@ def field_option(
     )
 
 
-def default_in_words(option: Option, value: Any, field_default: Any) -> str:
-    """Return how to show a default value: in the field's own words if it has some."""
+def default_text_of(option: Option, value: Any, field_default: Any) -> str:
+    """Return the text for a default value: the option's own, if it has one."""
     if option.default_text is not None and value == field_default:
         return option.default_text
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def option_rows(command: click.Command) -> Iterator[tuple[str, str, str]]:
-    """Yield flags, default and help of each option of a command, as `--help` has it."""
+    """Yield flags, default and help of each option of a command, as in `--help`."""
     ctx = click.Context(command)
     for param in command.params:
         record = param.get_help_record(ctx)
@@ -160,14 +162,27 @@ def checkpoint_argument(command: Any) -> Any:
     return click.argument("checkpoint", required=False, type=click.Path())(command)
 
 
+def on_unknown_option(option: Callable[..., Decorator], text: str) -> Decorator:
+    """Return --on-unknown, made by `option`; `text` names what has the characters."""
+    return option(
+        "--on-unknown",
+        type=click.Choice(ON_UNKNOWN),
+        metavar="NAME",
+        default="error",
+        default_text="error",
+        help=f"What to do with characters of {text} that are not in the model's "
+        "vocabulary: error, skip or map. map takes the nearest one (é becomes e, "
+        '“ becomes ").',
+    )
+
+
 _sampling = grouped("Sampling")
 
 
 def drawing_options(length: int, *names: str) -> Decorator:
     """Return a decorator that adds the options of `sample` and `compare`.
 
-    Those are the prime, the length, the seed, and the fields of SampleConfig that are
-    named.
+    They are the prime, the length, the seed, and the named fields of SampleConfig.
     """
     options = [
         _sampling(
@@ -183,16 +198,7 @@ def drawing_options(length: int, *names: str) -> Decorator:
             metavar="FILE",
             help="Read the prime from a file, or - for standard input.",
         ),
-        _sampling(
-            "--on-unknown",
-            type=click.Choice(ON_UNKNOWN),
-            metavar="NAME",
-            default="error",
-            default_text="error",
-            help="What to do with characters of the prime that are not in the model's "
-            "vocabulary: error, skip or map. map takes the nearest one (é becomes e, "
-            '“ becomes ").',
-        ),
+        on_unknown_option(_sampling, "the prime"),
     ]
     for field, option in options_of(SampleConfig):
         if field.name in ("length", "seed", *names):
@@ -202,15 +208,15 @@ def drawing_options(length: int, *names: str) -> Decorator:
                     field,
                     option,
                     *(["-t"] if field.name == "temperature" else []),
-                    shown=default_in_words(option, default, field.default),
+                    shown=default_text_of(option, default, field.default),
                     default=None if field.name == "seed" else default,
                 )
             )
     return apply(options)
 
 
-def chosen_seed(seed: int | None) -> int:
-    """Return the seed asked for, or a new one, and say which it is."""
+def resolve_seed(seed: int | None) -> int:
+    """Return the given seed or a new one, and print it."""
     if seed is None:
         import secrets
 
@@ -219,18 +225,18 @@ def chosen_seed(seed: int | None) -> int:
     return seed
 
 
-def typed(model: "LanguageModel", text: str) -> str:
-    """Return text from the command line in the model's own characters."""
+def decode_argument(model: "LanguageModel", text: str) -> str:
+    """Return a command-line argument in the characters of the model."""
     if not model.reads_bytes:
         return text
-    # Python escapes the bytes of arguments that are not UTF-8.
+    # Python escapes bytes of an argument that are not UTF-8.
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
-    """Return the prime, from a file if one is named, in the model's characters."""
+def resolve_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
+    """Return the prime, perhaps read from a file, in the characters of the model."""
     if not prime_file:
-        return typed(model, prime)
+        return decode_argument(model, prime)
     if prime:
         raise click.UsageError("--prime and --prime-file exclude each other; give one")
     from charrnn.text.corpus import read_corpus
@@ -238,10 +244,10 @@ def chosen_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> 
     return read_corpus([prime_file], encoding=model.corpus.encoding).text
 
 
-def opened(checkpoint: str | None) -> "LanguageModel":
-    """Return the model of a checkpoint, and print which it is if none is named.
+def open_model(checkpoint: str | None) -> "LanguageModel":
+    """Return the model of a checkpoint; if none is named, print which one it is.
 
-    Without a name it is the newest run's, or the one that comes with the package.
+    By default it is the newest run's, or the one that comes with the package.
     """
     from charrnn.api import load
     from charrnn.storage.run_folder import PRETRAINED
@@ -255,10 +261,10 @@ def opened(checkpoint: str | None) -> "LanguageModel":
     return model
 
 
-def corpus_of(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
-    """Return the text that a model was trained on; if it is missing, print why.
+def find_corpus(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
+    """Return the text that a model was trained on, or print why it is missing.
 
-    `text` says where the text is now; it is an error if it is another text.
+    `text` is its path, if it has moved. Raises TextError if that is another text.
     """
     from charrnn.errors import TextError
     from charrnn.storage.run_folder import PRETRAINED
@@ -269,6 +275,6 @@ def corpus_of(model: "LanguageModel", text: str | None = None) -> "Corpus | None
     try:
         return reopen_corpus(model.corpus)
     except TextError as error:
-        fetch = " (`charrnn download` fetches it)" if model.path == PRETRAINED else ""
+        fetch = " (`charrnn download` gets it)" if model.path == PRETRAINED else ""
         note(f"The text that this model was trained on is missing{fetch}: {error}")
         return None

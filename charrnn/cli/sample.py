@@ -10,12 +10,12 @@ import click
 from charrnn.cli.options import (
     GroupedCommand,
     checkpoint_argument,
-    chosen_prime,
-    chosen_seed,
+    decode_argument,
     drawing_options,
     grouped,
-    opened,
-    typed,
+    open_model,
+    resolve_prime,
+    resolve_seed,
 )
 from charrnn.config import SampleConfig
 
@@ -61,13 +61,13 @@ def command(
     """Write text with a trained model.
 
     CHECKPOINT is a file, a run folder or the name of a run in checkpoints/; by default
-    it is the newest run's best model. The text is written to standard output as it is
-    made, and everything else to standard error.
+    it is the newest run's best model. The text is written to standard output while it
+    is generated, and everything else to standard error.
     """
-    model = opened(checkpoint)
-    prime, stop = chosen_prime(model, prime, prime_file), typed(model, stop)
-    SampleConfig(**settings, seed=seed or 0)  # refuses before anything is printed
-    settings["seed"] = chosen_seed(seed)
+    model = open_model(checkpoint)
+    prime, stop = resolve_prime(model, prime, prime_file), decode_argument(model, stop)
+    SampleConfig(**settings, seed=seed or 0)  # raises before anything is printed
+    settings["seed"] = resolve_seed(seed)
     options = settings | {"stop": stop, "on_unknown": on_unknown}
     if count == 1 and not as_json:
         _stream(model, prime, model.stream(prime, **options))
@@ -83,14 +83,14 @@ def command(
 
 
 def _stream(model: "LanguageModel", prime: str, pieces: Iterator[str]) -> None:
-    """Write one text as it is made."""
+    """Write one text while it is generated."""
     terminal = sys.stdout.isatty()
     _write(model, prime)
     for piece in pieces:
         _write(model, piece)
         if terminal:
             sys.stdout.flush()
-    # For a program that reads bytes, a line end would be one byte too many.
+    # A program that reads the bytes of a model of bytes must not get one too many.
     if terminal or not model.reads_bytes:
         _write(model, "\n")
 

@@ -9,7 +9,7 @@ from charrnn.cli.options import (
     Decorator,
     GroupedCommand,
     apply,
-    default_in_words,
+    default_text_of,
     field_option,
     grouped,
     note,
@@ -36,10 +36,10 @@ def _field_options(kind: type) -> Decorator:
     decorators = []
     for field, option in options_of(kind):
         if field.name in defaults:
-            shown = default_in_words(option, defaults[field.name], field.default)
+            shown = default_text_of(option, defaults[field.name], field.default)
             if field.name in preset:
                 shown += ", by preset"
-            # Without a default, so that an option that is given can be told apart.
+            # Without a default, to tell which options were given.
             decorators.append(field_option(field, option, shown=shown))
     return apply(decorators)
 

@@ -97,7 +97,7 @@ class ProgressDisplay:
             self.reason = event.reason
 
     def _show_step(self, event: "Step") -> None:
-        # The mean goes over some 50 steps.
+        # A running mean over about 50 steps.
         before = event.loss if self._loss is None else self._loss
         self._loss = 0.98 * before + 0.02 * event.loss
         self.bar.update(event.characters)
@@ -120,7 +120,7 @@ class ProgressDisplay:
         self.bar.update(done - self.bar.n)
 
     def _sample(self, step: int) -> str:
-        """Return a text written with the weights that validate and are saved."""
+        """Return a sample from the weights that are validated and saved."""
         from charrnn.generation.language_model import LanguageModel
 
         weights = replace(self.run.checkpoint, model=self.run.trainer.averaged_model)
@@ -177,14 +177,14 @@ def _stopping_signals() -> list[signal.Signals]:
 
 
 def _announce_stop() -> None:
-    # Past Python's buffers: the signal may have interrupted a write to them.
+    # Not through Python's buffers: the signal may have interrupted a write to them.
     line = "Stopping after this step; press Ctrl-C again to stop at once.\n"
     start = "\n" if sys.stderr.isatty() else ""  # after the bar and ^C
     os.write(sys.stderr.fileno(), (start + line).encode())
 
 
 def _print_results(run: "Run", quiet: bool) -> None:
-    """Print the scoreboard of the best model, and what to do with it."""
+    """Print the scoreboard of the best model, and which commands use it."""
     from charrnn.cli.format import scoreboard_table
     from charrnn.evaluation.scoreboard import score
 

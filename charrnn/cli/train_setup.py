@@ -1,4 +1,4 @@
-"""The start of `charrnn train`: its text, its folder, its settings, its summary."""
+"""The start of `charrnn train`: reading the text, making the run, the summary."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def start_new_run(
     force: bool,
     report: Report,
 ) -> "Run":
-    """Return a new run in a folder of its own, and report how it was adapted.
+    """Return a new run, and report how it was adapted to the text.
 
     settings are those of `resolve_settings`; chosen are those that the user gave.
     """
@@ -98,7 +98,7 @@ def kernels_are_compiled(cell: str) -> bool:
     """Return whether Numba's cache on disk has the training kernels of a cell."""
     from charrnn.nn.kernels import functions, has_twin
 
-    # Numba's own word on where its cache is.
+    # Numba itself knows where its cache is.
     stats: Any = functions("numba").cross_entropy_.stats  # type: ignore[attr-defined]
     pattern = f"{cell}.backward*.nbi" if has_twin(cell) else "functional.*.nbi"
     return any(Path(stats.cache_path).glob(pattern))
@@ -115,7 +115,7 @@ def _describe_growth(init_from: str | None, growth: "Growth") -> str:
 def resume_old_run(
     text: tuple[str, ...], out: str | None, chosen: dict[str, Any], report: Report
 ) -> "Run":
-    """Return the run of a folder, at the step where it stopped."""
+    """Return the run in a folder, at the step where it stopped."""
     from charrnn.run import resume_run
     from charrnn.storage.run_folder import newest_run
     from charrnn.text.corpus import printable

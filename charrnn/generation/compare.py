@@ -29,7 +29,7 @@ from charrnn.text.corpus import Corpus, split
 class Column:
     """A text drawn at one temperature, and its statistics.
 
-    Those that need the corpus are None without it.
+    The statistics that need the corpus are None if it is not available.
     """
 
     temperature: float
@@ -37,7 +37,7 @@ class Column:
     log_prob: float  # mean log-probability under the model, nats per character
     entropy: float  # mean entropy of the distributions drawn from, nats per character
     distinct_4grams: float  # share of the text's 4-grams that are distinct
-    repetition: float  # share of characters in a stretch that the text already had
+    repetition: float  # share of characters that repeat an earlier stretch of the text
     known_words: float | None  # share of words that occur in the corpus
     longest_copy: str | None  # the longest stretch that occurs in the corpus
 
@@ -65,30 +65,32 @@ def compare(
 ) -> Comparison:
     """Draw a text at each temperature and measure it.
 
-    corpus is the text that the model was trained on, if it is available. Without a
-    seed a new one is chosen; the comparison has it.
+    corpus is the text that the model was trained on, if it is available. If seed is
+    None, a new one is used, and returned in the comparison.
     """
     seed = secrets.randbelow(2**31) if seed is None else seed
     config = SampleConfig(length=length, seed=seed)
     if config.length < 1:
         raise ConfigError(f"length is {length}; expected at least 1, to compare texts")
-    asked = np.ravel(temperatures).tolist()
-    if not asked:
+    given = np.ravel(temperatures).tolist()
+    if not given:
         raise ConfigError("no temperatures; expected at least one")
-    checked = [SampleConfig(temperature=t).temperature for t in asked]
+    values = [SampleConfig(temperature=t).temperature for t in given]
     rows = language_model.draw(
         prime,
         config,
-        texts=[0] * len(checked),
-        temperatures=checked,
+        texts=[0] * len(values),
+        temperatures=values,
         on_unknown=on_unknown,
     )
-    texts = joined(rows, len(checked))
+    texts = joined(rows, len(values))
     known = set(words(corpus.text)) if corpus else None
     start = language_model.encode(prime or language_model.default_prime(), on_unknown)
     columns = []
-    for temperature, text in zip(checked, texts, strict=True):
-        log_prob, entropy = _surprise(language_model, start, text, temperature)
+    for temperature, text in zip(values, texts, strict=True):
+        log_prob, entropy = _log_prob_and_entropy(
+            language_model, start, text, temperature
+        )
         columns.append(
             Column(
                 temperature,
@@ -105,10 +107,10 @@ def compare(
     return Comparison(prime, config.seed, columns, calibrated)
 
 
-def _surprise(
+def _log_prob_and_entropy(
     language_model: LanguageModel, start: Array, text: str, temperature: float
 ) -> tuple[float, float]:
-    """Return the mean log-probability of a text, and the mean entropy drawn from."""
+    """Return a text's mean log-probability, and the mean entropy of its draws."""
     model, vocab = language_model.model, language_model.vocab
     ids = np.concatenate([start, vocab.encode(text)])
     windows = predictions(model, ids, streams=1)

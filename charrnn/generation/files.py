@@ -1,4 +1,4 @@
-"""Writing a model to a checkpoint of its own, or for PyTorch."""
+"""Saving a model as a checkpoint, and exporting its weights for PyTorch."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -41,7 +41,7 @@ def check_free(path: Path, *, force: bool = False) -> None:
 
 
 def _is_single(path: Path) -> bool:
-    """Return whether a path means one file, and not a folder."""
+    """Return whether a path stands for a file, not a folder."""
     return path.suffix == ".npz" and not path.is_dir()
 
 
@@ -67,7 +67,7 @@ def export(
 
 
 def format_of(path: Path) -> str | None:
-    """Return the format that the suffix of a path names, if it names one."""
+    """Return the format that belongs to the suffix of a path, if there is one."""
     return _FORMAT_OF.get(path.suffix)
 
 
@@ -76,4 +76,4 @@ _INSTEAD = "give another name, or replace it with --force (force=True)"
 
 def _refuse_existing(path: Path, force: bool) -> None:
     if path.exists() and not force:
-        raise CheckpointError(f"{path}: is there already; {_INSTEAD}")
+        raise CheckpointError(f"{path}: already exists; {_INSTEAD}")

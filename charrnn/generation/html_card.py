@@ -1,7 +1,7 @@
-"""A model as notebooks show it: facts, and its learning curve as an inline SVG.
+"""The card that notebooks show for a model: facts and a learning curve (inline SVG).
 
-Colors are those of the page (`currentColor`) or readable on white and on black. All
-strings are escaped: a checkpoint may come from a stranger.
+Colors are the page's own (`currentColor`) or readable on white and on black. All
+strings are escaped, because a checkpoint is not trusted.
 """
 
 from collections.abc import Iterable, Sequence

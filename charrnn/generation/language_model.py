@@ -1,4 +1,4 @@
-"""A trained model, what is known of its training, and the files it is kept in."""
+"""A trained model with its history: what users load, save and export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import log
@@ -39,7 +39,7 @@ class LanguageModel(TextModel):
     path : Path, optional
         The file that the model was read from.
     notes : sequence of str
-        What was changed or noticed when the model was trained.
+        Messages from training: what was changed or noticed.
 
     Examples
     --------
@@ -143,14 +143,15 @@ class LanguageModel(TextModel):
         Parameters
         ----------
         path : path-like
-            A file that ends in .npz; any other name is a folder, which gets best.npz.
+            A file that ends in .npz. Any other name is a folder, and the file is its
+            best.npz.
         force : bool
-            Replace a file or a run that is there.
+            Replace an existing file or run.
 
         Raises
         ------
         CheckpointError
-            If something is there already or nothing can be written there.
+            If the file or a run already exists, or cannot be written.
         """
         return files.save(self.to_checkpoint(), path, force=force)
 
@@ -166,12 +167,12 @@ class LanguageModel(TextModel):
         format : {"safetensors", "torch"}, optional
             By default the suffix of `path` decides: .safetensors or .pt.
         force : bool
-            Replace a file that is there.
+            Replace an existing file.
 
         Raises
         ------
         CheckpointError
-            If a file is there already or cannot be written.
+            If the file already exists or cannot be written.
         MissingExtraError
             If the format is "torch" and PyTorch is not installed.
         """

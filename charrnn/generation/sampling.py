@@ -1,8 +1,8 @@
 """Sampling text from a model, one character at a time, any number of texts at once.
 
-Each text has a generator of its own, spawned from the seed by its number, and spends
-one uniform number per character, whatever the temperature. So text i depends on the
-seed and i alone, and texts at different temperatures can share their random numbers.
+Each text has its own random generator, spawned from the seed by the text's number. It
+draws one uniform number per character, whatever the temperature. So text i depends only
+on the seed and i, and texts at different temperatures can share their random numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,19 @@ from charrnn.nn.parameters import Array
 from charrnn.nn.workers import available_cores, blas_threads, in_threads
 
 _PRIME_WINDOW = 64
-# Characters of each text in a block: few at first, so that they come at once, then more
-# and more, because every block has its price.
+# Characters of each text in a block: few at first, so that the first ones appear soon,
+# then more, because each block has a fixed cost.
 _FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
-_TEXTS_PER_THREAD = 16  # at least
+_TEXTS_PER_THREAD = 16  # or more
 # From this many characters on, compiled kernels save more than loading them costs.
 _MANY = 50_000
 
 
 def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
-    """Yield ever larger blocks of numbers in [0, 1), (B, n) for n texts, without end.
+    """Yield blocks (B, n) of uniform numbers in [0, 1) for n texts, without end.
 
-    texts are the texts' numbers; equal ones get equal numbers.
+    The first blocks are small. texts holds the number of each text; texts of the same
+    number get the same random numbers.
     """
     rngs = [
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
@@ -42,7 +43,7 @@ def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
 
 
 def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
-    """Return the logits (n, V) after the prime and the state, the same for n texts.
+    """Return the logits (n, V) and the state after the prime, repeated for n texts.
 
     prime (P,) ids, at least one.
     """
@@ -66,7 +67,7 @@ def sample(
 ) -> Iterator[Array]:
     """Yield the next id of every text, (len(texts),), `config.length` times.
 
-    prime (P,) ids, read first and not returned. temperatures, one for each text,
+    prime (P,) ids, read first and not returned. temperatures, one per text,
     replace the one in config.
     """
     n, length = len(texts), config.length
@@ -94,15 +95,15 @@ def sample(
             writer.write(states[i], logits[i], *args, mine)
             ids[:, part] = mine
 
-        # Products this small are slower on several threads, which spin besides. Each
-        # block sets the limit anew, so that the caller does not feel it in between.
+        # Matrix products this small are slower on several BLAS threads. The limit is
+        # set for each block, so that it does not affect the caller in between.
         with blas_threads(1):
             in_threads(write, threads)
         yield from ids
 
 
 def _writer(model: Model, config: SampleConfig, n: int) -> tuple[Writer, int]:
-    """Return what writes n texts, and the number of threads to share them."""
+    """Return the writer for n texts, and the number of threads to use."""
     name = config.kernels
     if name == "auto" and (config.length * n < _MANY or model.dtype != np.float32):
         name = "numpy"
@@ -111,5 +112,5 @@ def _writer(model: Model, config: SampleConfig, n: int) -> tuple[Writer, int]:
 
         threads = min(available_cores(), n // _TEXTS_PER_THREAD)
         return CompiledWriter(model), max(1, threads)
-    # NumPy's many short calls would wait for each other's interpreter lock.
+    # One thread: NumPy's many short calls would wait for the interpreter lock.
     return NumpyWriter(model), 1

@@ -12,7 +12,7 @@ def until(rows: Iterable[Sequence[str]], stop: str) -> Iterator[list[str]]:
     if not stop:
         yield from map(list, rows)
         return
-    held: list[str] = []  # of every text, the end that `stop` begins with
+    held: list[str] = []  # for each text, its end, if `stop` begins with it
     for row in rows:
         held = held or [""] * len(row)
         pieces = []
@@ -28,7 +28,7 @@ def until(rows: Iterable[Sequence[str]], stop: str) -> Iterator[list[str]]:
 
 
 def _advance(held: str, character: str, stop: str) -> tuple[str, str]:
-    """Return what can be written now, and what is held back."""
+    """Return what can be written now, and what must still be held."""
     if held == stop:  # the text has ended
         return "", held
     held += character

@@ -126,7 +126,7 @@ class TextModel:
         Parameters
         ----------
         prime : str
-            What the model reads first. Without it, a text begins as a line does.
+            What the model reads first. If it is empty, a text starts a new line.
         length : int
             Characters to write.
         temperature : float
@@ -154,9 +154,9 @@ class TextModel:
         Raises
         ------
         ConfigError
-            If a setting makes no sense.
+            If a setting is not valid.
         TextError
-            If the model cannot read the prime.
+            If the prime has characters that the model does not know.
         """
         config = _config(length, temperature, top_k, top_p, seed, kernels)
         count = 1 if n is None else _count(n)
@@ -247,7 +247,8 @@ class TextModel:
         config : SampleConfig
             How to draw.
         texts : sequence of int
-            The numbers of the texts. Equal numbers draw from equal random numbers.
+            The number of each text. Texts of the same number use the same random
+            numbers.
         temperatures : sequence of float, optional
             One temperature per text, instead of the configuration's.
         stop, on_unknown : str
@@ -276,7 +277,7 @@ class TextModel:
         prefix : str
             The text so far.
         top : int, optional
-            Return only this many. None means all.
+            The number of characters to return. None means all.
         on_unknown : {"error", "skip", "map"}
             What to do with unknown characters of the prefix; see `encode`.
         """
@@ -291,8 +292,8 @@ class TextModel:
     def losses(self, text: str, *, on_unknown: str = "error") -> Array:
         """Return the loss of each character of a text, in nats.
 
-        The result has one number per character except the first, which has nothing
-        before it: shape (len(text) - 1,) unless unknown characters were left out.
+        The first character has no loss, because nothing comes before it. So the shape
+        is (len(text) - 1,), unless unknown characters were left out.
         `losses(text)[i]` is how surprising `text[i + 1]` is after `text[: i + 1]`.
         """
         return losses(self.model, self.encode(text, on_unknown), threads=0)
@@ -307,7 +308,7 @@ class TextModel:
 
 
 def joined(rows: Iterable[Sequence[str]], n: int) -> list[str]:
-    """Return n whole texts, given the next piece of each in every row."""
+    """Join rows, which hold the next piece of each text, into n texts."""
     rows = iter(rows)
     # The model comes first: if n is far too large, its arrays fail at once, and lists
     # would first fill the memory.
@@ -333,7 +334,7 @@ def _config(
     seed: int | None,
     kernels: str,
 ) -> SampleConfig:
-    """Return how to draw, with a new seed if none is given."""
+    """Return a configuration, with a new seed if none is given."""
     if seed is None:
         seed = secrets.randbelow(2**31)
     return SampleConfig(length, temperature, top_k, top_p, seed, kernels)

@@ -1,4 +1,4 @@
-"""Writing a block of characters: draw one, read it, and again.
+"""Writers: draw a character, read it, and repeat, for a block of characters.
 
 Letters: n texts side by side, B characters in the block, V vocabulary, L layers, H
 hidden, S arrays in a cell's state.
@@ -14,7 +14,7 @@ from charrnn.nn.parameters import Array
 
 
 class Writer(Protocol):
-    """What `NumpyWriter` and `nn.compiled.generate.CompiledWriter` both offer."""
+    """The interface of `NumpyWriter` and `nn.compiled.generate.CompiledWriter`."""
 
     def write(
         self,
@@ -26,11 +26,11 @@ class Writer(Protocol):
         u: Array,
         ids: Array,
     ) -> None:
-        """Draw B characters of n texts, each after those before it.
+        """Draw the next B characters of n texts.
 
-        state (L, S, n, H) and logits (n, V) are what the last character left, and
-        become what these leave; temperature (n, 1); u (B, n) in [0, 1); ids (B, n) are
-        written.
+        state (L, S, n, H) and logits (n, V) are those after the last character, and are
+        updated in place. temperature (n, 1). u (B, n) is uniform in [0, 1). ids (B, n)
+        is the output.
         """
 
 
@@ -42,7 +42,7 @@ class NumpyWriter:
         self._cell = model.cell
         self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
         lowest = self._layers[0]
-        self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H): what a character adds to a
+        self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
         self._W, self._b = params["output.W"], params["output.b"]
 
     def write(
@@ -55,13 +55,13 @@ class NumpyWriter:
         u: Array,
         ids: Array,
     ) -> None:
-        """Draw B characters of n texts, each after those before it."""
+        """Draw the next B characters of n texts; see `Writer`."""
         draw_next = _drawer(logits, temperature, top_k, top_p)
-        # A text alone is vectors: NumPy is twice as fast with them as with matrices of
-        # one row.
-        alone = len(logits) == 1
-        z = logits[0] if alone else logits
-        states = [tuple(part[0] if alone else part for part in s) for s in state]
+        # A single text uses vectors: NumPy is twice as fast with them as with matrices
+        # of one row.
+        single = len(logits) == 1
+        z = logits[0] if single else logits
+        states = [tuple(part[0] if single else part for part in s) for s in state]
         step, (lowest, *above) = self._cell.step, self._layers
         with np.errstate(over="ignore"):  # minus infinity, at the lowest temperatures
             for u_t, ids_t in zip(u, ids, strict=True):
@@ -82,9 +82,10 @@ def distribution(
 ) -> Array:
     """Return the probabilities (n, V) to draw from, in float64.
 
-    logits (n, V); temperature (n, 1), each a divisor of its logits; 0 puts all on the
-    likeliest (the first of equals). Then only the top_k likeliest stay, and of these
-    the likeliest that together hold top_p (Holtzman et al. 2020).
+    logits (n, V) are divided by temperature (n, 1); temperature 0 always takes the
+    likeliest character, the first if several are equal. Then only the top_k likeliest
+    are kept, and of these the likeliest that together have the share top_p of what is
+    left (Holtzman et al. 2020).
     """
     greedy = temperature == 0
     p = np.empty(logits.shape)
@@ -97,7 +98,7 @@ def distribution(
 def draw(p: Array, u: Array) -> Array:
     """Return one id per row: the first whose cumulative share exceeds u.
 
-    p (n, V), of any sum; u (n, 1) in [0, 1).
+    p (n, V), whose rows need not sum to 1; u (n, 1) in [0, 1).
     """
     cumulated = np.add.accumulate(p, axis=1)
     passed = cumulated <= u * cumulated[:, -1:]
@@ -107,7 +108,7 @@ def draw(p: Array, u: Array) -> Array:
 
 
 def _temper(logits: Array, divisor: Array, p: Array) -> None:
-    """Write exp(logits / divisor) into p, as shares of the likeliest."""
+    """Write exp(logits / divisor) into p, scaled so that each row's maximum is 1."""
     np.copyto(p, logits)
     p -= np.maximum.reduce(p, axis=1, keepdims=True)
     with np.errstate(over="ignore"):  # minus infinity, at the lowest temperatures
@@ -116,7 +117,7 @@ def _temper(logits: Array, divisor: Array, p: Array) -> None:
 
 
 def _filter(p: Array, logits: Array, greedy: Array, top_k: int, top_p: float) -> None:
-    """Set to 0 what must not be drawn."""
+    """Set the probabilities of characters that must not be drawn to 0."""
     if greedy.any():
         likeliest = np.arange(p.shape[1]) == logits.argmax(1)[:, None]
         np.copyto(p, likeliest, where=greedy)

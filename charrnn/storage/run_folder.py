@@ -177,7 +177,8 @@ def with_best_weights(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, list[
     snapshot = replace(snapshot, progress=progress, best=newest, last_good=good)
     return snapshot, [
         f"{path} is missing or comes from another run, and {LAST}, which an older "
-        "charrnn wrote, does not hold the best weights; the search for the best starts over"
+        "charrnn wrote, does not hold the best weights; the search for the best starts "
+        "over"
     ]
 
 

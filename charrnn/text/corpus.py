@@ -263,7 +263,7 @@ def _read(path: str) -> bytes:
 
 
 def join_texts(parts: list[str]) -> str:
-    """Join texts, each starting on a line of its own."""
+    """Join texts, each starting on a new line."""
     return "".join(
         part if last or not part or part.endswith("\n") else part + "\n"
         for part, last in zip(parts, [False] * (len(parts) - 1) + [True], strict=True)

@@ -43,7 +43,7 @@ def text_or_paths(
 ) -> Corpus | list[str | Path] | None:
     """Return the corpus of a text, or the list of paths, or None if neither is given.
 
-    Several texts are joined as files are, each starting on a line of its own.
+    Several texts are joined as files are, each starting on a new line.
     """
     if paths is not None and text is not None:
         raise ConfigError("paths and text exclude each other; give one of them")

@@ -152,7 +152,7 @@ def test_nothing_is_overwritten_without_force(form, run):
     out = Path("lines" + SUFFIXES[form])
     out.write_text("mine")
     error = refused("export", "--format", form)
-    assert f"{out}: is there already" in error
+    assert f"{out}: already exists" in error
     assert "--force" in error
     assert out.read_text() == "mine"
     invoke("export", "--format", form, "--force")
@@ -228,7 +228,7 @@ def test_mistakes_are_one_line():
     assert "is a directory" in refused("export", "--out", ".", status=2)
     assert "'onnx' is not one of" in refused("export", "--format", "onnx", status=2)
     assert "no such file" in refused("export", "none.npz")
-    assert "need not be imported" in refused(
+    assert "needs no import" in refused(
         "import", "checkpoints/lines/best.npz", "--out", "b"
     )
     invoke("export")

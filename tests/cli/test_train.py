@@ -557,7 +557,7 @@ def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
 def test_resuming_for_fewer_steps_than_were_made_is_an_error():
     started("lines.txt", *BRIEF, "--out", "run")
     error = refused("--resume", "--out", "run", "--steps", "10")
-    assert "run is at step 20 already; expected more than the 10 steps" in error
+    assert "run is already at step 20; expected more than the 10 steps" in error
 
 
 def test_resuming_with_a_text_that_moved_says_how():

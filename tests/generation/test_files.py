@@ -80,7 +80,7 @@ def test_an_export_is_imported_again(tmp_path):
     path = trained().export(tmp_path / "mine.safetensors")
     assert path == tmp_path / "mine.safetensors"
     assert same(LanguageModel.from_checkpoint(import_weights(path)), trained())
-    with pytest.raises(CheckpointError, match="is there already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         trained().export(path)
     trained().export(path, force=True)
 

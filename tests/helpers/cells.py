@@ -1,4 +1,4 @@
-"""A cell under a name, for the time of a test."""
+"""Registering a cell for the duration of a test."""
 
 import sys
 from types import ModuleType
@@ -8,7 +8,7 @@ from charrnn.nn.cell import load_cell
 
 
 def register_cell(monkeypatch, name, kind):
-    """Make `kind`, a class, the cell called `name`."""
+    """Register the class `kind` as the cell called `name`."""
     module = ModuleType("cell_of_a_test")
     module.Cell = kind
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -1,4 +1,4 @@
-"""A web server on this machine that behaves well or badly, as the path says."""
+"""A local web server that behaves well or badly, depending on the path."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ def sha256(data):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the last part of the path."""
+    """Answers according to the last part of the path."""
 
     def do_GET(self):
         self.server.paths.append(self.path)
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in headers.items():
             self.send_header(key, str(value))
         self.end_headers()
-        with contextlib.suppress(OSError):  # the client may have had enough
+        with contextlib.suppress(OSError):  # the client may have closed the connection
             self.wfile.write(data)
 
     def on_text(self):
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     def on_missing(self):
         self.reply(b"gone", 404)
 
-    def on_busy(self):  # twice, and then no more
+    def on_busy(self):  # the first two times
         self.reply(TEXT, 200 if self.server.paths.count(self.path) > 2 else 503)
 
     def on_down(self):
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
     def on_large(self):
         self.reply(TEXT, length=10**15)
 
-    def on_endless(self):  # says no length, and never stops
+    def on_endless(self):  # has no Content-Length, and never ends
         self.send_response(200)
         self.end_headers()
         with contextlib.suppress(OSError):
@@ -91,9 +91,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Knows what it was asked for, and what it sent without an end."""
+    """Records the paths of requests, and how much of the endless reply was sent."""
 
-    daemon_threads = False  # so that none outlives its test
+    daemon_threads = False  # so that no thread outlives its test
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -113,7 +113,7 @@ def serving() -> Iterator[Server]:
 
 
 def dead_address():
-    """Return an address where nobody listens."""
+    """Return an address on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/text"

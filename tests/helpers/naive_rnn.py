@@ -1,7 +1,7 @@
 """The naive network of examples/from_scratch.ipynb, under charrnn's names and shapes.
 
-The functions are the notebook's own: the cells tagged `naive` are executed here. What
-follows them only translates, from W_xh to layer0.Wx and from one text to N streams.
+The functions are the notebook's own: the cells tagged `naive` are executed here. The
+code below only translates names (W_xh to layer0.Wx) and one text to N streams.
 """
 
 import json
@@ -28,7 +28,7 @@ def load_naive(path=NOTEBOOK):
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if "naive" in cell["metadata"].get("tags", []):
             source, name = "".join(cell["source"]), f"{path}, cell {cell['id']}"
-            # So that a traceback shows the line, which is in no file of its own.
+            # So that a traceback shows the line, which is in no Python file.
             linecache.cache[name] = len(source), None, source.splitlines(True), name
             exec(compile(source, name, "exec"), namespace)
     return SimpleNamespace(**namespace)
@@ -49,7 +49,7 @@ def step_forward(params, character, h):
 
 
 def loss_and_grads(params, inputs, targets, h):
-    """Go over one window (T,) of one text; return loss, gradients and last state."""
+    """Process one window (T,) of one text; return loss, gradients and last state."""
     loss, grads, h = naive.loss_and_grads(translated(params), inputs, targets, h)
     return loss, {theirs: grads[ours] for ours, theirs in NAMES.items()}, h
 
@@ -72,5 +72,5 @@ def mean_over_streams(params, inputs, targets, h):
 
 def descend(params, grads, lr):
     """Take one step of plain gradient descent, in place."""
-    # The gradients have charrnn's names too, and the naive function takes any.
+    # Both have charrnn's names; the naive function accepts any names.
     naive.descend(params, grads, lr)

@@ -1,4 +1,4 @@
-"""Where the repository and the texts to measure on are."""
+"""Paths of the repository and of tiny Shakespeare."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The real command on a terminal of its own."""
+"""Running the real command on a new terminal."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""A small text made up for the tests, models trained on it, and the real command."""
+"""A small made-up text, models trained on it, and running the real command."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from charrnn.run import start_run
 from charrnn.storage.checkpoint import save
 from charrnn.text.corpus import from_text
 
-# Options of `charrnn train` for a model that takes a moment.
+# Options of `charrnn train` for a model that trains in a moment.
 TINY = (
     *("--cell", "rnn", "--hidden", "12", "--batch", "4", "--window", "8"),
     *("--dropout", "0", "--recurrent-dropout", "0", "--patience", "0"),
@@ -22,7 +22,7 @@ TINY = (
 )
 # The same as fields of TrainConfig.
 SMALL = {"batch": 4, "window": 8, "threads": 1, "kernels": "numpy"}
-# On a few lines: validation gets worse long before the end.
+# On a few lines, the validation loss gets worse long before the end.
 OVERFITTING = {
     "shape": {"hidden": 16},
     "lr": 2e-2,
@@ -41,7 +41,7 @@ _WHEN = ("at dawn", "in June", "when it rains", "for a coin", "twice a week")
 def sentences(count=120, seed=1):
     """Return lines such as `Ann mends the moon, in June.`, the same for the same seed.
 
-    About 38 characters a line, 33 distinct ones.
+    About 38 characters per line, 33 distinct ones.
     """
     rng = random.Random(seed)
 
@@ -54,7 +54,7 @@ def sentences(count=120, seed=1):
 
 
 def small_config(**settings):
-    """Return a training configuration for a moment on one thread."""
+    """Return a training configuration that takes a moment on one thread."""
     return TrainConfig(**SMALL | {"steps": 40, "eval_every": 10} | settings)
 
 
@@ -67,7 +67,7 @@ def small_run(text=None, folder=None, *, shape=None, **settings):
 
 @functools.cache
 def trained():
-    """Return a model that has learned something of `sentences(300)`. Do not change."""
+    """Return a model trained on `sentences(300)`. It is shared: do not modify it."""
     run = small_run(
         sentences(300),
         shape={"hidden": 24},
@@ -94,17 +94,17 @@ def save_trained(folder):
 
 
 def environment(**changes):
-    """Return this process's environment with changes, as a new process needs it."""
+    """Return this process's environment with changes, for a new process."""
     return os.environ | {"PYTHONWARNINGS": "error"} | changes
 
 
 def command(*arguments):
-    """Return the command line of `charrnn` in a process of its own."""
+    """Return the command line that runs `charrnn` in a new process."""
     return [sys.executable, "-m", "charrnn", *map(str, arguments)]
 
 
 def charrnn(*arguments, cwd, text=True, input=None, **environ):
-    """Run `charrnn` in a process of its own and return what became of it."""
+    """Run `charrnn` in a new process and return the completed process."""
     return subprocess.run(
         command(*arguments),
         cwd=Path(cwd),

@@ -210,7 +210,7 @@ def test_the_command_prints_the_path_and_nothing_else(server, tmp_path):
     )
     pin = f"--sha256 {sha256(TEXT)}"
     assert child.stdout == f"{target}\n"
-    assert child.stderr == f"The text was not checked; next time, add {pin}\n"
+    assert child.stderr == f"The text was not verified; next time, add {pin}\n"
     again = run("--url", url, *pin.split(), "--out", tmp_path / "b.txt", "--quiet")
     assert again.output == f"{tmp_path / 'b.txt'}\n"
 
