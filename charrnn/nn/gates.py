@@ -11,7 +11,7 @@ from charrnn.nn.parameters import Array
 
 
 def columns(a: Array, G: int) -> Array:
-    """Return a view (G, N, H) of a (N, G·H), with the columns of one gate each."""
+    """Return a view (G, N, H) of a (N, G·H): the columns of each gate."""
     N, GH = a.shape
     gates: Array = a.reshape(N, G, GH // G).transpose(1, 0, 2)
     return gates
