@@ -1,4 +1,4 @@
-"""What every benchmark says of the machine that it ran on."""
+"""The description of the machine that every benchmark prints."""
 
 import platform
 from pathlib import Path
@@ -10,7 +10,7 @@ from charrnn.nn.workers import available_cores
 
 
 def machine(**packages: ModuleType | None) -> str:
-    """Describe cores, processor and versions; packages by name, None if missing."""
+    """Return cores, processor and versions; packages by name, None if missing."""
     versions = [f"NumPy {np.__version__}"]
     versions += [f"{name} {one.__version__}" for name, one in packages.items() if one]
     return f"{available_cores()} cores, {cpu()}, {', '.join(versions)}"

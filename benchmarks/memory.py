@@ -1,9 +1,9 @@
-"""Peak memory of training, each contender in a process of its own.
+"""Peak memory of training, with a separate process for each contender.
 
     python benchmarks/memory.py --cell gru --hidden 256 --batch 64
 
 The work is that of train_step.py: one-hot input, window 64, Adam, clipping. The figure
-is the process's largest resident set, in MB, the library itself included.
+is the process's largest resident set in MB, including the library itself.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from charrnn.config import CELLS
 from charrnn.nn.workers import available_cores
 
 STEPS = 20
-# What each contender calls, and the packages that it must not bring along.
+# How to make each contender's step, and the packages that must not be loaded with it.
 CONTENDERS = {
     "PyTorch": ("torch_step(config, {N}, {cores})", ("jax",)),
     "JAX": ("jax_step(config, {N})", ("torch",)),
@@ -45,7 +45,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def peak(name: str, cell: str, H: int, layers: int, N: int) -> float:
-    """Return megabytes."""
+    """Return the peak resident memory of a contender in MB."""
     call, absent = CONTENDERS[name]
     call = call.format(N=N, cores=available_cores())
     code = CODE.format(

@@ -1,11 +1,11 @@
-"""Train recipes on texts and seeds, and say what came of them in a table.
+"""Train recipes on texts and seeds, and print a table of the results.
 
     python benchmarks/recipes.py TEXT… --preset quick --preset small --seed 1 --seed 2
     python benchmarks/recipes.py TEXT --preset small --set hidden=320 --set dropout=0.3
 
-Each row is one whole training by `charrnn.train`: its best validation loss on the last
-tenth of the text, the step and the epoch of it, and the minutes of training. With
---samples a text of each model follows, at temperature 0.8, for seeds 1, 2 and 3.
+Each row is a complete run of `charrnn.train`: its best validation loss on the last
+tenth of the text, the step of that loss, and the epochs and minutes of the run. With
+--samples, three texts by each model follow, at temperature 0.8, with seeds 1, 2 and 3.
 """
 
 import argparse
@@ -38,17 +38,17 @@ def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[st
     """Return a line of the table, and the trained model."""
     seen: list[Validation] = []
 
-    def look(record: Event) -> None:
-        if isinstance(record, Validation):
-            seen.append(record)
-            print(f"\r{record.step:,}: {record.val_loss:.4f} ", end="", file=sys.stderr)
+    def collect(event: Event) -> None:
+        if isinstance(event, Validation):
+            seen.append(event)
+            print(f"\r{event.step:,}: {event.val_loss:.4f} ", end="", file=sys.stderr)
 
     start = time.perf_counter()
     settings = {"preset": preset, "seed": seed, "progress": False} | changes
-    model = charrnn.train(text, on_event=look, **settings)
+    model = charrnn.train(text, on_event=collect, **settings)
     minutes = (time.perf_counter() - start) / 60
     print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
-    best = min(seen, key=lambda record: record.val_loss)
+    best = min(seen, key=lambda event: event.val_loss)
     plan = model.training["plan"]
     speed = plan["batch"] * plan["window"] * seen[-1].step / seen[-1].seconds
     changed = ", ".join(f"{name} {value}" for name, value in changes.items()) or "–"
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--set", type=setting, action="append", default=[])
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--samples", action="store_true")
-    parser.add_argument("--length", type=int, default=400, help="of the samples")
+    parser.add_argument("--length", type=int, default=400, help="characters per sample")
     args = parser.parse_args()
     print(f"{machine()}\n\n{_HEAD}\n{'|---' * 9}|", flush=True)
     presets, seeds = args.preset or [DEFAULT_PRESET], args.seed or [1]

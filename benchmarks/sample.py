@@ -1,19 +1,19 @@
-"""Characters a second of sampling: charrnn beside PyTorch.
+"""Sampling speed in characters per second: charrnn and PyTorch.
 
     python benchmarks/sample.py                     every cell and size
     python benchmarks/sample.py --cell rnn --streams 1 --output results.md
-    python benchmarks/sample.py --command           the command, from start to end
+    python benchmarks/sample.py --command           the command, from start to finish
 
-Each contender does the same work: reads a character, divides the logits by the
-temperature, and draws the next of 65, for one text or for several side by side. All
-have the same weights, and before anything is timed must find the same chances on the
-same characters. They take turns in one process; the table holds medians over the
-rounds, in characters of all texts together. PyTorch and Numba (for the kernels) take
-part where they are installed.
+Each contender does the same work: it reads a character, divides the logits by the
+temperature, and draws the next of 65 characters, for one text or for several in
+parallel. All have the same weights, and must give the same probabilities for the same
+characters before anything is timed. They take turns in one process. The table shows
+medians over the rounds; the characters of all texts are counted. PyTorch and Numba (for
+the kernels) take part if they are installed.
 
-charrnn is `charrnn.generation.sampling.sample` as it is. PyTorch is the fastest of
-nn.RNN called on sequences of one character ("sequence") and nn.RNNCell ("cell"), each
-with one thread and with all cores.
+charrnn is `charrnn.generation.sampling.sample`. PyTorch is the fastest of nn.RNN called
+on sequences of one character ("sequence") and nn.RNNCell ("cell"), each with one thread
+and with all cores.
 """
 
 import argparse
@@ -52,12 +52,12 @@ except ImportError:
 
 V, TEMPERATURE, SEED = 65, 0.8, 1
 WAYS = ("cell", "sequence")
-FORCED = 20  # characters that the chances are compared after
-DRAWN = 128  # characters that they are compared on, after those
+FORCED = 20  # given characters, after which probabilities are compared
+DRAWN = 128  # drawn characters after those, also compared
 WARM = 128  # characters before each timing
 
 Write = Callable[[int], np.ndarray]  # returns that many ids of every text, (length, N)
-# Takes ids (N, 1) and the state; returns the chances (N, V) of the next and the state.
+# Takes ids (N, 1) and the state; returns the next probabilities (N, V) and the state.
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
@@ -74,9 +74,9 @@ def prime(length: int) -> np.ndarray:
     return np.random.default_rng(2).integers(0, V, length).astype(np.uint8)
 
 
-def charrnn_write(model: Model, N: int, steps: str, start: np.ndarray) -> Write:
+def charrnn_write(model: Model, N: int, kernels: str, start: np.ndarray) -> Write:
     def write(length: int) -> np.ndarray:
-        config = SampleConfig(length, TEMPERATURE, seed=SEED, kernels=steps)
+        config = SampleConfig(length, TEMPERATURE, seed=SEED, kernels=kernels)
         return np.array(list(sample(model, start, config, texts=range(N))))
 
     return write
@@ -128,8 +128,8 @@ def torch_write(step: Step, N: int, threads: int, start: np.ndarray) -> Write:
     return write
 
 
-def torch_chances(step: Step, ids: np.ndarray) -> np.ndarray:
-    """Return the chances (T, N, V) after each of the ids (T, N)."""
+def torch_probabilities(step: Step, ids: np.ndarray) -> np.ndarray:
+    """Return the probabilities (T, N, V) after each of the ids (T, N)."""
     found, state = [], None
     with torch.inference_mode():
         for column in torch.from_numpy(ids.astype(np.int64)).unsqueeze(2):
@@ -142,12 +142,12 @@ def installed() -> list[str]:
     return ["numpy", "numba"] if kernels.resolve("auto") == "numba" else ["numpy"]
 
 
-def check_chances(model: Model, N: int) -> None:
-    """Stop where PyTorch and charrnn do not have the same chances.
+def check_probabilities(model: Model, N: int) -> None:
+    """Exit if PyTorch and charrnn do not have the same probabilities.
 
-    First after a fixed prime. Then on what `sample` goes on with, whose chances nobody
-    sees: each character must be the one, by PyTorch's chances, that its random number
-    falls on.
+    They are compared first after a fixed prime, and then on the characters that
+    `sample` draws. It does not return their probabilities, so each character must be
+    the one that its random number selects under PyTorch's probabilities.
     """
     forced = prime(FORCED)
     logits, _ = read_prime(model, forced, N)
@@ -158,21 +158,23 @@ def check_chances(model: Model, N: int) -> None:
         for steps in installed():
             written = charrnn_write(model, N, steps, forced)(DRAWN)
             read = np.concatenate((np.repeat(forced[:, None], N, axis=1), written))
-            p = torch_chances(step, read)[FORCED - 1 : -1]
+            p = torch_probabilities(step, read)[FORCED - 1 : -1]
             if not np.allclose(p[0], expected, rtol=1e-4, atol=1e-7):
                 off = np.abs(p[0] - expected).max()
-                sys.exit(f"chances of PyTorch's {way} are off by {off}")
+                sys.exit(f"the probabilities of PyTorch's {way} are off by {off}")
             above = np.take_along_axis(p.cumsum(2), written[:, :, None], 2)
             below = above - np.take_along_axis(p, written[:, :, None], 2)
             off = np.maximum(below - u, u - above).max()
             if off > 1e-4:
-                sys.exit(f"{steps} draws what PyTorch's {way} would not, by {off}")
+                sys.exit(
+                    f"{steps} draws characters that PyTorch's {way} would not, by {off}"
+                )
 
 
 def contenders(config: ModelConfig, N: int) -> dict[str, Write]:
     model, start = new_model(config), prime(1)
     if torch:
-        check_chances(model, N)
+        check_probabilities(model, N)
     found = {}
     for steps in installed():
         name = "plain" if steps == "numpy" else "kernels"
@@ -191,7 +193,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def length_of(write: Write, seconds: float) -> int:
-    """Return how many characters of each text fill the time."""
+    """Return the number of characters of each text that fill the time."""
     write(WARM)  # the first call may compile
     length = WARM
     while (spent := timed(partial(write, length))) < seconds / 4:
@@ -202,13 +204,13 @@ def length_of(write: Write, seconds: float) -> int:
 def measure(
     writes: dict[str, Write], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Return seconds a character of each text, by contender, one for each round."""
+    """Return the seconds per character of each text, by contender and round."""
     lengths = {name: length_of(write, seconds) for name, write in writes.items()}
     found: dict[str, list[float]] = {name: [] for name in writes}
     for _ in range(rounds):
         for name, write in writes.items():
             length = lengths[name]
-            time.sleep(0.25)  # until the last one's threads no longer spin
+            time.sleep(0.25)  # until the threads of the last one stop spinning
             write(WARM)  # brings back what the others pushed out of the caches
             found[name].append(timed(partial(write, length)) / length)
     return found
@@ -241,7 +243,7 @@ COMMANDS = (
 
 
 def measure_commands(rounds: int) -> dict[str, list[float]]:
-    """Return seconds of whole processes, by command, one for each round."""
+    """Return the seconds of whole processes, by command and round."""
     vocab = Vocabulary(["\n", *map(chr, range(ord(" "), ord(" ") + V - 1))])
     found: dict[str, list[float]] = {command: [] for command in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:
@@ -262,7 +264,7 @@ def measure_commands(rounds: int) -> dict[str, list[float]]:
 def speeds_table(args: argparse.Namespace) -> Iterator[str]:
     yield (
         f"{about()}; {args.rounds} rounds of {args.seconds:g} s each, medians; "
-        "characters a second (and PyTorch's way and threads)."
+        "characters per second (and PyTorch's way and threads)."
     )
     yield ""
     yield (
@@ -280,7 +282,7 @@ def speeds_table(args: argparse.Namespace) -> Iterator[str]:
 def commands_table(args: argparse.Namespace) -> Iterator[str]:
     yield (
         f"{about()}; rnn, 256 units, {args.rounds} rounds, medians; "
-        "seconds from start to end."
+        "seconds from start to finish."
     )
     yield ""
     yield "| command | seconds |"
@@ -301,7 +303,9 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, action="append")
     parser.add_argument("--streams", type=int, action="append")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="a round of each")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="per contender and round"
+    )
     parser.add_argument(
         "--command", action="store_true", help="time the command instead"
     )

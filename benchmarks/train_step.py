@@ -1,15 +1,15 @@
-"""One training step: charrnn beside PyTorch, JAX and the bare matrix products.
+"""Speed of training steps: charrnn, PyTorch, JAX and the matrix products alone.
 
     python benchmarks/train_step.py                 every cell and size
     python benchmarks/train_step.py --cell rnn --batch 32 --output results.md
 
 Each contender does the same work: one-hot input, one or two layers, softmax over 65
-characters, mean cross-entropy, global-norm clipping and Adam, state carried. All start
-from the same weights, and must have the same loss after the first step and after the
-third. They take turns in one process; the table holds medians over the rounds.
-PyTorch, JAX and Numba (for the kernels) take part where they are installed.
+characters, mean cross-entropy, global-norm clipping and Adam. The state is carried from
+step to step. All start from the same weights, and must have the same losses in the
+first three steps. They take turns in one process; the table shows medians over the
+rounds. PyTorch, JAX and Numba (for the kernels) take part if they are installed.
 
-"products" is the floor: the step's matrix products and nothing else.
+"products" is a lower limit of the time: the matrix products of the step alone.
 """
 
 import argparse
@@ -94,11 +94,11 @@ def torch_step(config: ModelConfig, N: int, threads: int) -> Step:
     net = Net()
     weights = to_torch(new_model(config))
     net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in weights.items()})
-    # PyTorch has every bias twice, which would double its rate: one of them rests.
+    # PyTorch has every bias twice, which would double its rate: only one is trained.
     for name, parameter in net.named_parameters():
         if "bias_hh" in name:
             trained = torch.zeros_like(parameter)
-            if config.cell == "gru":  # but for that of n, which acts inside the reset
+            if config.cell == "gru":  # except that of n, inside the reset
                 trained[-config.hidden :] = 1
             parameter.register_hook(lambda grad, trained=trained: grad * trained)
     optimizer = torch.optim.Adam(net.parameters(), LR, BETAS, EPSILON)
@@ -199,7 +199,7 @@ def jax_step(config: ModelConfig, N: int) -> Step:
 
 
 def products_step(config: ModelConfig, N: int, threads: int) -> Step:
-    """Exactly the step's matrix products, in the shapes that they must have."""
+    """Return a step of the matrix products alone, in the same shapes."""
     H = config.hidden
     GH = Model(config).params["layer0.Wh"].shape[1]
     rng = np.random.default_rng(0)
@@ -246,16 +246,16 @@ def contenders(config: ModelConfig, N: int) -> dict[str, Step]:
 
 
 def check_losses(steps: dict[str, Step]) -> None:
-    """Stop where contenders that should do the same work do not."""
+    """Exit if the losses of the contenders differ."""
     losses = {name: [step() for _ in range(3)] for name, step in steps.items()}
     expected = next(iter(losses.values()))
     for name, found in losses.items():
         if name != "products" and not np.allclose(found, expected, atol=1e-4):
-            sys.exit(f"{name} has losses {found}, expected {expected}")
+            sys.exit(f"{name} has losses {found}; expected {expected}")
 
 
 def measure(steps: dict[str, Step], rounds: int, seconds: float) -> dict[str, list]:
-    """Return seconds a step, by contender, one for each round."""
+    """Return the seconds per step, by contender and round."""
     repeats = {}
     for name, step in steps.items():
         start = time.perf_counter()
@@ -264,7 +264,7 @@ def measure(steps: dict[str, Step], rounds: int, seconds: float) -> dict[str, li
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            time.sleep(0.25)  # until the last one's threads no longer spin
+            time.sleep(0.25)  # until the threads of the last one stop spinning
             step()  # brings back what the others pushed out of the caches
             start = time.perf_counter()
             for _ in range(repeats[name]):
@@ -315,13 +315,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="a round of each")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="per contender and round"
+    )
     parser.add_argument("--output", type=Path, help="also write the table here")
     args = parser.parse_args()
     lines = [
         f"{machine(PyTorch=torch, JAX=jax)}; "
         f"{args.rounds} rounds of {args.seconds:g} s each, medians; "
-        "characters a second (and workers x BLAS threads).",
+        "characters per second (and workers x BLAS threads).",
         "",
         "| cell | layers x units | batch | PyTorch | JAX | products "
         "| plain | / PyTorch | / JAX | / products "

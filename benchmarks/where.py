@@ -1,12 +1,12 @@
-"""Where a training step's time goes, in one layer: products, elementwise work, calls.
+"""Where the time of a training step goes: products, calls, and elementwise work.
 
     python benchmarks/where.py --rows 32 --hidden 256
 
-One worker's share of the batch, on one thread: `cell.forward` and `cell.backward` over
-a window of 64 characters. "loops" are the products that happen one time step after
-another, "sums" the one over all steps (dWh), both measured alone in the same shapes.
-"calls" is what the same passes take with one row and one unit, where nothing but calls
-is left; "elementwise, copies" is all the rest.
+It times `cell.forward` and `cell.backward` of one layer over a window of 64 characters,
+for one worker's share of the batch, on one thread. "loops" are the products of the
+single time steps and "sums" the product over all steps (dWh), both measured alone in
+the same shapes. "calls" is the time of the same passes with one row and one unit, which
+is nearly all overhead of calls; "elementwise, copies" is the remainder.
 """
 
 import argparse
@@ -83,11 +83,11 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=32, help="streams of the worker")
     parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per measurement")
     args = parser.parse_args()
     N, H = args.rows, args.hidden
     print(f"{machine()}; {N} rows, {H} units, window {T}; milliseconds\n")
-    print("| cell | steps | in all | loops | sums | calls | elementwise, copies |")
+    print("| cell | kernels | total | loops | sums | calls | elementwise, copies |")
     print("|---" * 7 + "|")
     for kind in CELLS:
         for name in ("numpy", "numba"):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks on folders."""
+"""Files written completely or not at all, and locks on folders."""
 
 import os
 import secrets
@@ -14,10 +14,10 @@ LOCK = ".lock"
 
 @contextmanager
 def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
-    """Open a file that becomes `target` after the block, or is removed on an error.
+    """Open a file that replaces `target` after the block, or is removed on an error.
 
     The file is written beside its target, flushed to the disk and then renamed, so that
-    there is never half a file under the name. Raises `raises` if it cannot be written.
+    `target` is never half written. Raises `raises` if it cannot be written.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -44,15 +44,15 @@ def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def locked(folder: Path, refusal: CharRNNError) -> Iterator[None]:
-    """Have a folder to oneself in the block; raise `refusal` if another process has it.
+    """Lock a folder during the block; raise `refusal` if another process has locked it.
 
-    The operating system holds the lock, on a file `.lock` there, and releases it when
-    the process ends, even if it is killed. The file stays: if it were removed, two
-    processes could each lock a different file of that name. A forked child does not
-    inherit the lock. In a folder that is read-only, or on a disk without locks, there
-    is no lock: all may enter.
+    The operating system holds the lock, on a file `.lock` in the folder, and releases
+    it when the process ends, even if it is killed. The file stays: if it were removed,
+    two processes could each lock a different file of that name. A forked child does not
+    inherit the lock. If the folder is read-only, or its disk does not support locks,
+    the block runs without a lock.
     """
-    if not folder.is_dir():  # left to what writes there: a lock would make the folder
+    if not folder.is_dir():  # locking would create it; that is up to the block
         yield
         return
     from filelock import FileLock, Timeout
@@ -64,7 +64,7 @@ def locked(folder: Path, refusal: CharRNNError) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise refusal from None
-    except OSError:  # read-only, or without locks
+    except OSError:  # a read-only folder, or a disk without locks
         pass
     try:
         yield

@@ -1,4 +1,4 @@
-"""What can be set, with defaults, limits and help texts, as frozen dataclasses.
+"""All settings, with defaults, limits and help texts, as frozen dataclasses.
 
 No NumPy here: the command line shows these fields in `--help` and must start fast.
 """
@@ -21,7 +21,7 @@ CLIP_MODES = ("norm", "value")
 KERNELS = ("auto", "numpy", "numba")
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
-SHAPE = ("cell", "hidden", "layers")  # what sets a network's shape, besides vocab
+SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
 
 
 _NETWORK = "Network"
@@ -66,7 +66,7 @@ _MACHINE = "Speed and reproducibility"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained. At most one of minutes, epochs and steps is not 0."""
+    """How a network is trained. At most one of minutes, epochs and steps is set."""
 
     minutes: float = option(
         0.0,

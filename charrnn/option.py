@@ -1,8 +1,8 @@
 """Fields of a configuration that describe and check themselves.
 
-A field carries its help text, its heading in `--help`, its limits and its choices. The
-command line makes its options from these, the documents their tables, and the
-dataclasses check their values by them.
+A field carries its help text, its heading in `--help`, its limits and its choices. They
+become the options of the command line and the tables in the documents, and the
+dataclasses check their values against them.
 """
 
 from collections.abc import Collection, Iterator
@@ -25,8 +25,7 @@ class Option:
     minimum: float = -inf
     maximum: float = inf
     choices: Collection[str] = ()
-    # What to show as the default if the default value alone does not explain itself;
-    # "" shows none.
+    # Shown as the default if the default value does not explain itself; "" shows none.
     default_text: str | None = None
     label: str = ""  # the field's name in messages, if not its own
 
@@ -49,7 +48,7 @@ def options_of(kind: Any) -> Iterator[tuple[Field[Any], Option]]:
 
 
 def one_of(label: str, value: object, choices: Collection[str]) -> str:
-    """Return a value that is among the choices; raise ConfigError if it is not."""
+    """Return the value if it is one of the choices; raise ConfigError if not."""
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{label} is {value!r}; expected one of {', '.join(choices)}")
     return str(value)
@@ -80,9 +79,9 @@ def _within(label: str, value: _Number, option: Option) -> _Number:
 
 
 def check_fields(config: Any) -> None:
-    """Check every field by its type and its Option, and make it a plain Python value.
+    """Check every field against its type and Option, and make it a plain Python value.
 
-    NumPy's numbers are welcome, and become int and float, which JSON can hold.
+    NumPy numbers are accepted, and become int or float, which JSON can store.
     """
     for each, option in options_of(config):
         label, value = option.label or each.name, getattr(config, each.name)

@@ -79,9 +79,10 @@ DEFAULT_PRESET = "small"
 def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return all settings: those chosen, else the preset's, else the defaults.
 
-    name is a preset's, or None for the default preset. Choosing one kind of length
-    removes the preset's. Raises ConfigError if a setting is invalid, so that a mistake
-    is found before any text is downloaded or read.
+    name is the name of a preset, or None for the default preset. If `chosen` has one of
+    steps, epochs and minutes, the preset's length is left out. Raises ConfigError if a
+    setting is invalid, so that a mistake is found before any text is downloaded or
+    read.
     """
     defaults = {
         each.name: each.default
@@ -105,10 +106,10 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
 
 
 # Texts shorter than _SHORT characters are memorised by the presets' networks, so the
-# hidden size is capped: for texts shorter than each key of _WIDEST, at its value.
+# hidden size is capped. _WIDEST maps a length to the cap for texts shorter than that.
 _SHORT = 300_000
 _WIDEST = {100_000: 128, _SHORT: 256}
-# Texts longer than _LONG characters are read less than twice in the presets' time, so
+# In the presets' time, a text longer than _LONG characters is read less than twice, so
 # nothing is memorised and dropout is turned off.
 _LONG = 8_000_000
 
@@ -140,9 +141,9 @@ def adapt_to_text(
 ) -> Adaptation:
     """Adapt the settings of a preset to a text of this many characters.
 
-    chosen are the settings that the user gave; they never change. network is the one
-    whose weights training starts from, if any; its shape is kept. Raises ConfigError if
-    the user chose another shape.
+    chosen are the settings that the user gave; they never change. If training starts
+    from the weights of another network, `network` is its configuration, and its shape
+    is kept. Raises ConfigError if the user chose another shape.
     """
     shape = {name: getattr(network, name) for name in SHAPE} if network else {}
     for name, value in shape.items():

@@ -1,1 +1,1 @@
-"""How good a model and its text are: losses, the n-gram, calibration, statistics."""
+"""Losses, an n-gram baseline, calibration, and statistics of generated text."""

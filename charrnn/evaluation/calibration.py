@@ -1,4 +1,4 @@
-"""Temperature scaling: how sure a model should be, found on held-out text."""
+"""Temperature scaling: calibrates a model's confidence on held-out text."""
 
 from collections.abc import Callable
 from math import exp, log
@@ -17,11 +17,12 @@ _COLDEST, _HOTTEST = 0.1, 10.0
 
 
 def calibrated_temperature(model: Model, ids: Array) -> float | None:
-    """Return the temperature at which a model finds ids (n,) most likely.
+    """Return the temperature at which ids (n,) are most likely under a model.
 
-    1 means calibrated; above 1 the model is too sure of itself. Returns None if the
-    best temperature is outside 0.1 to 10: such a model knows nothing of the text, or
-    all of it. Of a long text only a part is used, spread over its length.
+    1 means calibrated; above 1 means that the model is overconfident. Returns None if
+    the best temperature is outside 0.1 to 10: such a model has learned nothing of the
+    text, or knows it by heart. Only a part of a long text is used, spread over its
+    length.
 
     The loss of softmax(z / τ) has a single minimum in 1 / τ, found by golden-section
     search over log τ. Guo et al. 2017, "On calibration of modern neural networks".
@@ -53,9 +54,9 @@ def _held_out(model: Model, ids: Array) -> tuple[Array, Array]:
 def golden_section(
     f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-3
 ) -> float:
-    """Return the x in [low, high] at which f, falling then rising, is lowest.
+    """Return the x in [low, high] that minimises f, which must fall and then rise.
 
-    Kiefer 1953.
+    Golden-section search (Kiefer 1953).
     """
     ratio = (5**0.5 - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)

@@ -12,18 +12,18 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import available_cores, blas_threads, in_threads
 
-# A pass over a single stream leaves the machine idle, so a text is cut into up to this
-# many. Each stream first reads the characters before its start, to warm up its state;
-# the predictions for those do not count. The state soon forgets older characters: the
-# mean differed from that of one stream by 1e-7 to 2e-5 nats in the networks measured.
+# A single stream leaves most of the machine idle, so a text is cut into up to STREAMS
+# streams. Each stream first reads the _WARM_UP characters before its start; their
+# predictions do not count. The state soon forgets older characters: in the networks
+# measured, the mean differed from that of a single stream by 1e-7 to 2e-5 nats.
 STREAMS = 128
-_RUN_IN = 128
+_WARM_UP = 128
 _WINDOW = 32
 
 
 @dataclass(frozen=True)
 class Score:
-    """The mean loss on a text, in the units that people quote.
+    """The mean loss on a text, in nats, bits and as perplexity.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Predictions:
-    """One window of a pass over a text, S streams side by side."""
+    """One window of a pass over a text in S parallel streams."""
 
-    start: int  # the window's first step, in each stream
+    start: int  # the window's first step in each stream
     logits: Array  # (T, S, V); the model's own array, overwritten by the next window
-    targets: Array  # (T, S), the characters that really came next
+    targets: Array  # (T, S), the characters that came next
     counts: Array  # (T, S) bool; False past the end of the text
 
 
@@ -74,21 +74,21 @@ def predictions(
         )
     C = stream_length(n, streams)
     S = -(-n // C)
-    run_in = _RUN_IN if S > 1 else 0
-    padded = np.zeros(run_in + S * C + 1, ids.dtype)
-    padded[run_in : run_in + n + 1] = ids
-    # Row t holds character t of every stream, the run-in first.
-    rows = np.lib.stride_tricks.sliding_window_view(padded, run_in + C + 1)[::C].T
+    warm_up = _WARM_UP if S > 1 else 0
+    padded = np.zeros(warm_up + S * C + 1, ids.dtype)
+    padded[warm_up : warm_up + n + 1] = ids
+    # Row t holds character t of every stream, the warm-up first.
+    rows = np.lib.stride_tricks.sliding_window_view(padded, warm_up + C + 1)[::C].T
     first, last = S * part // parts, S * (part + 1) // parts
     rows = rows[:, first:last]
     N = last - first
     state, workspace = model.zero_state(N), model.workspace(_WINDOW, N)
-    for start in range(0, run_in, _WINDOW):
+    for start in range(0, warm_up, _WINDOW):
         _, state = model.forward(rows[start : start + _WINDOW], state, workspace)
-    if run_in and first == 0:  # nothing stands before the first stream
+    if warm_up and first == 0:  # nothing precedes the first stream
         for array in (array for layer in state for array in layer):
             array[0] = 0
-    rows = rows[run_in:]
+    rows = rows[warm_up:]
     for start in range(0, C, _WINDOW):
         stop = min(start + _WINDOW, C)
         logits, state = model.forward(rows[start:stop], state, workspace)
@@ -98,8 +98,8 @@ def predictions(
 
 
 def stream_length(n: int, streams: int = STREAMS) -> int:
-    """Return C, the predictions per stream if n predictions are cut into streams."""
-    return -(-n // max(1, min(streams, n // (4 * _RUN_IN))))
+    """Return C, the number of predictions per stream, for n predictions."""
+    return -(-n // max(1, min(streams, n // (4 * _WARM_UP))))
 
 
 def losses(
@@ -108,8 +108,8 @@ def losses(
     """Return the loss in nats of each of ids[1:], given all ids before it.
 
     The result has shape (len(ids) - 1,). With `streams=1` the text is read exactly as
-    written, one character after another. The streams are divided over `threads`
-    threads; 0 means all cores, with one BLAS thread each.
+    written, one character after another. The streams are divided among `threads`
+    threads; 0 means one thread per core, each with one BLAS thread.
     """
     if not threads:
         with blas_threads(1):

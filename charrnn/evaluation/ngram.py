@@ -1,20 +1,21 @@
-"""The classical yardstick: an interpolated Witten-Bell n-gram over characters.
+"""The classical baseline: an interpolated Witten-Bell n-gram over characters.
 
 An n-gram of order n predicts a character from the n - 1 characters before it. Each
-order leans on the next shorter one, down to the uniform distribution over V characters:
+order is interpolated with the next shorter one, down to the uniform distribution over V
+characters:
 
     p(c | h) = (count(h c) + D(h) * p(c | h')) / (count(h) + D(h))
 
-with count(h) how often context h was followed by anything, D(h) how many distinct
-characters followed it, h' the context without its first character. A context that was
-never followed by anything hands over to h' unchanged. Estimator: Witten and Bell 1991
-(their method C); interpolated form: Chen and Goodman 1998, section 2.4.
+Here count(h) is how often context h was followed by a character, D(h) is the number of
+distinct characters that followed it, and h' is the context without its first character.
+If h was never followed by a character, p(c | h) = p(c | h'). Estimator: Witten and Bell
+1991 (their method C); interpolated form: Chen and Goodman 1998, section 2.4.
 
-How it is stored: a k-gram is its rank among the distinct k-grams of the text, so a
-(k + 1)-gram is the number rank * V + next character, whatever k and V. Ranking those
-numbers by one sort gives the next order; looking one up is a binary search. Fitting
-takes order * N log N time. On N characters it holds about 30 bytes a character while
-it works, and afterwards about 30 bytes for each distinct k-gram, k = 1 to order.
+Storage: a k-gram is represented by its rank among the distinct k-grams of the text, so
+a (k + 1)-gram has the key rank * V + next character, for any k and V. One sort of the
+keys gives the ranks of the next order; looking one up is a binary search. Fitting on N
+characters takes time proportional to order * N log N, and about 30 bytes per character;
+the fitted model takes about 30 bytes per distinct k-gram, k = 1 to order.
 """
 
 from __future__ import annotations
@@ -33,38 +34,38 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 FIT_LIMIT = 20_000_000
-"""Characters that `WittenBell.fit` reads at most, the last ones: bounds its memory."""
+"""`WittenBell.fit` reads only this many characters, the last ones, to save memory."""
 
-_PIECE = 1 << 16  # predictions made at a time, so that evaluating needs little memory
+_PIECE = 1 << 16  # predictions made at a time, to save memory
 
 
 @dataclass(frozen=True)
 class _Order:
-    """Counts of the k-grams of one length k: K of them, after C distinct contexts.
+    """Counts of the K distinct k-grams of one length k, and of their C contexts.
 
-    Every array has one entry more, the last: the k-gram or context never seen.
+    Every array has one extra entry, the last, for k-grams or contexts never seen.
     """
 
     keys: Ints  # (K + 1,) rank of the context * V + character, ascending
     counts: Ints  # (K + 1,) occurrences of each k-gram
     totals: Floats  # (C + 1,) count(h), whole numbers
-    kinds: Ints  # (C + 1,) D(h)
+    distinct: Ints  # (C + 1,) D(h)
 
     @property
     def unseen(self) -> int:
-        """Rank that stands for every k-gram that is not in the table."""
+        """The rank of every k-gram that is not in the table."""
         return self.keys.size - 1
 
     def ranks(self, keys: Ints) -> Ints:
-        """Rank of each k-gram given by its key, `unseen` where there is none."""
+        """Return the rank of the k-gram with each key, or `unseen`."""
         ranks = np.searchsorted(self.keys, keys)
         ranks[self.keys[ranks] != keys] = self.unseen
         return ranks
 
     def blend(self, contexts: Ints, grams: Ints, shorter: Floats) -> Floats:
-        """p(c | h) from the shorter context's p(c | h'), all of one shape."""
-        kinds = self.kinds[contexts]
-        return (self.counts[grams] + kinds * shorter) / (self.totals[contexts] + kinds)
+        """Return p(c | h) from the shorter context's p(c | h'), all of one shape."""
+        D = self.distinct[contexts]
+        return (self.counts[grams] + D * shorter) / (self.totals[contexts] + D)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class WittenBell:
         """Count the k-grams of a text for k = 1 to `order`.
 
         ids (N,) integers in [0, vocab_size), N may be 0; a 6-gram sees 5 characters of
-        context. Of a longer text only the last `FIT_LIMIT` characters are read.
-        Raises ConfigError, ShapeError or TextError for arguments that make no sense.
+        context. Only the last `FIT_LIMIT` characters of a longer text are read.
+        Raises ConfigError, ShapeError or TextError if an argument is invalid.
         """
         _check_sizes(vocab_size, order)
         ids = _checked(ids, vocab_size)[-FIT_LIMIT:]
@@ -97,26 +98,26 @@ class WittenBell:
         return cls(order, vocab_size, tuple(orders))
 
     def losses(self, ids: Ids) -> Floats:
-        """Loss in nats of predicting ids[1:], each from what stands before it in `ids`.
+        """Return the loss in nats of each of ids[1:], given the ids before it.
 
         ids (N,) integers in [0, V); returns (N - 1,). The first characters have fewer
-        than order - 1 before them and are predicted from those.
+        than order - 1 characters before them, and are predicted from those.
         """
         ids = _checked(ids, self.vocab_size)
         pieces = [losses[-1].copy() for losses in self._losses_by_order(ids)]
         return np.concatenate([np.empty(0), *pieces])
 
     def mean_losses(self, ids: Ids) -> Floats:
-        """Mean loss in nats per character on ids[1:], for every order 1 to n at once.
+        """Return the mean loss in nats per character on ids[1:], for all orders 1 to n.
 
-        Entry k - 1 is what a k-gram fitted on the same text scores: shape (order,).
-        Raises TextError where `ids` has fewer than two characters.
+        Shape (order,); entry k - 1 is the loss of a k-gram fitted on the same text.
+        Raises TextError if `ids` has fewer than two characters.
         """
         ids = _checked(ids, self.vocab_size)
         if ids.size < 2:
             raise TextError(
-                f"a text of {ids.size} characters has nothing to predict, expected 2 "
-                "or more: evaluate on a longer text."
+                f"a text of {ids.size} characters has nothing to predict; expected 2 "
+                "or more; evaluate on a longer text"
             )
         sums = np.zeros(self.order)
         for losses in self._losses_by_order(ids):
@@ -126,7 +127,7 @@ class WittenBell:
     def _losses_by_order(self, ids: Ids) -> Iterator[Floats]:
         """Yield (order, M) losses of the next M characters, from ids[1] to the end."""
         for start in range(1, ids.size, _PIECE):
-            begin = max(0, start - self.order + 1)  # the context of the first one
+            begin = max(0, start - self.order + 1)  # the first one's context
             probabilities = self._probabilities(ids[begin : start + _PIECE])
             yield -np.log(np.stack(list(probabilities))[:, start - begin :])
 
@@ -144,7 +145,7 @@ class WittenBell:
 def _count(
     keys: Ints, vocab_size: int, n_contexts: int
 ) -> tuple[_Order, npt.NDArray[np.uint32]]:
-    """Count the k-grams given by their keys; also the rank of each of them."""
+    """Return the counts of the k-grams with these keys, and the rank of each one."""
     keys, positions = _sort(keys, n_contexts * vocab_size)
     is_first = np.ones(keys.size, np.bool_)
     is_first[1:] = keys[1:] != keys[:-1]
@@ -156,12 +157,12 @@ def _count(
 
 
 def _sort(keys: Ints, n_keys: int) -> tuple[Ints, Ints]:
-    """Sort keys in [0, n_keys); also the position that each one had."""
+    """Return keys in [0, n_keys) in ascending order, and the position each one had."""
     bits = keys.size.bit_length()
     if n_keys << bits > 1 << 63:
         positions = np.argsort(keys)
         return keys[positions], positions
-    # One number for key and position sorts three times as fast as argsort.
+    # Sorting numbers that hold key and position is three times as fast as argsort.
     both = (keys << bits) | np.arange(keys.size)
     both.sort()
     return both >> bits, both & ((1 << bits) - 1)
@@ -170,23 +171,23 @@ def _sort(keys: Ints, n_keys: int) -> tuple[Ints, Ints]:
 def _tabulate(keys: Ints, counts: Ints, vocab_size: int, n_contexts: int) -> _Order:
     contexts = keys // vocab_size
     totals = np.bincount(contexts, counts, n_contexts + 1).astype(np.float64)
-    kinds = np.bincount(contexts, minlength=n_contexts + 1)
+    distinct = np.bincount(contexts, minlength=n_contexts + 1)
     return _Order(
         keys=np.append(keys, np.iinfo(np.int64).max),
         counts=np.append(counts, 0),
         totals=totals,
-        # One kind where nothing ever followed: with all counts 0, p is then p(c | h').
-        kinds=np.maximum(kinds, 1),
+        # At least 1, so that p(c | h) = p(c | h') if nothing ever followed h.
+        distinct=np.maximum(distinct, 1),
     )
 
 
 def _check_sizes(vocab_size: int, order: int) -> None:
     if order < 1:
-        raise ConfigError(f"order is {order}, expected 1 or more: try 6.")
+        raise ConfigError(f"order is {order}; expected 1 or more; try 6")
     if not 1 <= vocab_size <= 1 << 32:
         raise ConfigError(
-            f"vocab_size is {vocab_size}, expected 1 to 2**32: "
-            "give the number of distinct characters."
+            f"vocab_size is {vocab_size}; expected 1 to 2**32; "
+            "give the number of distinct characters"
         )
 
 
@@ -194,13 +195,13 @@ def _checked(ids: Ids, vocab_size: int) -> Ids:
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.can_cast(ids.dtype, np.int64):
         raise ShapeError(
-            f"ids are {ids.dtype} of shape {ids.shape}, expected one row of integers "
-            "(uint8, uint16 or uint32): encode the text with its vocabulary."
+            f"ids are {ids.dtype} of shape {ids.shape}; expected one row of integers "
+            "(uint8, uint16 or uint32); encode the text with its vocabulary"
         )
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         at = int(np.argmax((ids < 0) | (ids >= vocab_size)))
         raise TextError(
-            f"ids[{at}] is {ids[at]}, expected 0 to {vocab_size - 1}: "
-            "encode the text with the vocabulary of the fitted text."
+            f"ids[{at}] is {ids[at]}; expected 0 to {vocab_size - 1}; "
+            "encode the text with the vocabulary of the fitted text"
         )
     return ids

@@ -14,7 +14,7 @@ _ORDER = 6  # characters in the longest n-gram
 class Scoreboard:
     """Losses on the two parts of a split; the n-gram is fitted on the first part."""
 
-    train: Score  # on the end of the first part, as long as the second part
+    train: Score  # on the end of the first part, of the same length as the second
     val: Score  # on the whole second part
     ngram: Score  # on the second part, with the order that does best there
     ngram_order: int
@@ -23,9 +23,9 @@ class Scoreboard:
 def score(model: Model, train: Array, val: Array) -> Scoreboard:
     """Evaluate a model on both parts of a text, and an n-gram fitted on the first.
 
-    train and val are ids. Only the end of the first part is scored, as many characters
-    as the second part has: the mean over all of it would be the same, and many times
-    slower to compute.
+    train and val are ids. Only the end of the first part is scored, of the same length
+    as the second part: the mean over the whole first part would be much the same, and
+    take many times longer.
     """
     by_order = WittenBell.fit(train, model.config.vocab, order=_ORDER).mean_losses(val)
     best = int(by_order.argmin())

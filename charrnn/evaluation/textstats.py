@@ -1,4 +1,4 @@
-"""Figures about a generated text: how varied, how well spelt, how much of it copied.
+"""Statistics of a generated text: variety, spelling, and copying from the corpus.
 
 Pure functions of strings, each with a defined value for empty and short texts.
 """
@@ -18,15 +18,15 @@ import numpy.typing as npt
 from charrnn.errors import ConfigError
 
 _APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
-_CHUNK = 1 << 18  # characters of the corpus that `longest_copy` looks at together
-_TABLE = 1 << 22  # keys up to here are looked up in a table, above by binary search
+_CHUNK = 1 << 18  # characters of the corpus that `longest_copy` searches at a time
+_TABLE = 1 << 22  # largest size of a look-up table; beyond it, binary search
 
 
 def distinct_ngrams(text: str, n: int = 4) -> float:
-    """Share of the text's n-grams of characters that are distinct, in [0, 1].
+    """Return the share of the text's character n-grams that are distinct, in [0, 1].
 
-    Distinct-n of Li et al. 2016 on characters. It falls as a text grows, so compare
-    texts of one length. 1.0 where the text has no n-gram: nothing is repeated.
+    Distinct-n of Li et al. 2016, on characters. It falls as a text grows, so compare
+    texts of equal length. It is 1.0 if the text has no n-gram: nothing is repeated.
     """
     _check_positive("n", n)
     count = len(text) - n + 1
@@ -36,11 +36,11 @@ def distinct_ngrams(text: str, n: int = 4) -> float:
 
 
 def repetition(text: str, length: int = 30) -> float:
-    """Share of the text that repeats itself, in [0, 1]: near 1 means caught in a loop.
+    """Return the share of the text that is repeated, in [0, 1]; about 1 for a loop.
 
-    A character counts when it lies in a stretch of `length` characters that the same
-    text already had, starting anywhere earlier, overlapping or not. A loop of period P
-    in N characters scores (N - P) / N; prose scores about 0. 0.0 for a short text.
+    A character counts if it lies in a stretch of `length` characters that the text also
+    has at an earlier start; the two may overlap. A loop of period P in N characters
+    scores (N - P) / N, prose about 0, and a short text 0.0.
     """
     _check_positive("length", length)
     seen: set[str] = set()
@@ -57,9 +57,9 @@ def repetition(text: str, length: int = 30) -> float:
 def words(text: str) -> Iterator[str]:
     """Yield the text's words in order: runs of letters, marks and apostrophes.
 
-    Letters and combining marks of any script, case-folded. An apostrophe belongs to the
-    word it stands in ("don't", either sign, given as "'") and is taken off its ends,
-    where a quotation mark looks the same: 'tis gives "tis". Digits end a word.
+    Letters and combining marks of any script, case-folded. An apostrophe inside a word
+    is kept ("don't"; both signs become "'"). At the ends of a word it is removed,
+    because a quotation mark looks the same: 'tis gives "tis". Digits end a word.
     """
     alphabet = "".join(c for c in sorted(set(text)) if _in_word(c))
     for run in re.finditer(f"[{_APOSTROPHES}{alphabet}]+", text):
@@ -73,20 +73,21 @@ def _in_word(character: str) -> bool:
 
 
 def known_words(text: str, vocabulary: AbstractSet[str]) -> float | None:
-    """Share of the text's words, repeats included, that are in `vocabulary`, in [0, 1].
+    """Return the share of the text's words that are in `vocabulary`, in [0, 1].
 
-    vocabulary: set(words(corpus)). None where the text has no word.
+    vocabulary is set(words(corpus)). A repeated word counts each time. None if the text
+    has no words.
     """
     known = [word in vocabulary for word in words(text)]
     return sum(known) / len(known) if known else None
 
 
 def longest_copy(text: str, corpus: str) -> str:
-    """Return the longest stretch of `text` that stands letter for letter in `corpus`.
+    """Return the longest stretch of `text` that is also in `corpus`, letter for letter.
 
-    The longest common substring; of several the first in `text`; "" where not even a
-    character is shared. Time grows with len(corpus) and only slowly with len(text),
-    whatever the two hold: about 0.1 s for each 1 MB of corpus.
+    The longest common substring: the first in `text` if there are several, "" if the
+    two share no character. The time, about 0.1 s per MB of corpus, grows only slowly
+    with len(text) and does not depend on the contents.
     """
     codes = _codes(text)
     best, best_start = 0, 0
@@ -101,12 +102,12 @@ def longest_copy(text: str, corpus: str) -> str:
 
 def _check_positive(name: str, value: int) -> None:
     if value < 1:
-        raise ConfigError(f"{name} is {value}, expected 1 or more characters.")
+        raise ConfigError(f"{name} is {value}; expected 1 or more characters")
 
 
 # The longest common substring by doubling, as suffix arrays are built (Manber and Myers
-# 1993): a stretch of 2 L characters is the pair of its halves, and is known by the rank
-# of that pair among the text's own pairs. All positions advance together in NumPy.
+# 1993): a stretch of 2 L characters is a pair of halves, represented by the rank of
+# that pair among the text's own pairs. NumPy handles all positions at once.
 
 _Ranks = npt.NDArray[np.int32]
 _Keys = npt.NDArray[np.integer[Any]]
@@ -114,10 +115,10 @@ _Keys = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class _Grams:
-    """The text's stretches of one length, and where the corpus has them."""
+    """All stretches of one length in the text and in the corpus, by rank."""
 
     length: int
-    distinct: int  # how many different ones the text has
+    distinct: int  # number of different ones in the text
     text: _Ranks  # rank of the stretch that starts at each position of the text
     corpus: _Ranks  # the same for the corpus, -1 for a stretch that the text lacks
 
@@ -127,7 +128,7 @@ class _Grams:
 
 
 def _longest_common(text: _Ranks, corpus: _Ranks) -> tuple[int, int]:
-    """Length and start in `text` of the longest stretch that both contain."""
+    """Return length and start in `text` of the longest stretch that both contain."""
     powers = [_rank(1, text, corpus)]  # stretches of 1, 2, 4, ... characters
     while powers[-1].shared:
         powers.append(_join(powers[-1], powers[-1]))
@@ -144,7 +145,7 @@ def _longest_common(text: _Ranks, corpus: _Ranks) -> tuple[int, int]:
 
 
 def _join(head: _Grams, tail: _Grams) -> _Grams:
-    """Stretches as long as the two together: each head with the tail that follows."""
+    """Return the stretches that join one of `head` and the one of `tail` after it."""
 
     def pair(heads: _Ranks, tails: _Ranks) -> npt.NDArray[np.int64]:
         tails = tails[head.length :]

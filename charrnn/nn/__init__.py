@@ -1,1 +1,1 @@
-"""The mathematics: cells, the model, gradients. NumPy only, no files and no clock."""
+"""The mathematics: cells, the model and gradients, without files or clocks."""

@@ -1,4 +1,4 @@
-"""The contract of a recurrent cell, so that nobody else asks which one it is.
+"""The interface of a recurrent cell; no other code depends on the kind of cell.
 
 Letters: T time, N batch (streams), D input size, H hidden, G gates.
 """
@@ -14,24 +14,24 @@ import numpy.typing as npt
 from charrnn.config import CELLS
 from charrnn.nn.parameters import Array, Shape
 
-State: TypeAlias = tuple[Array, ...]  # of one layer; only its cell looks into it
+State: TypeAlias = tuple[Array, ...]  # of one layer; only its cell uses the parts
 
 
 class Cell(Protocol):
-    """The equations of one recurrent layer; a cell remembers nothing between calls.
+    """The equations of one recurrent layer; a cell keeps no state between calls.
 
-    What backward needs from forward is in the workspace, which the caller makes once
-    for (T, N) and owns; a window may be shorter than its T. The inputs of the lowest
+    Forward leaves what backward needs in the workspace, which the caller creates once
+    for (T, N) and owns; a window may have fewer steps than T. The inputs of the lowest
     layer are character ids (T, N), which stand for one-hot rows; those of the layers
-    above are (T, N, D) floats. Every cell has the parameters Wx (D, G·H) and b (G·H):
-    `a = x Wx + b` is what an input adds to the gates.
+    above are floats (T, N, D). Every cell has the parameters Wx (D, G·H) and b (G·H),
+    and `a = x Wx + b` is the input's part of the gates.
     """
 
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
         """Return the shape of every parameter by name."""
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
-        """Fill the parameters with their starting values, in place."""
+        """Fill the parameters with their initial values, in place."""
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         """Return the state before the first character: a tuple of (N, H) arrays.
@@ -45,7 +45,7 @@ class Cell(Protocol):
     def forward(
         self, params: Mapping[str, Array], inputs: Array, state: State, workspace: Any
     ) -> tuple[Array, State]:
-        """Run over a window.
+        """Run the cell over a window.
 
         Returns the outputs h (T, N, H), a view of the workspace, and the state after
         the last step, a copy.
@@ -58,14 +58,14 @@ class Cell(Protocol):
         workspace: Any,
         grads: Mapping[str, Array],
     ) -> tuple[Array | None, State]:
-        """Run backward over the window that forward ran last, once.
+        """Backpropagate through the window of the last forward pass.
 
-        Gradients overwrite what forward left, so that the largest arrays exist once and
-        not twice: a second call raises ShapeError.
+        To save memory, gradients overwrite the values that forward left, so a second
+        call for the same window raises ShapeError.
 
-        dh (T, N, H) is the gradient of the loss in the outputs. The gradients of the
-        parameters overwrite `grads`. Returns the gradient in the inputs (None if they
-        were ids) and in the incoming state.
+        dh (T, N, H) is the gradient with respect to the outputs. The gradients of the
+        parameters overwrite `grads`. Returns the gradients with respect to the inputs
+        (None if they were ids) and to the incoming state.
         """
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
@@ -83,5 +83,5 @@ def load_cell(path: str) -> Cell:
 
 
 def make_cell(name: str) -> Cell:
-    """Return the cell of a name in `config.CELLS`."""
+    """Return the cell with this name in `config.CELLS`."""
     return load_cell(CELLS[name])

@@ -1,10 +1,11 @@
-"""Dropout: masks for what a layer passes up, and for its recurrent weights.
+"""Dropout: masks for the outputs of a layer, and for its recurrent weights.
 
-Dropout proper (Srivastava et al. 2014) acts on what a layer passes to the next layer or
-to the softmax, and never on what it passes to its own next step, where the noise would
-accumulate (Zaremba et al. 2014). The recurrence has weight dropping instead: single
-weights of Wh are left out, the same ones for a whole window and all of its columns
-(DropConnect; Wan et al. 2013, Merity et al. 2018). Cells are unaware of both.
+Ordinary dropout (Srivastava et al. 2014) acts on the outputs that a layer passes to the
+next layer or to the softmax. It does not act on the state that a layer passes to its
+own next step, because the noise would accumulate (Zaremba et al. 2014). Recurrent
+weights are dropped instead: single weights of Wh are set to zero, the same ones for the
+whole window and batch (DropConnect; Wan et al. 2013, Merity et al. 2018). Cells are
+unaware of both.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from charrnn.nn.parameters import Array, Parameters
 
-_RANGE = 1 << 16  # 16 random bits decide; a rate is met to within 1 / 65536
+_RANGE = 1 << 16  # 16 random bits per element: a rate is exact to 1 / 65536
 
 
 class Dropout:
@@ -31,8 +32,7 @@ class Dropout:
     def draw(self, *, rng: np.random.Generator) -> Array:
         """Return fresh masks, in an array that the next draw overwrites."""
         size = self._masks.size
-        # Four of them in each number as the generator makes it, without going through
-        # the bytes, which takes five times as long.
+        # Each raw 64-bit number has four of them. `rng.bytes` takes five times as long.
         raw: Array = rng.bit_generator.random_raw(-(-size // 4))
         bits = raw.astype("<u8", copy=False).view("<u2")[:size]
         kept = bits.reshape(self._masks.shape) >= self._threshold
@@ -41,7 +41,7 @@ class Dropout:
 
 
 class WeightDrop:
-    """Leaves out a share of the recurrent weights while a gradient is computed."""
+    """Sets a share of the recurrent weights to 0 while a gradient is computed."""
 
     def __init__(self, rate: float, params: Parameters) -> None:
         self._weights = {k: Wh for k, Wh in params.items() if k.endswith(".Wh")}
@@ -55,9 +55,9 @@ class WeightDrop:
 
     @contextmanager
     def applied(self, *, rng: np.random.Generator) -> Iterator[dict[str, Array]]:
-        """Mask the weights, in place, in the block; yield the masks by name.
+        """Mask the weights in place during the block; yield the masks by name.
 
-        A gradient in the masked weights, times the masks, is that in the weights.
+        The gradient of the masked weights, times the masks, is that of the weights.
         """
         masks = {name: mask.draw(rng=rng) for name, mask in self._masks.items()}
         for name, Wh in self._weights.items():

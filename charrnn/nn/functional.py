@@ -1,8 +1,8 @@
 """Functions on arrays: softmax and cross-entropy, sigmoid, sums by id, Adam's update.
 
 `compiled/functional.py` has compiled twins of `cross_entropy`, `sum_rows` and
-`adam_update`. Letters: R rows, V vocabulary, D columns, P parameters. A function whose
-docstring says "in place" changes its argument.
+`adam_update`. Letters: R rows, V vocabulary, D columns, P parameters. A function
+documented as "in place" changes its argument.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ _DENSE_VOCAB = 256
 def softmax(logits: Array) -> Array:
     """Return probabilities over the last axis, `exp(z) / sum(exp(z))`.
 
-    The largest logit is subtracted first. In exact arithmetic that changes nothing; it
-    keeps `exp` from overflowing (Goodfellow et al. 2016, section 4.1).
+    The largest logit is subtracted first, which does not change the result in exact
+    arithmetic but keeps `exp` from overflowing (Goodfellow et al. 2016, section 4.1).
     """
     p: Array = logits - logits.max(axis=-1, keepdims=True)
     np.exp(p, out=p)
@@ -34,14 +34,14 @@ def log_softmax(logits: Array) -> Array:
 
 
 def softmax_losses_(logits: Array, targets: Array) -> tuple[Array, Array]:
-    """Turn logits into probabilities, in place, and return the losses and them.
+    """Turn logits into probabilities, in place; return (losses, probabilities).
 
     logits (R, V) float; targets (R,) ids in [0, V); losses (R,) in nats. The loss
     `log(sum(exp(z))) - z[target]` stays exact when the probability itself rounds to 0.
     """
     if logits.ndim != 2 or targets.shape != logits.shape[:1]:
         raise ShapeError(
-            f"logits {logits.shape} and targets {targets.shape} do not fit; "
+            f"logits {logits.shape} and targets {targets.shape} do not match; "
             "expected (R, V) and (R,)"
         )
     logits -= logits.max(axis=1, keepdims=True)
@@ -80,7 +80,7 @@ def sigmoid(x: Array, out: Array) -> Array:
 
 
 def sum_rows(ids: Array, rows: Array, out: Array) -> None:
-    """Write `one_hot(ids).T @ rows` into out (V, D): the sum of the rows of each id.
+    """Write `one_hot(ids).T @ rows` into out (V, D): for each id, the sum of its rows.
 
     ids (R,) in [0, V); rows (R, D).
     """

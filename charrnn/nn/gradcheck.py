@@ -1,4 +1,4 @@
-"""Numeric gradients, to prove the ones that were derived by hand."""
+"""Numeric gradients, to check those derived by hand."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,10 @@ TOLERANCE = 1e-6
 def numeric_gradient(f: Callable[[], float], x: Array, step: float = STEP) -> Array:
     """Return df/dx by central differences of fourth order, in the shape of x.
 
-    f reads x (float64, changed in place and put back) and returns a number. With four
-    points the error of the formula falls with step⁴, so that a step of 1e-3 leaves
-    about 1e-12 of it, and as little of rounding; with two points the best that float64
-    allows is 1e-10, too coarse for gradients that are small themselves (Abramowitz &
-    Stegun 1964, 25.3.6).
+    f reads x (float64, changed in place and restored) and returns a number. With four
+    points the error of the formula is proportional to step⁴: a step of 1e-3 leaves an
+    error of about 1e-12, and rounding is as small. With two points float64 allows 1e-10
+    at best, too coarse for small gradients (Abramowitz & Stegun 1964, 25.3.6).
     """
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
@@ -38,8 +37,8 @@ def numeric_gradient(f: Callable[[], float], x: Array, step: float = STEP) -> Ar
 def relative_error(a: Array, b: Array) -> float:
     """Return the largest |a - b| / (|a| + |b|), ignoring rounding.
 
-    Elements are compared with the largest of their array as well, so that a zero which
-    rounding made 1e-17 does not count as wholly wrong.
+    The denominator is at least 1e-3 of the largest one, so that a zero that was rounded
+    to 1e-17 does not count as an error of 100%.
     """
     scale = np.abs(a) + np.abs(b)
     floor = 1e-3 * max(float(scale.max(initial=0.0)), 1e-12)

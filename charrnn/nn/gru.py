@@ -10,13 +10,13 @@ and b, in the order r z n:
     n = tanh(a_n + r * m)
     h[t + 1] = (1 - z) * n + z * h[t]
 
-c (H) is the recurrent bias of n; r and z need none of their own. Backward, with dh the
-gradient in h[t + 1]:
+c (H) is the recurrent bias of n; r and z do not need one. Backward, with dh the
+gradient of the loss with respect to h[t + 1]:
 
     da_n = dh * (1 - z) * (1 - n²)            du_n = da_n * r
     da_r = da_n * m * r (1 - r)               du_r = da_r
     da_z = dh * (h[t] - n) * z (1 - z)        du_z = da_z
-    dh[t] = dh * z + du Wh^T + (what the layer above adds)
+    dh[t] = dh * z + du Wh^T + (the gradient from the layer above)
     dWh = Σ h[t]^T du[t]                      dc = Σ du_n[t]
 
 dWx and db are sums over all steps, as in the tanh cell (`nn/rnn.py`, to read first).
@@ -53,7 +53,7 @@ class Workspace:
         self.a_then_gates_then_da = np.empty((T, N, 3 * H), dtype)
         self.m_then_du_n = np.empty((T, N, H), dtype)
         self.u_then_du = np.empty((N, 3 * H), dtype)
-        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
+        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
         self.kept = np.empty((N, H), dtype)  # its part dh * z
         self.Wh: Array = np.empty((3, H, H), dtype)  # by gate
         self.WhT: Array = np.empty((3 * H, H), dtype)
@@ -149,17 +149,17 @@ class GRU(Cell):
     ) -> None:
         """Turn the gates into da and m into du_n, for t = T - 1 … 0.
 
-        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
         h, gates_then_da = workspace.h, workspace.a_then_gates_then_da
         m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
         WhT = workspace.WhT
-        WhT[:] = params["Wh"].T  # laid out once, and not for every product
+        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         d = np.empty((3, N, H), dh.dtype)  # da_r, da_z, da_n
         slope = np.empty((2, N, H), dh.dtype)
-        dh_next.fill(0)  # nothing arrives from beyond the window
+        dh_next.fill(0)  # no gradient comes from after the window
         for t in reversed(range(T)):
             r_z_n, m = blocks(gates_then_da[t], 3), m_then_du_n[t]
             _, z, n = r_z_n

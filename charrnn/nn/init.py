@@ -1,5 +1,8 @@
-"""Starting values of matrices, drawn in float64 and then rounded, so that the same seed
-starts the same network in every precision."""
+"""Initial values of matrices.
+
+They are drawn in float64 and then rounded, so that a seed gives the same network in
+every precision.
+"""
 
 import numpy as np
 
@@ -9,11 +12,11 @@ from charrnn.nn.parameters import Array
 def orthogonal(W: Array, *, rng: np.random.Generator) -> None:
     """Fill W (H, H) with a random orthogonal matrix (Saxe et al. 2014).
 
-    It turns the hidden state without growing or shrinking it, and so carries gradients
-    over many steps from the start.
+    It preserves the norm of the hidden state, so that gradients reach back over many
+    steps from the start.
     """
     Q, R = np.linalg.qr(rng.standard_normal(W.shape))
-    # Without the signs the factorisation's own convention would bias the draw.
+    # The signs remove the bias from the sign convention of the factorisation.
     W[:] = Q * np.sign(np.diagonal(R))
 
 

@@ -1,7 +1,7 @@
-"""What the inputs add to a cell's gates, `a = x Wx + b`, for a whole window at once.
+"""The input's part of a cell's gates, `a = x Wx + b`, for a whole window at once.
 
-The one-hot rows of the lowest layer are never multiplied out. With x = one_hot(ids),
-`x @ Wx` picks rows of Wx, and `x.T @ da` adds up the rows of da by character.
+The lowest layer reads ids instead of one-hot rows. With x = one_hot(ids), `x @ Wx`
+picks rows of Wx, and `x.T @ da` is the sum of the rows of da for each character.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from charrnn.nn.parameters import Array
 
 
 class InputProjection:
-    """The input half of a cell: remembers what forward read, for backward."""
+    """The input half of a cell; keeps the inputs of forward for backward."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class InputProjection:
     ) -> None:
         self._functions = functions
         self._inputs: Array = np.empty((0, N))
-        self._unused = 0  # steps that forward left and backward has not consumed
+        self._unused = 0  # steps of the last forward pass, until backward uses them
         self._dinputs = np.empty((T, N, D), dtype)
 
     def forward(self, inputs: Array, params: Mapping[str, Array], out: Array) -> None:
@@ -43,10 +43,10 @@ class InputProjection:
             rows += b
 
     def take_window(self, dh: Array) -> int:
-        """Return T, the steps of the window that forward left; once.
+        """Return T, the steps of the last forward pass, and mark its window as used.
 
-        Raises ShapeError if dh (T, N, H) has a different number of steps, or if
-        backward has consumed the window already.
+        Raises ShapeError if dh (T, N, H) has a different number of steps, or if the
+        window was used before.
         """
         T, self._unused = self._unused, 0
         if len(dh) != T:
@@ -59,9 +59,9 @@ class InputProjection:
     def backward(
         self, params: Mapping[str, Array], da: Array, grads: Mapping[str, Array]
     ) -> Array | None:
-        """Write the gradients of Wx and b, and return the gradient in float inputs.
+        """Write the gradients of Wx and b; return that of the inputs, None for ids.
 
-        da (T, N, G·H) is the gradient of the loss in `a`.
+        da (T, N, G·H) is the gradient of the loss with respect to `a`.
         """
         Wx, dWx, db = params["Wx"], grads["Wx"], grads["b"]
         T, N = da.shape[:2]

@@ -1,7 +1,7 @@
-"""Which implementation computes: NumPy, or its twin compiled by Numba.
+"""Choose the implementation: NumPy, or its twin compiled by Numba.
 
 The folder `compiled` has twins of the cells and of three functions. They agree with
-NumPy to float32 rounding. `pip install 'charrnn[fast]'` brings Numba.
+NumPy to float32 rounding. `pip install 'charrnn[fast]'` installs Numba.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from charrnn.nn.parameters import Array
 
 
 class Functions(Protocol):
-    """What `functional` and `compiled.functional` both offer."""
+    """The functions that `functional` and `compiled.functional` both have."""
 
     def cross_entropy_(self, logits: Array, targets: Array) -> tuple[float, Array]:
         """Return the mean loss in nats per character, and its gradient, in place."""
@@ -70,8 +70,8 @@ def numba_trouble() -> str:
         return ""
     try:
         importlib.import_module("charrnn.nn.compiled.functional")
-    # A NumPy that is too new is an ImportError, no place for the cache a RuntimeError.
-    # Whatever else a broken Numba raises, NumPy works without it.
+    # Numba raises ImportError if NumPy is too new, and RuntimeError if it cannot write
+    # its cache. Whatever else a broken Numba raises, charrnn works without it.
     except Exception as error:
         return str(error).partition("\n")[0] or type(error).__name__
     return ""
@@ -90,10 +90,7 @@ def has_twin(cell: str) -> bool:
 
 
 def cell(name: str, kernels: str) -> Cell:
-    """Return a cell in "numpy", or its compiled twin if kernels is "numba".
-
-    A cell without a twin computes in NumPy.
-    """
+    """Return a cell, or its compiled twin if kernels is "numba" and it has one."""
     if kernels == "numba" and has_twin(name):
         return load_cell(TWINS[name])
     return make_cell(name)

@@ -9,14 +9,14 @@ of Wx, Wh and b, in the order i f o g:
     c[t + 1] = f * c[t] + i * g
     h[t + 1] = o * tanh(c[t + 1])
 
-Backward, with dh the gradient in h[t + 1], and dc the gradient in c[t + 1] that arrives
-from step t + 1:
+Backward, with dh the gradient of the loss with respect to h[t + 1], and dc the gradient
+with respect to c[t + 1] that comes from step t + 1:
 
     dc   += dh * o * (1 - tanh(c[t + 1])²)
     da_i  = dc * g * i (1 - i)                    da_f = dc * c[t] * f (1 - f)
     da_o  = dh * tanh(c[t + 1]) * o (1 - o)       da_g = dc * i * (1 - g²)
     dc[t] = dc * f
-    dh[t] = da[t] Wh^T + (what the layer above adds)
+    dh[t] = da[t] Wh^T + (the gradient from the layer above)
 
 dWx, dWh and db are sums over all steps, as in the tanh cell (`nn/rnn.py`, to read
 first).
@@ -54,7 +54,7 @@ class Workspace:
         self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
         self.a_then_gates_then_da = np.empty((T, N, 4 * H), dtype)
         self.u = np.empty((N, 4 * H), dtype)  # h[t] Wh
-        self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 sends to t
+        self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 passes to t
         self.dc = np.empty((N, H), dtype)
         self.Wh: Array = np.empty((4, H, H), dtype)  # by gate
         self.WhT: Array = np.empty((4 * H, H), dtype)
@@ -144,17 +144,17 @@ class LSTM(Cell):
     ) -> None:
         """Turn the gates into da, for t = T - 1 … 0.
 
-        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
         c, tanh_c = workspace.c, workspace.tanh_c
         gates_then_da = workspace.a_then_gates_then_da
         dh_next, dc = workspace.dh, workspace.dc
         N, H = dh_next.shape
         WhT = workspace.WhT
-        WhT[:] = params["Wh"].T  # laid out once, and not for every product
+        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         d, slope = np.empty((2, 4, N, H), dh.dtype)
         tmp = np.empty((N, H), dh.dtype)
-        dh_next.fill(0)  # nothing arrives from beyond the window
+        dh_next.fill(0)  # no gradient comes from after the window
         dc.fill(0)
         for t in reversed(range(T)):
             gates = i, f, o, g = blocks(gates_then_da[t], 4)
@@ -171,7 +171,7 @@ class LSTM(Cell):
             np.subtract(1, gates[:3], out=slope[:3])
             slope[:3] *= gates[:3]  # the slope of a sigmoid is s (1 - s)
             np.multiply(g, g, out=slope[3])
-            np.subtract(1, slope[3], out=slope[3])  # and of the tanh 1 - g²
+            np.subtract(1, slope[3], out=slope[3])  # that of tanh is 1 - g²
             dc *= f
             da = gates_then_da[t]
             np.multiply(d, slope, out=columns(da, 4))

@@ -1,4 +1,4 @@
-"""The network: one-hot characters, a stack of recurrent cells, a softmax over the next.
+"""The network: one-hot characters, a stack of recurrent cells, and a softmax.
 
     h = cells(one_hot(ids))          (T, N, H)
     logits = h W + b                 (T, N, V)
@@ -23,7 +23,7 @@ ModelState: TypeAlias = tuple[State, ...]  # one cell state per layer, lowest fi
 
 
 class Workspace:
-    """Every array that a forward and a backward pass need, made once for (T, N)."""
+    """The arrays of a forward and a backward pass, allocated once for (T, N)."""
 
     def __init__(self, model: "Model", T: int, N: int) -> None:
         config, dtype = model.config, model.dtype
@@ -41,7 +41,7 @@ class Workspace:
 
 
 class Model:
-    """Parameters and the passes over them; it remembers nothing between calls.
+    """The parameters and passes of a network; it keeps no other state between calls.
 
     kernels is "numpy", or "numba" for the compiled twins, which need float32.
     """
@@ -71,17 +71,17 @@ class Model:
         return shapes | {"output.W": (H, V), "output.b": (V,)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copied array by array, the parameters would no longer share one vector.
+        # Pickled one by one, the arrays would no longer share one vector.
         return _restore, (self.config, self.dtype, self.kernels, self.params.flat)
 
     def copy(self) -> "Model":
         """Return an independent model with the same parameters."""
-        twin = Model(self.config, self.dtype, self.kernels)
-        twin.params.flat[:] = self.params.flat
-        return twin
+        copy = Model(self.config, self.dtype, self.kernels)
+        copy.params.flat[:] = self.params.flat
+        return copy
 
     def init(self, *, rng: np.random.Generator) -> None:
-        """Fill the parameters with their starting values, in place."""
+        """Fill the parameters with their initial values, in place."""
         for layer in self._layers:
             self.cell.init(layer, rng=rng)
         glorot_uniform(self.params["output.W"], rng=rng)
@@ -108,15 +108,17 @@ class Model:
     ) -> tuple[Array, ModelState]:
         """Return logits (T, N, V), a view of the workspace, and the state after.
 
-        ids (T, N) unsigned integers below V; masks (L, T or more, N, H) multiply what
-        each layer passes up. Raises ShapeError for any other ids.
+        ids (T, N) are unsigned integers below V, or ShapeError is raised. masks
+        (L, T or more, N, H) are factors on the outputs of each layer.
         """
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
                 f"ids are {ids.dtype} {ids.shape}; expected unsigned integers (T, N)"
             )
         if ids.max(initial=0) >= self.config.vocab:
-            raise ShapeError(f"id {ids.max()} in a vocabulary of {self.config.vocab}")
+            raise ShapeError(
+                f"ids go up to {ids.max()}; expected at most {self.config.vocab - 1}"
+            )
         T, x, after = len(ids), ids, []
         for i, layer in enumerate(self._layers):
             x, cell_state = self.cell.forward(layer, x, state[i], workspace.layers[i])
@@ -141,14 +143,14 @@ class Model:
         """Return the mean loss in nats per character, its gradients, the state after.
 
         inputs and targets (T, N), targets one step ahead; masks as in `forward`. The
-        gradients belong to the workspace. They stop at the window's first step: that is
+        gradients belong to the workspace. They stop at the window's first step: this is
         the truncation in truncated backpropagation through time (Williams & Peng 1990).
         """
         V = self.config.vocab
         if targets.shape != inputs.shape or targets.max(initial=0) >= V:
             raise ShapeError(
-                f"targets {targets.shape}, up to {targets.max(initial=0)}; expected "
-                f"{inputs.shape}, below {V}"
+                f"targets are {targets.shape}, up to {targets.max(initial=0)}; "
+                f"expected {inputs.shape}, up to {V - 1}"
             )
         logits, state = self.forward(inputs, state, workspace, masks)
         loss, dlogits = self.functions.cross_entropy_(
@@ -160,7 +162,7 @@ class Model:
     def _backward(
         self, dlogits: Array, workspace: Workspace, masks: Array | None
     ) -> None:
-        """Fill the workspace's gradients from that of the logits (T·N, V)."""
+        """Fill the workspace's gradients, given that of the logits (T·N, V)."""
         grads, T, H = workspace.grads, len(workspace.outputs), self.config.hidden
         dh = workspace.dh[:T]
         rows, drows = workspace.outputs.reshape(-1, H), dh.reshape(-1, H)
@@ -182,7 +184,7 @@ def _restore(
 ) -> Model:
     try:
         model = Model(config, dtype, kernels)
-    except ImportError:  # pickled where Numba is, opened where it is not
+    except ImportError:  # pickled with Numba installed, opened without it
         model = Model(config, dtype)
     model.params.flat[:] = flat
     return model

@@ -14,8 +14,8 @@ Shape: TypeAlias = tuple[int, ...]
 class Parameters(Mapping[str, Array]):
     """Named arrays that are views of one flat vector.
 
-    The mathematics reads and writes them by name. Operations on all parameters, such as
-    clipping, the optimizer, sums over threads and averages, are operations on `flat`.
+    Cells read and write them by name. Operations on all parameters, such as clipping,
+    the optimizer, sums over threads and averages, are operations on `flat`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Parameters(Mapping[str, Array]):
         return len(self._views)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copied array by array, the views would no longer share the vector.
+        # Pickled one by one, the views would no longer share the vector.
         return _unflatten, (self.shapes, self.flat)
 
     @property
@@ -47,7 +47,7 @@ class Parameters(Mapping[str, Array]):
         return {name: view.shape for name, view in self.items()}
 
     def zeros_like(self) -> "Parameters":
-        """Return zeros of the same names and shapes."""
+        """Return zeros with the same names and shapes."""
         return Parameters(self.shapes, self.flat.dtype)
 
     def copy(self) -> "Parameters":
@@ -55,11 +55,11 @@ class Parameters(Mapping[str, Array]):
         return self.unflatten(self.flat)
 
     def unflatten(self, flat: Array) -> "Parameters":
-        """Return a copy of a flat vector under these names and shapes."""
+        """Return a copy of a flat vector with these names and shapes."""
         return _unflatten(self.shapes, flat)
 
     def scope(self, prefix: str) -> dict[str, Array]:
-        """Return the arrays named `prefix.…`, by the rest of the name."""
+        """Return the arrays named `prefix.name`, by `name`."""
         start = len(prefix) + 1
         return {
             name[start:]: view

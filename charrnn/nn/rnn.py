@@ -1,20 +1,20 @@
 """The tanh recurrent cell (Elman 1990).
 
-Step t reads the input x[t] and the state before it, h[t], and leaves h[t + 1]:
+Step t reads the input x[t] and the state h[t], and computes the state h[t + 1]:
 
     a[t]     = x[t] Wx + h[t] Wh + b
     h[t + 1] = tanh(a[t])
 
-Backward, with dh[t + 1] the gradient of the loss in h[t + 1], which arrives from the
-layer above and from step t + 1, and with tanh' = 1 - tanh²:
+Backward, with dh[t + 1] the gradient of the loss with respect to h[t + 1], the sum of
+those from the layer above and from step t + 1, and with tanh' = 1 - tanh²:
 
     da[t] = dh[t + 1] * (1 - h[t + 1]²)
-    dh[t] = da[t] Wh^T + (what the layer above adds)
+    dh[t] = da[t] Wh^T + (the gradient from the layer above)
     dWx = Σ x[t]^T da[t]      dWh = Σ h[t]^T da[t]      db = Σ da[t]
 
-The sums over all steps are one matrix product each. The loops over time hold only what
-needs the step before: one product per step and direction. `nn/inputs.py` has the input
-half, `x Wx + b` and its gradients, which needs no loop.
+Each matrix sum over all steps is a single product. The loops over time do only what
+depends on the previous step: one product per step and direction. `nn/inputs.py` has the
+input half, `x Wx + b` and its gradients, which needs no loop.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Workspace:
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
-        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 sends to t
+        self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
         self.WhT: Array = np.empty((H, H), dtype)
 
 
@@ -112,12 +112,12 @@ class RNN(Cell):
     ) -> None:
         """da[t] = dh[t + 1] * (1 - h[t + 1]²), dh[t] = da[t] Wh^T, for t = T - 1 … 0.
 
-        dh (T, N, H) is the gradient from above; what arrives from step t + 1 joins it.
+        dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
         WhT = workspace.WhT
-        WhT[:] = params["Wh"].T  # laid out once, and not for every product
-        dh_next.fill(0)  # nothing arrives from beyond the window
+        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
+        dh_next.fill(0)  # no gradient comes from after the window
         for t in reversed(range(T)):
             h_new, da_t = h[t + 1], da[t]
             dh_next += dh[t]

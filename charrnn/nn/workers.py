@@ -1,10 +1,10 @@
-"""The batch's columns split over threads.
+"""Threads that share a batch.
 
-Columns do not depend on each other, so each worker computes the gradient of its own in
-its own workspace, and the weighted sum is the gradient of the whole. NumPy releases the
-interpreter lock inside products and ufuncs. One worker is the trivial case, and then
-BLAS may use several threads in each product instead: which way is faster depends on the
-machine and the sizes, so it is measured.
+The columns of a batch are independent, so each worker computes the gradient of its own
+columns in its own workspace, and their weighted sum is the gradient of the batch. NumPy
+releases the interpreter lock inside products and ufuncs. With a single worker, BLAS may
+use several threads in each product instead. Which is faster depends on the machine and
+the sizes, so it is measured (`training/autotune.py`).
 """
 
 import os
@@ -29,17 +29,17 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a step uses the cores. Results are bit for bit equal for an equal layout."""
+    """How a step uses the cores. The same layout gives identical results."""
 
-    workers: int = 1  # parts of the batch, a thread each
+    workers: int = 1  # parts of the batch, one thread per part
     blas_threads: int = 1  # threads inside each matrix product
 
 
 class _BlasLimit:
-    """The limit that all open `blas_threads` blocks of the process agree on.
+    """The limit set by all open `blas_threads` blocks of the process.
 
-    A limit is global to the process. With several threads in such blocks, the lowest
-    limit holds, and the last one out restores what was there before the first came in.
+    BLAS has one limit for the whole process. If several threads are in such blocks, the
+    lowest limit applies, and the end of the last block restores the original one.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ _limit = _BlasLimit()
 
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
-    """Limit the threads of every matrix product in the block."""
+    """Limit the threads in each matrix product during the block."""
     _limit.enter(count)
     try:
         yield
@@ -96,13 +96,13 @@ def available_cores() -> int:
 def in_threads(
     work: Callable[[int], _T], parts: int, pool: Executor | None = None
 ) -> list[_T]:
-    """Return work(0), … work(parts - 1), computed side by side.
+    """Return [work(0), … work(parts - 1)], computed in parallel.
 
-    The threads are those of the pool, or made for this call.
+    The threads are those of the pool, or new ones for this call.
     """
     if parts == 1:
         return [work(0)]
-    caller = np.geterr()  # a thread starts with the default, not with its caller's
+    caller = np.geterr()  # a new thread would have the default settings
 
     def part(i: int) -> _T:
         with np.errstate(**caller):
@@ -124,7 +124,7 @@ class Workers:
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
-        # The pool starts no thread before its first task, so one part has none.
+        # A pool starts its threads at the first task: with one part there are none.
         self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class Workers:
         state: ModelState,
         masks: Array | None = None,
     ) -> tuple[float, Parameters, ModelState]:
-        """Return what `Model.loss_and_grads` does, for all columns."""
+        """Return the same as `Model.loss_and_grads`, for all columns."""
         if len(self._parts) == 1:
             return self.model.loss_and_grads(
                 inputs, targets, state, self._workspaces[0], masks
@@ -158,7 +158,7 @@ class Workers:
 
         done = in_threads(work, len(self._parts), self._pool)
         losses, states = zip(*done, strict=True)
-        # In a fixed order, whichever finished first: the same numbers every time.
+        # Added in a fixed order, whichever finished first, to be reproducible.
         total = self._workspaces[0].grads
         for workspace in self._workspaces[1:]:
             total.flat += workspace.grads.flat

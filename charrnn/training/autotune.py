@@ -1,4 +1,4 @@
-"""Measuring this machine: the fastest layout, the speed of presets and of products."""
+"""Measure this machine: the fastest layout, the speed of presets and of products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
 from charrnn.presets import resolve_settings
 from charrnn.training.update import Update
 
-# The threads inside a product wait for each other by spinning. They must be this much
-# faster to be chosen: as soon as another program wants a core, they are many times
-# slower than threads that sleep.
-_SPINNING = 1.4
-_SPIN_SECONDS = 0.05  # they go on spinning for this long, and would slow the next turn
+# BLAS threads wait for each other by spinning. As soon as another program needs a core,
+# they are many times slower than threads that sleep, so a layout with BLAS threads must
+# be this much faster to be chosen.
+_SPIN_FACTOR = 1.4
+_SPIN_SECONDS = 0.05  # BLAS threads spin on after a product, and slow what comes next
 _TURN_SECONDS = 0.1  # of one layout, before the next has its turn
-_VOCAB = 65  # of tiny Shakespeare; a step costs little more or less on other texts
-_PRODUCTS = 9  # timed for a rate
+_VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
+_PRODUCTS = 9  # products timed for a rate
 
 
 def candidate_layouts(threads: int, N: int) -> list[Layout]:
-    """Return the layouts worth measuring, or the one that `threads` asks for.
+    """Return the layouts worth measuring, or only that of `threads` threads.
 
-    Without `threads`, they are one thread, all cores inside each product, and the batch
+    If `threads` is 0, they are one thread, all cores inside each product, and the batch
     split over 2, 4, 8 … threads and over all cores.
     """
     if threads:
@@ -48,11 +48,11 @@ def fastest_layout(
     *,
     seconds: float = 0.5,
 ) -> tuple[Layout, float]:
-    """Return the layout with the fastest update, and the seconds that one takes.
+    """Return the layout with the fastest update, and its seconds per update.
 
     `seconds` is the time spent on each layout. The updates are made on a copy of the
-    model, with arbitrary characters. Rounds go through the layouts in turn, so that a
-    passing disturbance affects them all.
+    model, with arbitrary characters. The layouts take turns, so that a short
+    disturbance affects them all.
     """
     model = model.copy()
     workers = {layout: Workers(model, T, N, layout) for layout in layouts}
@@ -63,7 +63,7 @@ def fastest_layout(
     def once() -> float:
         start = perf_counter()
         found = update.gradient(ids[:-1], ids[1:], state, rng=rng)
-        update.apply(found.grads, 0.0, 1)  # a rate of 0 leaves the weights as they are
+        update.apply(found.grads, 0.0, 1)  # a rate of 0 changes no weights
         return perf_counter() - start
 
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
@@ -72,7 +72,7 @@ def fastest_layout(
         rounds += 1
         for layout in layouts:
             update.workers = workers[layout]
-            once()  # finds caches and threads as the others left them
+            once()  # not timed: the caches are as another layout left them
             turn = perf_counter() + _TURN_SECONDS
             while perf_counter() < turn:
                 spent[layout].append(once())
@@ -80,11 +80,12 @@ def fastest_layout(
                 sleep(_SPIN_SECONDS)
     for each in workers.values():
         each.close()
-    usual = {layout: median(times) for layout, times in spent.items()}
+    medians = {layout: median(times) for layout, times in spent.items()}
     fastest = min(
-        layouts, key=lambda one: usual[one] * (_SPINNING if one.blas_threads > 1 else 1)
+        layouts,
+        key=lambda one: medians[one] * (_SPIN_FACTOR if one.blas_threads > 1 else 1),
     )
-    return fastest, usual[fastest]
+    return fastest, medians[fastest]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Events of a training, which the trainer yields."""
+"""The events that the trainer yields."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,27 +16,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Validation:
-    """A pass over the validation text, and what the steps since the last one did."""
+    """A validation, with averages over the steps since the previous one."""
 
     step: int
     epoch: float  # passes over the training text so far
-    train_loss: float  # mean over the steps, nats per character
+    train_loss: float  # mean over those steps, nats per character
     val_loss: float
-    best: bool  # whether it is the lowest so far
+    best: bool  # whether the loss is the lowest so far
     lr: float
     grad_norm: float  # mean before clipping
     clipped: float  # share of steps that were clipped
-    seconds: float  # of training so far, over all sessions
+    seconds: float  # of training so far, over all resumes
 
 
 @dataclass(frozen=True)
 class Rollback:
-    """The loss diverged; training went back."""
+    """The loss diverged, and training returned to an earlier state."""
 
-    step: int  # where it diverged
-    to_step: int
+    step: int  # at which the loss diverged
+    to_step: int  # from which training continues
     loss: float
-    lr_scale: float  # what the schedule's rate is multiplied by from now on
+    lr_scale: float  # factor on the schedule's learning rate from now on
     number: int  # of rollbacks so far, this one included
 
 

@@ -1,4 +1,4 @@
-"""Grows the vocabulary of a trained network for another text; its weights stay."""
+"""Grow the vocabulary of a trained network for another text; its weights stay."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,7 @@ from charrnn.text.vocab import Vocabulary
 
 @dataclass(frozen=True)
 class Growth:
-    """A model with a larger vocabulary, and how many characters are new."""
+    """A model with a larger vocabulary, and the numbers of characters in each text."""
 
     model: Model
     vocab: Vocabulary

@@ -1,8 +1,8 @@
-"""Optimizers, each its paper in a few lines.
+"""Optimizers, each in a few lines.
 
-They act on flat vectors: θ the parameters and g the gradient, both (P,). `state`
-holds the vectors that a resumed run needs; `t` counts updates from 1. Scratch vectors
-keep the update free of allocation.
+They act on flat vectors: θ the parameters and g the gradient, both (P,). `state` holds
+the vectors that a resumed run needs; `t` counts updates from 1. Scratch vectors avoid
+allocations during an update.
 """
 
 from typing import ClassVar
@@ -15,7 +15,7 @@ from charrnn.nn.parameters import Array, Parameters
 
 
 class Optimizer:
-    """What they share: state by name, scratch, and an update in place."""
+    """Base class: state vectors by name, scratch vectors, and an update in place."""
 
     moments: ClassVar[tuple[str, ...]]
     epsilon: ClassVar[float] = 1e-8
@@ -33,7 +33,7 @@ class Optimizer:
         raise NotImplementedError
 
     def _subtract(self, θ: Array, lr: float, top: Array, square: Array) -> None:
-        """θ -= lr * top / (sqrt(square) + ε), with top left as it was."""
+        """θ -= lr * top / (sqrt(square) + ε), in place; top and square stay."""
         tmp = np.sqrt(square, out=self._tmp)
         tmp += self.epsilon
         np.divide(top, tmp, out=tmp)

@@ -1,7 +1,7 @@
 """A run's plan: the configuration, resolved for this text and this machine.
 
-It is made once, before the first step, and recorded, so that a resumed run keeps the
-number of steps, and with it the schedule.
+It is made once, before the first step, and saved, so that a resumed run keeps its
+number of steps and with it the schedule.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -18,13 +18,14 @@ from charrnn.option import one_of
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 
-# Unless the configuration says how often to validate, validations take this share of
-# the time, within limits on their number. No clock is asked, so that a seed finds the
-# same best weights on a slower machine.
-_SHARE = 0.03
-_FEWEST, _MOST = 2, 25
-_COST = 0.5  # of a validated character, in trained ones: a third, and what is around it
-_COUNTS = ("steps", "window", "batch", "eval_every")  # of a plan
+# If eval_every is not set, validations take this share of the run's time, within limits
+# on their number. The time is estimated from the lengths and not measured, so that a
+# seed finds the same best weights on a slower machine.
+_VALIDATION_SHARE = 0.03
+_MIN_VALIDATIONS, _MAX_VALIDATIONS = 2, 25
+# Time to validate a character, relative to training on one: a third, and overhead.
+_VALIDATION_COST = 0.5
+_COUNTS = ("steps", "window", "batch", "eval_every")  # fields of a plan
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class Plan:
         one_of("kernels", self.kernels, ("numpy", "numba"))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON can hold it."""
+        """Return the plan as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Plan":
-        """Return the plan that `to_json` described."""
+        """Return the plan of a JSON object from `to_json`."""
         return cls(**value | {"layout": Layout(**value["layout"])})
 
     def lengthen(self, config: TrainConfig, epoch_steps: int) -> "Plan":
-        """Return the plan with the number of steps that `config` gives."""
+        """Return the plan with its number of steps changed to that of `config`."""
         if config.minutes:
             raise ConfigError(
                 "a resumed run keeps its steps; to change their number give --steps "
@@ -76,11 +77,11 @@ def _requested_steps(config: TrainConfig, epoch_steps: int) -> int:
 
 
 def make_plan(model: Model, windows: Windows, val: Array, config: TrainConfig) -> Plan:
-    """Measure this machine for a moment, if something depends on it, and plan.
+    """Return a plan; measure this machine briefly if the plan depends on its speed.
 
-    windows are those of the training text, fitted to it, and val the ids to validate
-    on. The measurement changes nothing in the model. Minutes become steps by the
-    measured speed, validations included.
+    windows are those of the training text, fitted to it; val are the ids to validate
+    on. Measuring does not change the model. Minutes are converted to steps at the
+    measured speed, with time for the validations.
     """
     T, N = windows.T, windows.N
     layouts = candidate_layouts(config.threads, N)
@@ -104,9 +105,9 @@ def make_plan(model: Model, windows: Windows, val: Array, config: TrainConfig) -
 
 
 def _validations(trained: float, validated: int) -> int:
-    """Return how many validations a run affords, both lengths in characters."""
-    affordable = _SHARE * trained / (_COST * validated)
-    return round(min(max(affordable, _FEWEST), _MOST))
+    """Return the number of validations of a run; both lengths in characters."""
+    affordable = _VALIDATION_SHARE * trained / (_VALIDATION_COST * validated)
+    return round(min(max(affordable, _MIN_VALIDATIONS), _MAX_VALIDATIONS))
 
 
 def _affordable_steps(

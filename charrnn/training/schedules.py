@@ -1,4 +1,4 @@
-"""How the learning rate moves over a run: a share of the peak rate, by step."""
+"""Learning-rate schedules: the fraction of the peak rate at each step."""
 
 from collections.abc import Callable
 from math import cos, floor, pi
@@ -29,8 +29,8 @@ SHAPES: dict[str, Shape] = {"constant": _constant, "cosine": _cosine, "step": _s
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     """Return the rate of update number `step` (from 0) of `steps`.
 
-    It rises in a line over the warm-up (at most a tenth of the run), then follows the
-    schedule's shape over what is left.
+    It rises linearly during the warm-up (at most a tenth of the run), then follows the
+    schedule over the remaining steps.
     """
     warmup = min(config.warmup, steps // 10)
     if step < warmup:

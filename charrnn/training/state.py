@@ -12,9 +12,9 @@ from charrnn.nn.model import ModelState
 from charrnn.nn.parameters import Array
 from charrnn.training.optimizers import OPTIMIZERS
 
-# Validations that a checkpoint remembers; history.jsonl holds them all.
+# A checkpoint keeps at most this many validations; history.jsonl has them all.
 _HISTORY = 400
-_LARGEST = 1e300  # number in a file
+_LARGEST = 1e300  # largest number accepted from a file
 
 
 @dataclass
@@ -24,16 +24,16 @@ class Progress:
     step: int = 0
     best_loss: float = inf
     best_step: int = 0
-    since_best: int = 0  # validations
+    since_best: int = 0  # validations since the best one
     lr_scale: float = 1.0
     rollbacks: int = 0
     seconds: float = 0.0
-    steps_seen: int = 0  # since the last validation, as are the three sums
+    steps_seen: int = 0  # since the last validation, as the next three
     loss_sum: float = 0.0
     norm_sum: float = 0.0
     clipped: int = 0
     rng: dict[str, Any] = field(default_factory=dict)  # state of dropout's generator
-    # Validations as (step, train loss, validation loss), thinned out as they grow many.
+    # Validations as (step, train loss, validation loss), thinned out if there are many.
     history: list[list[float]] = field(default_factory=list)
 
     def remember(self, train_loss: float, val_loss: float) -> None:
@@ -43,15 +43,15 @@ class Progress:
             del self.history[1::2]  # the first and the newest stay
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON can hold them: no best loss yet is null."""
+        """Return a JSON object; best_loss is null if there is none yet."""
         best_loss = self.best_loss if isfinite(self.best_loss) else None
         return asdict(self) | {"best_loss": best_loss}
 
     @classmethod
     def from_json(cls, value: object) -> "Progress":
-        """Return the progress that `to_json` gave, or that an older version wrote.
+        """Return the progress of a JSON object from `to_json`, or an older version's.
 
-        Raises CheckpointError for anything that training cannot go on from.
+        Raises CheckpointError if training cannot continue from it.
         """
         if not isinstance(value, dict):
             raise CheckpointError(f"progress is {value!r:.40}; expected a JSON object")
@@ -123,8 +123,8 @@ class Snapshot:
     params: Array  # flat, as are the moments and the best weights
     moments: dict[str, Array]  # of the optimizer, and the average, by name
     state: ModelState
-    # The weights of the lowest validation loss; None if a file does not hold them.
+    # The weights with the lowest validation loss; None if a file does not have them.
     best: Array | None = None
-    # The state at the last good validation, which a diverged run goes back to; None if
-    # it is this one. It has no best weights of its own.
+    # The state at the last good validation, to which a diverged run returns; None if it
+    # is this one. Its own `best` is None.
     last_good: "Snapshot | None" = None

@@ -1,7 +1,7 @@
 """Truncated backpropagation through time, as a generator of events.
 
-The trainer computes. It reads no file, writes none and prints nothing: the caller
-decides what an event looks like and what is saved.
+The trainer only computes: it reads and writes no files and prints nothing. The caller
+decides how to show an event and what to save.
 """
 
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ from charrnn.training.schedules import learning_rate
 from charrnn.training.state import Progress, Snapshot
 from charrnn.training.update import Update
 
-# A diverged run goes back to the last good state at half the rate, this many times.
+# A diverged run returns to its last good state at half the rate, this many times.
 _ROLLBACKS = 5
 
 
 class Trainer:
-    """Trains a model on windows of a text, and validates it on other ids, by a plan."""
+    """Trains a model on windows of a text by a plan, and validates it on other ids."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Trainer:
 
     @property
     def averaged_model(self) -> Model:
-        """The model that validates: of the averaged weights, if there is an average."""
+        """The model that is validated, with averaged weights if averaging is on."""
         return self._update.averaged
 
     @property
@@ -63,7 +63,7 @@ class Trainer:
         return len(self._windows)
 
     def stop(self) -> None:
-        """Ask `run` to finish its current step, and end."""
+        """Ask `run` to end after its current step."""
         self._stop = True
 
     def snapshot(self) -> Snapshot:
@@ -77,7 +77,7 @@ class Trainer:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to where a snapshot was taken, bit for bit."""
+        """Restore the state of a snapshot, bit for bit."""
         self._go_to(snapshot)
         if snapshot.best is not None:
             self.best_params[:] = snapshot.best
@@ -138,7 +138,7 @@ class Trainer:
         if window == 0:  # the streams start over
             self._state = self.model.zero_state(self._windows.N)
         inputs, targets = self._windows[window]
-        # The state is carried into the next window, the gradient is not: that is the
+        # The state is carried into the next window but the gradient is not: this is the
         # truncation of backpropagation through time.
         found = self._update.gradient(inputs, targets, self._state, rng=self._rng)
         self._check(progress.step + 1, found.loss, found.norm)
@@ -182,9 +182,9 @@ class Trainer:
         progress.loss_sum = progress.norm_sum = 0.0
         progress.remember(train_loss, val_loss)
         progress.seconds += perf_counter() - start
-        # A high loss can mean a text unlike the training text. It can also mean weights
-        # that have just exploded, which the next step will show: not a state to go back
-        # to.
+        # A high loss may mean that the text is unlike the training text. It may also
+        # mean that the weights have just exploded, as the next step will show; training
+        # must not return to such a state.
         if self._plausible(val_loss):
             self._last_good = self._snapshot_here()
         return Validation(
@@ -206,10 +206,10 @@ class Trainer:
             raise _Diverged(step, loss)
 
     def _plausible(self, loss: float) -> bool:
-        """Return whether a loss is finite, and not far above that of a uniform guess.
+        """Return whether a loss is finite and not far above that of a uniform guess.
 
-        A guess costs log V nats. Three times as much, and 3 for tiny vocabularies, is
-        more than any window of a text costs a network that still works.
+        A guess has a loss of log V nats. The limit is three times that, plus 3 for tiny
+        vocabularies: a network that still works has a lower loss on any window.
         """
         return loss < 3 * log(self.model.config.vocab) + 3  # NaN compares false
 
@@ -222,9 +222,9 @@ class Trainer:
         self.progress.seconds = seconds
         if tried == _ROLLBACKS:
             raise TrainingError(
-                f"the loss diverged ({value:.4g} at step {step}) after going back "
-                f"{tried} times, the last at {lr_scale * 2:g} of the rate; start "
-                f"anew, and try a lower --lr than {self.config.lr:g}, or --clip 1"
+                f"the loss diverged ({value:.4g} at step {step}) after {tried} "
+                f"rollbacks, the last at {lr_scale * 2:g} of the learning rate; start "
+                f"again with a lower --lr than {self.config.lr:g}, or with --clip 1"
             )
         return Rollback(step, self.progress.step, value, lr_scale, tried + 1)
 

@@ -1,7 +1,6 @@
 """One update of the weights: gradient, clipping, optimizer, running average.
 
-The trainer makes updates, the plan times them, and benchmarks measure them, all by
-calling this.
+The trainer, the measurements of this machine and the benchmarks all call this.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,22 +18,22 @@ from charrnn.training.optimizers import make_optimizer
 
 
 class Gradient(NamedTuple):
-    """What a window gives."""
+    """The result for one window."""
 
     loss: float  # mean nats per character
-    grads: Parameters  # clipped; they belong to the workers
+    grads: Parameters  # clipped; overwritten by the next call
     norm: float  # before clipping; with clip_mode "value" the largest magnitude
     state: ModelState  # after the window
 
 
 class Update:
-    """Computes gradients of a model, and applies them."""
+    """Computes gradients of a model and applies them."""
 
     def __init__(self, model: Model, config: TrainConfig, workers: Workers) -> None:
         self.model, self.config, self.workers = model, config, workers
         params, network = model.params, model.config
         self.optimizer = make_optimizer(params, config, model.functions)
-        # The weights that validate and are kept: a running average, or the model's own.
+        # The weights to validate and save: a running average, or the model's own.
         self.averaged = model.copy() if config.average else model
         self._clip = CLIPPERS[config.clip_mode]
         self._scratch = np.empty_like(params.flat)
@@ -55,7 +54,7 @@ class Update:
     ) -> Gradient:
         """Return the loss and the clipped gradient of a window (T, N).
 
-        rng draws what dropout leaves out.
+        rng draws the masks of dropout.
         """
         with self.arithmetic():
             loss, grads, state = self._loss_and_grads(inputs, targets, state, rng)
@@ -75,20 +74,20 @@ class Update:
         return found
 
     def apply(self, grads: Parameters, lr: float, t: int) -> None:
-        """Change the weights, and let their average follow; t counts from 1."""
+        """Update the weights and their average; t counts updates from 1."""
         θ = self.model.params.flat
         with self.arithmetic():
             self.optimizer.update(θ, grads.flat, lr, t)
             if self.config.average:
-                # At first it follows fast, so that it does not remember the start.
+                # It follows fast at first, to forget the initial weights.
                 decay = min(self.config.average, (1 + t) / (10 + t))
                 update_average(self.averaged.params.flat, θ, decay, self._scratch)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """Limit BLAS as the layout asks, and let a diverging loss overflow silently.
+        """Set the layout's BLAS threads, and let overflows pass without a warning.
 
-        The trainer checks every loss, so NumPy need not warn.
+        A diverging loss overflows; the trainer checks every loss itself.
         """
         with (
             blas_threads(self.workers.layout.blas_threads),
@@ -100,8 +99,8 @@ class Update:
 def clip_norm(grads: Array, limit: float) -> float:
     """Scale grads (P,), in place, to a Euclidean norm of at most `limit`.
 
-    Returns the norm before. All parameters share one scale, which keeps the direction
-    (Pascanu et al. 2013, algorithm 1). A limit of 0 clips nothing.
+    Returns the norm before clipping. All parameters share one scale, which
+    keeps the direction (Pascanu et al. 2013, algorithm 1). A limit of 0 clips nothing.
     """
     norm = float(np.sqrt(np.dot(grads, grads)))
     if limit and norm > limit:
@@ -112,8 +111,8 @@ def clip_norm(grads: Array, limit: float) -> float:
 def clip_value(grads: Array, limit: float) -> float:
     """Limit each element of grads (P,), in place, to [-limit, limit].
 
-    Returns the largest magnitude before. This is the clipping of the first char-rnn; it
-    changes the direction. A limit of 0 clips nothing.
+    Returns the largest magnitude before clipping. This is the clipping of the first
+    char-rnn; it changes the direction. A limit of 0 clips nothing.
     """
     largest = float(max(grads.max(), -grads.min()))
     if limit and largest > limit:
@@ -128,7 +127,7 @@ CLIPPERS: dict[str, Callable[[Array, float], float]] = {
 
 
 def update_average(mean: Array, θ: Array, decay: float, scratch: Array) -> None:
-    """Move a running average, in place, towards the weights; all (P,).
+    """Move a running average towards the weights, in place; all (P,).
 
     An exponential form of Polyak & Juditsky 1992: mean = decay mean + (1 - decay) θ.
     """

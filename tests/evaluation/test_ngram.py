@@ -187,12 +187,12 @@ def test_both_ways_to_sort_agree():
 @pytest.mark.parametrize(
     ("ids", "vocab_size", "order", "error", "message"),
     [
-        ([0], 2, 0, ConfigError, "order is 0, expected 1 or more"),
-        ([0], 0, 6, ConfigError, r"vocab_size is 0, expected 1 to 2\*\*32"),
-        ([0.5], 2, 6, ShapeError, r"ids are float64 of shape \(1,\), expected one row"),
-        ([[0, 1]], 2, 6, ShapeError, r"ids are int64 of shape \(1, 2\), expected one"),
-        ([0, 5, 1], 5, 6, TextError, r"ids\[1\] is 5, expected 0 to 4: encode"),
-        ([0, 1, -1], 5, 6, TextError, r"ids\[2\] is -1, expected 0 to 4: encode"),
+        ([0], 2, 0, ConfigError, "order is 0; expected 1 or more; try 6$"),
+        ([0], 0, 6, ConfigError, r"vocab_size is 0; expected 1 to 2\*\*32"),
+        ([0.5], 2, 6, ShapeError, r"ids are float64 of shape \(1,\); expected one row"),
+        ([[0, 1]], 2, 6, ShapeError, r"ids are int64 of shape \(1, 2\); expected one"),
+        ([0, 5, 1], 5, 6, TextError, r"ids\[1\] is 5; expected 0 to 4; encode"),
+        ([0, 1, -1], 5, 6, TextError, r"ids\[2\] is -1; expected 0 to 4; encode"),
     ],
 )
 def test_errors_say_what_was_expected(ids, vocab_size, order, error, message):
@@ -204,7 +204,7 @@ def test_errors_say_what_was_expected(ids, vocab_size, order, error, message):
 def test_evaluating_characters_outside_the_vocabulary_is_an_error():
     model = WittenBell.fit(np.zeros(5, np.uint8), 3)
     for evaluate in (model.losses, model.mean_losses):
-        with pytest.raises(TextError, match=r"ids\[1\] is 3, expected 0 to 2"):
+        with pytest.raises(TextError, match=r"ids\[1\] is 3; expected 0 to 2"):
             evaluate(np.array([0, 3], np.uint8))
 
 

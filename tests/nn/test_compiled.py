@@ -138,7 +138,7 @@ def test_tile_of_every_machine_is_a_product(rows, width, panels):
 
 @needs_numba
 def test_compiled_steps_refuse_what_is_not_float32():
-    with pytest.raises(ConfigError, match="float32, not float64"):
+    with pytest.raises(ConfigError, match="dtype is float64; expected float32"):
         passes("gru", "numba", np.float64)
 
 

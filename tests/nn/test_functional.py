@@ -135,5 +135,5 @@ def test_shapes_that_do_not_fit_are_refused_by_name(function, logits, targets):
     with pytest.raises(ShapeError) as error:
         function(np.zeros(logits), np.zeros(targets, int))
     assert str(error.value) == (
-        f"logits {logits} and targets {targets} do not fit; expected (R, V) and (R,)"
+        f"logits {logits} and targets {targets} do not match; expected (R, V) and (R,)"
     )

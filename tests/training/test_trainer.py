@@ -327,7 +327,9 @@ def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
             np.testing.assert_array_equal(params.flat, kept[record.to_step].params)
             assert trainer.progress.step == record.to_step
             record = None
-    assert re.fullmatch(r"the loss diverged .* try a lower --lr .*", error)
+    assert re.fullmatch(
+        r"the loss diverged .* 5 rollbacks, .* with a lower --lr .*", error
+    )
     assert [jump.lr_scale for jump in jumps] == [0.5, 0.25, 0.125, 0.0625, 0.03125]
     assert all(jump.to_step < jump.step for jump in jumps)
     assert all(not jump.loss < 10 for jump in jumps)

@@ -1,10 +1,10 @@
 """tanh and exp in float32, written so that Numba can turn them into vector code.
 
 tanh is x P(x²) / Q(x²) with the coefficients of Eigen's float32 `ptanh` (a minimax fit,
-clamped where tanh rounds to 1). Its largest error is 2.6e-7, four units in the last
-place of a number just below 1, and 3e-7 of the value if that is small. exp(x) is
-2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two parts, and the Cephes
-polynomial for exp on |r| <= ln 2 / 2; its largest error is 2e-7 of the value.
+clamped where tanh rounds to 1). Its largest absolute error is 2.6e-7, four units in the
+last place of a number just below 1; for small values the relative error is at most
+3e-7. exp(x) is 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two parts, and
+the Cephes polynomial for exp on |r| <= ln 2 / 2; its largest relative error is 2e-7.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ _Q2, _Q3 = _f(1.18534705686654e-04), _f(1.19825839466702e-06)
 
 @inlined
 def tanh(x: Any) -> Any:
-    # Written so that NaN, of which every comparison is false, passes through.
+    # Comparisons with NaN are false, so NaN passes through.
     x = _LIMIT if x > _LIMIT else x
     x = -_LIMIT if x < -_LIMIT else x
     y = x * x
@@ -53,7 +53,7 @@ def _float_of_bits(typing_context: Any, bits: Any) -> Any:
 _float32_of_bits: Any = intrinsic(_float_of_bits)
 
 
-_LOWEST, _HIGHEST = _f(-87.3), _f(88.3)  # beyond which 2^n is no ordinary number
+_LOWEST, _HIGHEST = _f(-87.3), _f(88.3)  # beyond these, 2^n is not a normal float32
 _PER_LN2, _LN2_HIGH, _LN2_LOW = _f(1.44269504), _f(0.693359375), _f(-2.12194440e-4)
 _E0, _E1, _E2 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
 _E3, _E4, _E5 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)

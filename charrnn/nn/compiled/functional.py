@@ -1,4 +1,4 @@
-"""Compiled twins of functions in `charrnn.nn.functional`; see there what they do."""
+"""Compiled twins of functions in `charrnn.nn.functional`, which documents them."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""Compiled generation: draw a character, read it, and again, a block in one call.
+"""Compiled generation: a block of characters is drawn and read in one call.
 
-The twin of `charrnn.generation.writer.NumpyWriter`. Probabilities are taken in float32
-and added up in float64. A row of a product, and all that is done to it, is the same
-whatever other rows there are, and so is the text.
+The twin of `charrnn.generation.writer.NumpyWriter`. Probabilities are computed in
+float32 and added up in float64. Each row is computed independently of the others, so
+that a text does not depend on how many are written together.
 
 A compiled function cannot take another function as an argument and still be cached on
 disk. So the block is one function for all cells, and the type of the cell's weights
@@ -26,20 +26,20 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Projections(NamedTuple):
-    """The products of one step that every cell has."""
+    """The weights of a step, except the recurrent ones: the same for every cell."""
 
-    rows: Array  # (V, G·H), Wx + b of the lowest layer: what a character adds
-    Wx: Array  # of the L - 1 layers above, each as `pack` left it
+    rows: Array  # (V, G·H), Wx + b of the lowest layer, by character
+    Wx: Array  # of the L - 1 layers above, packed by `pack`
     b: Array  # (L - 1, G·H)
-    W: Array  # of the output layer, as `pack` left it
+    W: Array  # of the output layer, packed by `pack`
     output_b: Array  # (V,)
 
 
 def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
-    """Move the state (S, H) of one text on by a character, in a compiled function.
+    """Update the state (S, H) of one text by a character; for compiled functions only.
 
-    weights are a cell's, with the recurrent weights `Wh` of all layers. a (G·H) is
-    x Wx + b, and u (G·H) is h Wh. Each compiled cell registers its own step.
+    weights are those of a cell, with the recurrent weights `Wh` of all layers. a (G·H)
+    is x Wx + b, and u (G·H) is h Wh. Each compiled cell registers its own step.
     """
     raise NotImplementedError("only compiled code calls this")
 
@@ -96,7 +96,7 @@ def _draw(
             likely = j
         if cumulated > goal:
             return j
-    return likely  # u times the total may round to the total
+    return likely  # u * total may round up to total
 
 
 @compiled
@@ -162,11 +162,11 @@ class CompiledWriter:
         u: Array,
         ids: Array,
     ) -> None:
-        """Draw B characters of n texts, each after those before it.
+        """Draw the next B characters of n texts.
 
-        state (L, S, n, H) and logits (n, V) are what the last character left, and
-        become what these leave; temperature (n, 1); u (B, n) in [0, 1); ids (B, n) are
-        written.
+        state (L, S, n, H) and logits (n, V) are those after the last character, and are
+        updated in place; temperature (n, 1); u (B, n) in [0, 1); the characters are
+        written into ids (B, n).
         """
         _write_block(
             self._projections,

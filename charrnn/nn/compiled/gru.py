@@ -76,7 +76,7 @@ def backward_loop(
 class GRUWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer as `pack` left it
+    Wh: Array  # (L, …), each layer packed by `pack`
     c: Array  # (L, H)
 
 
@@ -136,6 +136,6 @@ class CompiledGRU(gru.GRU):
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> GRUWeights:
-        """Lay the recurrent weights of all layers out for generation."""
+        """Pack the recurrent weights of all layers for generation."""
         Wh = stack_panels([layer["Wh"] for layer in layers])
         return GRUWeights(Wh, np.stack([layer["c"] for layer in layers]))

@@ -1,9 +1,9 @@
-"""How Numba compiles here.
+"""The settings with which Numba compiles.
 
-Division needs error_model="numpy", because Python's own check for zero forbids vector
-instructions. fastmath leaves out the two flags that assume that there are no NaN and no
-infinity, so that a diverged loss shows as it does in NumPy. `nogil` lets threads run
-side by side, and the cache on disk saves all but the first run the compiling.
+Division needs error_model="numpy", because Python's own check for zero prevents vector
+instructions. fastmath omits the two flags that assume that there is no NaN and no
+infinity, so that a diverged loss looks as it does in NumPy. `nogil` lets threads run in
+parallel. The cache on disk means that only the first run compiles.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,10 @@ OPTIONS: Any = {
 
 
 def drop_stale(folder: Path) -> None:
-    """Remove from `folder` what was compiled before any of its modules changed.
+    """Remove compiled code from `folder` that is older than its newest module.
 
-    Numba looks at the file of a function, and not at those of the functions it calls.
+    Numba itself only checks the file of a function, not those of the functions that it
+    calls.
     """
     changed = max((file.stat().st_mtime for file in folder.glob("*.py")), default=0.0)
     for index in (folder / "__pycache__").glob("*.nbi"):
@@ -31,17 +32,17 @@ def drop_stale(folder: Path) -> None:
             index.unlink(missing_ok=True)
 
 
-with suppress(OSError):  # no sources there, or not ours to change
+with suppress(OSError):  # no source files, or no permission
     drop_stale(Path(__file__).parent)
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile a function that Python calls; the result is kept on disk."""
+    """Compile a function that Python calls; the result is cached on disk."""
     jit = numba.njit(nogil=True, cache=True, **OPTIONS)
     return cast(_Function, jit(function))
 
 
 def inlined(function: _Function) -> _Function:
-    """Compile a function into those that call it."""
+    """Compile a function that is inlined into its callers."""
     jit = numba.njit(inline="always", **OPTIONS)
     return cast(_Function, jit(function))

@@ -75,7 +75,7 @@ def backward_loop(
 class LSTMWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer as `pack` left it
+    Wh: Array  # (L, …), each layer packed by `pack`
 
 
 @compiled_step(LSTMWeights)
@@ -135,5 +135,5 @@ class CompiledLSTM(lstm.LSTM):
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> LSTMWeights:
-        """Lay the recurrent weights of all layers out for generation."""
+        """Pack the recurrent weights of all layers for generation."""
         return LSTMWeights(stack_panels([layer["Wh"] for layer in layers]))

@@ -1,16 +1,16 @@
-"""The matrix product of one time step, for which a general BLAS is the wrong tool.
+"""The matrix product of one time step, for which a general BLAS is not a good fit.
 
-`h[t-1] Wh` has few rows, 8 to 64, and the same right side in every step of a window. A
-BLAS must copy that side into blocks of its own liking at each call, which for so few
-rows takes as long as the arithmetic. Here it is packed once a window, into panels of
-as many columns as two vector registers hold, and the product then runs at the speed of
-the multipliers: a tile of C, some rows by one panel, stays in registers while k runs
-over all of K, and every step of k is one load for each vector of the panel, and one
-multiply-add for each vector of the tile. The same idea is in GotoBLAS (Goto & van de
-Geijn 2008), without the packing of A, which so few rows do not need.
+`h[t] Wh` has few rows, 8 to 64, and the same right-hand matrix in every step of a
+window. A BLAS copies that matrix into its own block layout at each call, which for so
+few rows takes as long as the arithmetic. Here it is packed once per window, into panels
+that are as wide as two vector registers. The product then runs at the speed of the
+multipliers: a tile of C, a few rows by one panel, stays in registers while k runs from
+0 to K, and each k takes one load per vector of the panel and one multiply-add per
+vector of the tile. This is the idea of GotoBLAS (Goto & van de Geijn 2008) without the
+packing of A, which so few rows do not need.
 
-float32 only. Compilers do not keep such a tile in registers of their own accord, so the
-tile's loop is written in LLVM's own language; that is all of it that is not Python.
+float32 only. Compilers do not keep such a tile in registers by themselves, so its loop
+is written in LLVM's intermediate representation; all the rest is Python.
 """
 
 from typing import Any
@@ -26,10 +26,10 @@ from charrnn.nn.parameters import Array
 
 
 def _shape_of_tile() -> tuple[int, int]:
-    """Return rows, and floats a vector, such that the tile and its operands fit."""
+    """Return rows and floats per vector, so that tile and operands fit in registers."""
     try:
         features = binding.get_host_cpu_features()
-    except RuntimeError:  # not every system says
+    except RuntimeError:  # not known on every system
         features = {}
     if features.get("avx512f"):
         return 8, 16  # 16 of 32 registers hold the tile
@@ -39,16 +39,16 @@ def _shape_of_tile() -> tuple[int, int]:
 
 
 ROWS, WIDTH = _shape_of_tile()
-VECTORS = 2  # a panel is that many vectors wide
+VECTORS = 2  # vectors in the width of a panel
 PANEL = VECTORS * WIDTH
 
 
 def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
-    """Return a compiled C = A P of some rows and panels, for addresses of float32.
+    """Return an intrinsic that computes C = A P, for fixed numbers of rows and panels.
 
-    Its arguments: a and the distance of A's rows, p and K, c and the distance of C's
-    rows; distances in floats. P is panels that follow each other, each (K, VECTORS ·
-    width), and their columns of C follow each other.
+    Its arguments are a, lda, p, K, c, ldc: the addresses of float32 arrays, the strides
+    of the rows of A and C in floats, and K. The panels of P, each (K, VECTORS · width),
+    are contiguous in memory, and their columns of C are adjacent.
     """
     f32, i64, lane = ir.FloatType(), ir.IntType(64), ir.IntType(32)
     vector = ir.VectorType(f32, width)
@@ -124,23 +124,25 @@ def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
     return intrinsic(typed)
 
 
-# One row alone would wait for each sum before the next could be added to it, so it has
-# several panels at a time.
-_ABREAST = 4
-_tile, _row, _long_row = tile(ROWS), tile(1), tile(1, panels=_ABREAST)
+# With a single row, each multiply-add would wait for the one before, so a tile of one
+# row covers several panels.
+_ROW_PANELS = 4
+_tile, _row, _long_row = tile(ROWS), tile(1), tile(1, panels=_ROW_PANELS)
 _FLOAT = 4  # bytes
 
 
 def panels(K: int, N: int, dtype: Any = np.float32) -> Array:
-    """Allocate what `pack` writes a matrix (K, N) into."""
+    """Allocate the panels into which `pack` copies a matrix (K, N)."""
     if np.dtype(dtype) != np.float32:
-        raise ConfigError(f"compiled kernels are for float32, not {np.dtype(dtype)}")
+        raise ConfigError(
+            f"dtype is {np.dtype(dtype)}; expected float32, or kernels='numpy'"
+        )
     return np.zeros((-(-N // PANEL), K, PANEL), np.float32)
 
 
 @compiled
 def pack(W: Array, out: Array) -> Array:
-    """Lay W (K, N) out in panels of columns (panels, K, PANEL), and return them."""
+    """Copy W (K, N) into out, panels of columns (panels, K, PANEL); return out."""
     K, N = W.shape
     for i in range(len(out)):
         start = i * PANEL
@@ -153,7 +155,7 @@ def pack(W: Array, out: Array) -> Array:
 
 @compiled
 def product(A: Array, P: Array, C: Array) -> None:
-    """C = A W, (M, K) by the panels P of W (K, N) into (M, N)."""
+    """Compute C = A W, with A (M, K), C (M, N), and P the panels of W (K, N)."""
     M, K = A.shape
     N = C.shape[1]
     lda, ldc = A.strides[0] // _FLOAT, C.strides[0] // _FLOAT
@@ -165,10 +167,10 @@ def product(A: Array, P: Array, C: Array) -> None:
             _tile(a_i, lda, p + n * K * PANEL * _FLOAT, K, c_i, ldc)
     for i in range(tiled, M):
         a_i, c_i, n = a + i * lda * _FLOAT, c + i * ldc * _FLOAT, 0
-        while n + _ABREAST <= full:
+        while n + _ROW_PANELS <= full:
             p_n = p + n * K * PANEL * _FLOAT
             _long_row(a_i, lda, p_n, K, c_i + n * PANEL * _FLOAT, ldc)
-            n += _ABREAST
+            n += _ROW_PANELS
         while n < full:
             p_n = p + n * K * PANEL * _FLOAT
             _row(a_i, lda, p_n, K, c_i + n * PANEL * _FLOAT, ldc)

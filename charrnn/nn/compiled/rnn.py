@@ -40,7 +40,7 @@ def backward_loop(WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array) ->
 class RNNWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer as `pack` left it
+    Wh: Array  # (L, …), each layer packed by `pack`
 
 
 @compiled_step(RNNWeights)
@@ -79,5 +79,5 @@ class CompiledRNN(rnn.RNN):
         backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh)
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> RNNWeights:
-        """Lay the recurrent weights of all layers out for generation."""
+        """Pack the recurrent weights of all layers for generation."""
         return RNNWeights(stack_panels([layer["Wh"] for layer in layers]))
