@@ -79,7 +79,7 @@ def test_every_prediction_is_made_once_in_its_place(characters, streams):
 
 
 @every_cell
-def test_first_stream_is_run_in_on_nothing(kind):
+def test_first_stream_has_no_warm_up(kind):
     model, ids = contracting_model(kind, dtype=np.float64), random_text(3000)
     C = stream_length(2999, 4)
     np.testing.assert_allclose(
