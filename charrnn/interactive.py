@@ -16,6 +16,7 @@ from charrnn.generation.language_model import LanguageModel
 from charrnn.run import Run
 from charrnn.storage.run_folder import BEST
 from charrnn.training.events import Event, Rollback, Step, Validation
+from charrnn.training.trainer import Trainer
 
 OnEvent = Callable[[Event], Any]
 _log = logging.getLogger("charrnn")
@@ -126,17 +127,16 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
         warnings.simplefilter("ignore")  # without ipywidgets tqdm draws a plain bar
         from tqdm.auto import tqdm
 
-    plan = run.plan
-    per_step = plan.batch * plan.window
+    trainer = run.trainer
     with tqdm(
-        total=plan.steps * per_step,
-        initial=run.trainer.progress.step * per_step,
+        total=trainer.characters_in(run.plan.steps),
+        initial=trainer.characters_in(trainer.progress.step),
         desc="training",
         unit="char",
         unit_scale=True,
         dynamic_ncols=True,
     ) as bar:
-        yield _BarUpdater(bar, per_step)
+        yield _BarUpdater(bar, trainer)
 
 
 def _is_visible() -> bool:
@@ -149,8 +149,8 @@ def _is_visible() -> bool:
 class _BarUpdater:
     """Moves the bar, and shows the losses (nats per character) after it."""
 
-    def __init__(self, bar: Any, per_step: int) -> None:
-        self._bar, self._per_step = bar, per_step
+    def __init__(self, bar: Any, trainer: Trainer) -> None:
+        self._bar, self._trainer = bar, trainer
         self._loss: float | None = None
         self._val: float | None = None
 
@@ -166,7 +166,8 @@ class _BarUpdater:
             self._bar.set_postfix(self._losses())
         elif isinstance(event, Rollback):
             # A negative step: tqdm then keeps the rate, and with it the time left.
-            self._bar.update(event.to_step * self._per_step - self._bar.n)
+            done = self._trainer.characters_in(event.to_step)
+            self._bar.update(done - self._bar.n)
 
     def _losses(self) -> dict[str, str]:
         known = {"loss": self._loss, "val": self._val}

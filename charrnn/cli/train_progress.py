@@ -56,11 +56,10 @@ def make_bar(run: "Run", **options: Any) -> Any:
     """Return a tqdm bar that counts the characters of a run."""
     from tqdm import tqdm
 
-    plan = run.plan
-    per_step = plan.batch * plan.window
+    trainer = run.trainer
     return tqdm(
-        total=plan.steps * per_step,
-        initial=run.trainer.progress.step * per_step,
+        total=trainer.characters_in(run.plan.steps),
+        initial=trainer.characters_in(trainer.progress.step),
         unit="char",
         unit_scale=True,
         bar_format=_BAR,
@@ -116,7 +115,7 @@ class ProgressDisplay:
         )
         self._loss = None
         # A negative step: tqdm then keeps the rate, and with it the remaining time.
-        done = event.to_step * self.run.plan.batch * self.run.plan.window
+        done = self.run.trainer.characters_in(event.to_step)
         self.bar.update(done - self.bar.n)
 
     def _sample(self, step: int) -> str:

@@ -17,6 +17,7 @@ from charrnn.evaluation.textstats import (
     repetition,
     words,
 )
+from charrnn.generation.html_card import html_columns
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_model import joined
 from charrnn.generation.writer import distribution
@@ -51,6 +52,33 @@ class Comparison:
     columns: list[Column]
     # The temperature that makes held-out text most likely; 1 means calibrated.
     calibrated: float | None
+
+    def _repr_html_(self) -> str:
+        """Return the texts side by side, as notebooks show them."""
+        columns = self.columns
+        figures = {
+            "log p": [f"{column.log_prob:.3f}" for column in columns],
+            "entropy": [f"{column.entropy:.3f}" for column in columns],
+            "distinct": [f"{column.distinct_4grams:.0%}" for column in columns],
+            "repeated": [f"{column.repetition:.0%}" for column in columns],
+        }
+        if columns[0].longest_copy is not None:
+            figures["known"] = [
+                "none" if column.known_words is None else f"{column.known_words:.0%}"
+                for column in columns
+            ]
+            figures["copied"] = [f"{len(c.longest_copy or '')}" for c in columns]
+        footer = (
+            ""
+            if self.calibrated is None
+            else f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
+        )
+        return html_columns(
+            [f"temperature {column.temperature:g}" for column in columns],
+            [self.prime + column.text for column in columns],
+            figures,
+            footer=footer,
+        )
 
 
 def compare(

@@ -1,10 +1,10 @@
-"""The card that notebooks show for a model: facts and a learning curve (inline SVG).
+"""What notebooks show: a model with its learning curve, and texts side by side.
 
 Colors are the page's own (`currentColor`) or readable on white and on black. All
 strings are escaped, because a checkpoint is not trusted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from math import isfinite
 
@@ -18,6 +18,11 @@ _CARD = (
 _NAME = "padding:1px 14px 1px 0;text-align:left;border:0;opacity:.7"
 _VALUE = "padding:1px 0;text-align:left;border:0"
 
+_TEXT = (
+    "padding:2px 14px 8px 0;text-align:left;vertical-align:top;border:0;min-width:9em;"
+    "max-width:22em;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+
 Point = tuple[float, float]
 
 
@@ -29,16 +34,44 @@ def html_card(
     facts are names and values, plain text. history has rows (step, training loss,
     validation loss); rows that are not finite are left out of the curve.
     """
-    rows = "".join(
-        f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
-        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
-        for name, value in facts
-    )
+    rows = "".join(_row(name, [escape(value)], _VALUE) for name, value in facts)
     return (
         f'<div style="{_CARD}"><div style="font-weight:600;margin-bottom:4px">'
         f"{escape(title)}</div>"
         f'<table style="border-collapse:collapse;border:0">{rows}</table>'
         f"{_curve(history)}</div>"
+    )
+
+
+def html_columns(
+    titles: Sequence[str],
+    texts: Sequence[str],
+    figures: Mapping[str, Sequence[str]],
+    *,
+    footer: str,
+) -> str:
+    """Return texts side by side as HTML, with their figures below and a last line.
+
+    figures has a name and one value for each text; all are plain text.
+    """
+    head = _row("", [f"<b>{escape(title)}</b>" for title in titles], _VALUE)
+    body = _row("", [escape(text) for text in texts], _TEXT)
+    rows = "".join(
+        _row(name, [escape(value) for value in values], _VALUE)
+        for name, values in figures.items()
+    )
+    last = f'<div style="margin-top:6px">{escape(footer)}</div>' if footer else ""
+    return (
+        f'<div style="{_CARD}"><table style="border-collapse:collapse;border:0">'
+        f"{head}{body}{rows}</table>{last}</div>"
+    )
+
+
+def _row(name: str, cells: Iterable[str], style: str) -> str:
+    return (
+        f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
+        + "".join(f'<td style="{style}">{cell}</td>' for cell in cells)
+        + "</tr>"
     )
 
 

@@ -36,8 +36,9 @@ def check_folder(folder: Path, *, force: bool = False) -> None:
     """Raise CheckpointError if a folder already holds a run, unless `force`."""
     if holds_run(folder) and not force:
         raise CheckpointError(
-            f"{folder}: already holds a run; continue it with --resume, give "
-            "another --out, or replace it with --force"
+            f"{folder}: already holds a run; continue it with --resume "
+            "(charrnn.resume), give another --out, or replace it with --force "
+            "(force=True)"
         )
 
 

@@ -62,6 +62,12 @@ class Trainer:
         """Steps in one pass over the training text."""
         return len(self._windows)
 
+    def characters_in(self, steps: int) -> int:
+        """Return how many characters the first `steps` steps of a run predict."""
+        epochs, window = divmod(steps, len(self._windows))
+        per_step = self._windows.T * self._windows.N  # the last of an epoch has fewer
+        return epochs * self._windows.characters + window * per_step
+
     def stop(self) -> None:
         """Ask `run` to end after its current step."""
         self._stop = True

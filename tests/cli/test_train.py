@@ -181,8 +181,8 @@ def test_a_run_is_replaced_with_force_alone():
     before = Path("run/best.npz").read_bytes()
     error = refused("lines.txt", *BRIEF, "--out", "run")
     assert error == (
-        "Error: run: already holds a run; continue it with --resume, give another "
-        "--out, or replace it with --force"
+        "Error: run: already holds a run; continue it with --resume "
+        "(charrnn.resume), give another --out, or replace it with --force (force=True)"
     )
     started("lines.txt", *BRIEF, "--out", "run", "--force", "--seed", 2)
     assert Path("run/best.npz").read_bytes() != before

@@ -92,3 +92,14 @@ def test_the_bar_of_a_resumed_run_starts_where_it_stopped():
     with make_bar(run, file=io.StringIO()) as bar:
         assert bar.n == 25 * run.plan.batch * run.plan.window
         assert bar.total == 4 * bar.n
+
+
+def test_the_bar_ends_at_its_total_though_the_last_window_of_an_epoch_is_shorter():
+    run = small_run(sentences(40), steps=100, batch=7, window=5)
+    steps = [event for event in run.events() if isinstance(event, Step)]
+    assert len({event.characters for event in steps}) == 2
+    for done in (1, run.trainer.epoch_steps, 99, 100):
+        characters = sum(event.characters for event in steps[:done])
+        assert run.trainer.characters_in(done) == characters
+    with make_bar(run, file=io.StringIO()) as bar:
+        assert bar.total == characters

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -35,6 +36,25 @@ def test_the_same_temperature_twice_gives_the_same_column_twice():
     one, other, same = comparison(0.8, 1.2, 0.8).columns
     assert one == same
     assert one.text != other.text
+
+
+def test_a_notebook_shows_the_texts_side_by_side_with_their_figures():
+    found = comparison(0.5, 1.2, prime="Ann ")
+    rows = [
+        ["".join(cell.itertext()) for cell in row]
+        for row in ElementTree.fromstring(found._repr_html_()).iter("tr")
+    ]
+    a, b = found.columns
+    assert rows[0] == ["", "temperature 0.5", "temperature 1.2"]
+    assert rows[1] == ["", "Ann " + a.text, "Ann " + b.text]
+    assert rows[2] == ["log p", f"{a.log_prob:.3f}", f"{b.log_prob:.3f}"]
+    assert rows[6] == ["known", f"{a.known_words:.0%}", f"{b.known_words:.0%}"]
+    assert rows[7] == ["copied", str(len(a.longest_copy)), str(len(b.longest_copy))]
+    assert f"at temperature {found.calibrated:.2f}." in found._repr_html_()
+    assert "copied" not in comparison(1.0, corpus=None)._repr_html_()
+    strange = replace(found, prime="<i>&")._repr_html_()
+    assert "&lt;i&gt;&amp;" in strange
+    assert "<i>" not in strange
 
 
 def test_a_column_is_what_sampling_alone_gives():
