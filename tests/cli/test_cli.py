@@ -77,24 +77,6 @@ def test_python_m_charrnn_is_the_command(tmp_path):
     assert done.stdout.startswith("Usage: charrnn ")
 
 
-def test_help_loads_no_numpy():
-    script = (
-        "import sys; from charrnn.cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: print(sorted(sys.modules), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(),
-    )
-    assert "'click'" in done.stderr
-    for name in ("numpy", "tqdm", "requests", "threadpoolctl"):
-        assert f"'{name}'" not in done.stderr
-
-
 def test_mistyped_commands_and_options_are_usage_errors():
     assert "No such command 'trian'" in refused("trian", status=2)
     assert "No such option" in refused("sample", "--tempreature", 1, status=2)

@@ -303,7 +303,10 @@ def test_any_character_is_written_whatever_the_locale_says(french, arguments, en
     done = charrnn(*arguments, cwd=".", text=False, **environ)
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
-    assert done.stdout.decode("utf-8").strip()
+    usual = charrnn(*arguments, cwd=".", text=False, PYTHONIOENCODING="utf-8")
+    assert done.stdout == usual.stdout
+    assert not done.stdout.isascii()
+    assert "\N{REPLACEMENT CHARACTER}" not in done.stdout.decode("utf-8")
 
 
 def test_text_reaches_a_terminal_as_it_is_made(run):

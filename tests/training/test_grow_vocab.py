@@ -34,8 +34,8 @@ def logits_of(model, ids):
 def test_old_characters_keep_their_logits_on_old_text(kind, text):
     model = old_model(kind)
     growth = grown(model, text)
-    old_ids = OLD.encode("bad fhd".replace("a", "b"))
-    new_ids = growth.vocab.encode("bad fhd".replace("a", "b"))
+    old_ids = OLD.encode("bbd fhd")
+    new_ids = growth.vocab.encode("bbd fhd")
     columns = growth.vocab.encode("".join(OLD.characters))
     np.testing.assert_allclose(
         logits_of(growth.model, new_ids)[:, columns],

@@ -338,6 +338,29 @@ def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
     assert evaluate(best, run.val_ids).nats == trainer.progress.best_loss
 
 
+def test_a_validation_that_shows_an_explosion_is_not_gone_back_to():
+    # With one after every step, some score weights that the last step blew up.
+    run, events, losses, exploded = (
+        small_run(**EXPLODING | {"eval_every": 1}),
+        [],
+        {},
+        0,
+    )
+    limit = 3 * math.log(run.model.config.vocab) + 3
+    with pytest.raises(TrainingError, match="diverged"):
+        events.extend(run.trainer.run())
+    for event in events:
+        if isinstance(event, Step):
+            assert event.loss < limit
+        if isinstance(event, Validation):
+            losses[event.step] = event.val_loss
+        if isinstance(event, Rollback):
+            assert not event.loss < limit
+            exploded += limit < losses[event.step - 1] < math.inf
+            assert losses[event.to_step] < limit
+    assert exploded
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("lr", [1e3, 1e20, 1e39])
 def test_a_blow_up_lets_no_numpy_warning_out(lr, threads):
