@@ -216,14 +216,31 @@ def test_a_validation_sums_up_the_steps_since_the_last_one():
         mean = math.fsum(losses[10 * i : 10 * i + 10]) / 10
         assert record.train_loss == pytest.approx(mean, rel=1e-12)
         assert record.epoch == record.step / run.trainer.epoch_steps
-        assert record.grad_norm > 0
-    assert 0 < sum(record.clipped for record in validations) < len(validations)
     seconds = [record.seconds for record in validations]
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
     lowest = min(validations, key=lambda record: record.val_loss)
     assert run.trainer.progress.best_loss == lowest.val_loss
     assert run.trainer.progress.best_step == lowest.step
+
+
+def test_a_validation_reports_the_gradients_and_the_rate_of_its_steps():
+    settings = {"steps": 30, "clip": 0.6}
+    records = finished(small_run(eval_every=1, **settings))
+    each = [r for r in records if isinstance(r, Validation)]
+    rates = [r.lr for r in records if isinstance(r, Step)]
+    clipped = [record.grad_norm > 0.6 for record in each]
+    assert 0 < sum(clipped) < len(clipped), "some steps must be clipped, not all"
+    assert [record.clipped for record in each] == clipped
+    assert [record.lr for record in each] == rates
+    assert len(set(rates)) > 20, "the rate must change from step to step"
+    seldom = finished(small_run(eval_every=10, **settings))
+    for i, record in enumerate(r for r in seldom if isinstance(r, Validation)):
+        ten = slice(10 * i, 10 * i + 10)
+        norms = [record.grad_norm for record in each[ten]]
+        assert record.grad_norm == pytest.approx(math.fsum(norms) / 10, rel=1e-12)
+        assert record.clipped == sum(clipped[ten]) / 10
+        assert record.lr == rates[ten][-1]
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss():
@@ -373,10 +390,13 @@ def test_a_blow_up_lets_no_numpy_warning_out(lr, threads):
 
 def test_a_run_that_recovers_goes_on_to_its_end_at_the_lower_rate():
     settings = EXPLODING | {"warmup": 0, "lr": 40.0, "steps": 60, "eval_every": 5}
-    run = small_run(**settings)
-    records = finished(run)
+    run, records, seconds = small_run(**settings), [], []
+    for record in run.trainer.run():
+        records.append(record)
+        seconds.append(run.trainer.progress.seconds)
     jumps = [record for record in records if isinstance(record, Rollback)]
     assert jumps
+    assert seconds == sorted(seconds), "steps that were undone took time, too"
     assert records[-1] == Finished(60, "done")
     after = [r.lr for r in records if isinstance(r, Step)][-1]
     assert after == 40.0 * jumps[-1].lr_scale

@@ -1,9 +1,13 @@
-"""Clipping: what it limits, what it reports, what it leaves alone."""
+"""Updates: clipping, and gradients under dropout."""
 
 import numpy as np
 import pytest
+from texts import small_config
 
-from charrnn.training.update import CLIPPERS, clip_norm, clip_value
+from charrnn.config import CELLS, ModelConfig
+from charrnn.nn.model import Model
+from charrnn.nn.workers import Layout, Workers
+from charrnn.training.update import CLIPPERS, Update, clip_norm, clip_value
 
 
 def gradient(dtype=np.float64):
@@ -57,3 +61,64 @@ def test_single_precision_stays_single(mode):
     g = gradient(np.float32)
     assert isinstance(CLIPPERS[mode](g, 1.0), float)
     assert g.dtype == np.float32
+
+
+T, N, V, H = 3, 4, 6, 5
+
+
+class Window:
+    """A small model, its update, and a window of text with the state before it."""
+
+    def __init__(self, workers=1, cell="rnn", **settings):
+        rng = np.random.default_rng(1)
+        self.model = Model(ModelConfig(V, H, 2, cell), np.float64)
+        self.model.init(rng=rng)
+        split = Workers(self.model, T, N, Layout(workers))
+        self.update = Update(self.model, small_config(clip=0.0, **settings), split)
+        self.inputs, self.targets = rng.integers(0, V, (2, T, N)).astype(np.uint8)
+        self.state = tuple(
+            tuple(rng.standard_normal(part.shape) for part in layer)
+            for layer in self.model.zero_state(N)
+        )
+
+    def gradient(self, seed=0):
+        rng = np.random.default_rng(seed)
+        return self.update.gradient(self.inputs, self.targets, self.state, rng=rng)
+
+
+both = {"dropout": 0.4, "recurrent_dropout": 0.4}
+every_dropout = pytest.mark.parametrize(
+    "dropout", [{"dropout": 0.4}, {"recurrent_dropout": 0.4}, both]
+)
+
+
+@every_dropout
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_gradients_under_dropout_are_the_numeric_ones(cell, workers, dropout):
+    window = Window(workers, cell, **dropout)
+    θ, grads = window.model.params.flat, window.gradient().grads.flat.copy()
+    start, ε = θ.copy(), 1e-5
+    for direction in np.random.default_rng(2).standard_normal((5, θ.size)):
+        losses = []
+        for sign in (1, -1):
+            θ[:] = start + sign * ε * direction
+            losses.append(window.gradient().loss)  # the same seed: the same masks
+        slope = (losses[0] - losses[1]) / (2 * ε)
+        assert slope == pytest.approx(grads @ direction, rel=1e-6)
+
+
+@every_dropout
+def test_dropout_leaves_something_out_and_the_weights_as_they_were(dropout):
+    window = Window(**dropout)
+    before = window.model.params.flat.copy()
+    losses = [window.gradient(seed).loss for seed in range(3)]
+    losses.append(Window().gradient().loss)
+    assert len(set(losses)) == 4
+    np.testing.assert_array_equal(window.model.params.flat, before)
+
+
+def test_without_dropout_an_update_draws_no_random_number():
+    window, rng = Window(), np.random.default_rng(0)
+    window.update.gradient(window.inputs, window.targets, window.state, rng=rng)
+    assert rng.random() == np.random.default_rng(0).random()
