@@ -45,6 +45,13 @@ def test_a_temperature_raises_probabilities_to_its_inverse(temperature):
     np.testing.assert_allclose(p, expected / expected.sum(), rtol=1e-10)
 
 
+def test_top_p_that_the_likeliest_hold_exactly_leaves_out_the_rest():
+    found = distribution(LOGITS, temperatures(1), top_p=0.5)[0]
+    np.testing.assert_allclose(found, [1, 0, 0, 0], rtol=1e-12)
+    found = distribution(LOGITS, temperatures(1), top_p=0.5 + 1e-6)[0]
+    np.testing.assert_allclose(found, [2 / 3, 1 / 3, 0, 0], rtol=1e-6)
+
+
 def test_a_shift_of_the_logits_changes_nothing():
     shifted = distribution(LOGITS + 1000, temperatures(0.7))
     np.testing.assert_allclose(

@@ -176,6 +176,25 @@ def test_forward_equals_the_equations_gate_by_gate(kind):
             np.testing.assert_allclose(results[f"state {i}"][n], part, **EXACT)
 
 
+@every_cell
+@pytest.mark.parametrize("alone", [False, True], ids=["texts", "one text"])
+def test_steps_of_generation_equal_the_forward_pass(kind, alone):
+    case = make_case(kind, T=6)
+    results, params = case.run(), case.params
+    select = 1 if alone else slice(None)  # a text alone is vectors
+    state = tuple(part[select].copy() for part in case.state)
+    before = [part.copy() for part in state]
+    for t in range(6):
+        a = case.inputs[t, select] @ params["Wx"] + params["b"]
+        later = case.cell.step(params, a, state)
+        for part, kept in zip(state, before, strict=True):
+            np.testing.assert_array_equal(part, kept)  # the old state is left alone
+        state, before = later, [part.copy() for part in later]
+        np.testing.assert_allclose(state[0], results["h"][t, select], **EXACT)
+    for i, part in enumerate(state):
+        np.testing.assert_allclose(part, results[f"state {i}"][select], **EXACT)
+
+
 # --- Ids stand for one-hot rows
 
 
