@@ -69,6 +69,7 @@ def numba_trouble() -> str:
     if not find_spec("numba"):
         return ""
     try:
+        importlib.import_module("numba")  # first, since its own reason says most
         importlib.import_module("charrnn.nn.compiled.functional")
     # Numba raises ImportError if NumPy is too new, and RuntimeError if it cannot write
     # its cache. Whatever else a broken Numba raises, charrnn works without it.
