@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from texts import OVERFITTING, sentences, small_config, small_run
 
-from charrnn.config import CELLS
+from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import TrainingError
 from charrnn.evaluation.loss import evaluate
+from charrnn.nn.model import Model
 from charrnn.text.windows import Windows
 from charrnn.training.events import Finished, Rollback, Step, Validation
 from charrnn.training.optimizers import OPTIMIZERS
@@ -353,6 +354,22 @@ def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
     best = run.best_checkpoint().model
     assert np.isfinite(best.params.flat).all()
     assert evaluate(best, run.val_ids).nats == trainer.progress.best_loss
+
+
+@pytest.mark.parametrize("V", [2, 50])
+@pytest.mark.parametrize(("share", "kind"), [(0.99, Step), (1.01, Rollback)])
+def test_a_loss_diverges_above_three_times_a_guess_and_3(V, share, kind):
+    model = Model(ModelConfig(V, hidden=4))  # all weights are 0: biases alone decide
+    loss = share * (3 * math.log(V) + 3)
+    # The last id is certain, and all text is of the first.
+    model.params["output.b"][-1] = loss
+    ids = np.zeros(300, np.uint8)
+    plan = small_run(steps=1).plan
+    config = small_config(lr=1e-12, optimizer="sgd", warmup=0)
+    trainer = Trainer(model, Windows(ids, 8, 4), ids[:50], config, plan)
+    event = next(trainer.run())
+    assert isinstance(event, kind)
+    assert event.loss == pytest.approx(loss, rel=1e-2)
 
 
 def test_a_validation_that_shows_an_explosion_is_not_gone_back_to():
