@@ -112,12 +112,13 @@ class RNN(Cell):
     ) -> None:
         """da[t] = dh[t + 1] * (1 - h[t + 1]²), dh[t] = da[t] Wh^T, for t = T - 1 … 0.
 
-        dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
+        dh[t] is what the layer above sends to h[t + 1], and dh_next what step t + 1
+        sends to it. da[t] may overwrite a[t], because only h is needed.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
         WhT = workspace.WhT
         WhT[:] = params["Wh"].T  # made contiguous once, not for every product
-        dh_next.fill(0)  # no gradient comes from after the window
+        dh_next.fill(0)  # truncated: no gradient comes from after the window
         for t in reversed(range(T)):
             h_new, da_t = h[t + 1], da[t]
             dh_next += dh[t]
