@@ -105,23 +105,25 @@ class GRU(Cell):
         self, params: Mapping[str, Array], workspace: Workspace, T: int
     ) -> None:
         """Compute the gates and h[t + 1], for t = 0 … T - 1."""
-        h, a, m = workspace.h, workspace.a_then_gates_then_da, workspace.m_then_du_n
+        h, m, a = workspace.h, workspace.m_then_du_n, workspace.a_then_gates_then_da
+        a, gates = columns(a, 3), blocks(a, 3)  # in the same memory: see gates.py
         u, c = blocks(workspace.u_then_du, 3), params["c"]
         Wh = workspace.Wh
         Wh[:] = columns(params["Wh"], 3)
+        u_r_z, u_n = u[:2], u[2]
         for t in range(T):
-            a_t, h_new = columns(a[t], 3), h[t + 1]
-            gates = r, z, n = blocks(a[t], 3)  # they overwrite a[t]: see gates.py
-            np.matmul(h[t], Wh, out=u)
-            u[:2] += a_t[:2]
+            h_t, h_new, m_t, a_t = h[t], h[t + 1], m[t], a[t]
+            r, z, n = r_z_n = gates[t]
+            np.matmul(h_t, Wh, out=u)
+            u_r_z += a_t[:2]
             a_n = h_new  # its last use is before h[t + 1] is written
             a_n[:] = a_t[2]
-            sigmoid(u[:2], out=gates[:2])  # r, z = sigmoid(a + u)
-            np.add(u[2], c, out=m[t])
-            np.multiply(r, m[t], out=u[2])
-            u[2] += a_n
-            np.tanh(u[2], out=n)  # n = tanh(a_n + r * m)
-            np.subtract(h[t], n, out=h_new)
+            sigmoid(u_r_z, out=r_z_n[:2])  # r, z = sigmoid(a + u)
+            np.add(u_n, c, out=m_t)
+            np.multiply(r, m_t, out=u_n)
+            u_n += a_n
+            np.tanh(u_n, out=n)  # n = tanh(a_n + r * m)
+            np.subtract(h_t, n, out=h_new)
             h_new *= z
             h_new += n  # h[t + 1] = n + z * (h[t] - n)
 
@@ -151,7 +153,8 @@ class GRU(Cell):
 
         dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
-        h, gates_then_da = workspace.h, workspace.a_then_gates_then_da
+        h, da = workspace.h, workspace.a_then_gates_then_da
+        gates, da_columns = blocks(da, 3), columns(da, 3)
         m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
@@ -161,8 +164,8 @@ class GRU(Cell):
         slope = np.empty((2, N, H), dh.dtype)
         dh_next.fill(0)  # no gradient comes from after the window
         for t in reversed(range(T)):
-            r_z_n, m = blocks(gates_then_da[t], 3), m_then_du_n[t]
-            _, z, n = r_z_n
+            m, da_t, r_z_n = m_then_du_n[t], da[t], gates[t]
+            r, z, n = r_z_n
             dh_next += dh[t]
             np.multiply(dh_next, z, out=kept)
             np.multiply(n, n, out=d[2])
@@ -175,10 +178,9 @@ class GRU(Cell):
             np.subtract(1, r_z_n[:2], out=slope)
             slope *= r_z_n[:2]
             d[:2] *= slope  # both times the sigmoid's slope, s (1 - s)
-            du_n = np.multiply(d[2], r_z_n[0], out=m)
-            da = gates_then_da[t]
-            columns(da, 3)[:] = d
-            du[:, : 2 * H] = da[:, : 2 * H]
+            du_n = np.multiply(d[2], r, out=m)
+            da_columns[t] = d
+            du[:, : 2 * H] = da_t[:, : 2 * H]
             du[:, 2 * H :] = du_n
             np.matmul(du, WhT, out=dh_next)
             dh_next += kept

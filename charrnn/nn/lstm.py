@@ -111,19 +111,22 @@ class LSTM(Cell):
         """Compute the gates, c[t + 1] and h[t + 1], for t = 0 … T - 1."""
         h, c, tanh_c = workspace.h, workspace.c, workspace.tanh_c
         a, u = workspace.a_then_gates_then_da, blocks(workspace.u, 4)
+        a, gates = columns(a, 4), blocks(a, 4)  # in the same memory: see gates.py
+        u_i_f_o, u_g = u[:3], u[3]
         Wh = workspace.Wh
         Wh[:] = columns(params["Wh"], 4)
         for t in range(T):
-            gates = i, f, o, g = blocks(a[t], 4)  # they overwrite a[t]: see gates.py
+            c_new, tanh_c_new = c[t + 1], tanh_c[t]
+            i, f, o, g = i_f_o_g = gates[t]
             np.matmul(h[t], Wh, out=u)
-            u += columns(a[t], 4)
-            sigmoid(u[:3], out=gates[:3])
-            np.tanh(u[3], out=g)
-            np.multiply(i, g, out=tanh_c[t])
-            c_new = np.multiply(f, c[t], out=c[t + 1])
-            c_new += tanh_c[t]  # c[t + 1] = f * c[t] + i * g
-            np.tanh(c_new, out=tanh_c[t])
-            np.multiply(o, tanh_c[t], out=h[t + 1])
+            u += a[t]
+            sigmoid(u_i_f_o, out=i_f_o_g[:3])
+            np.tanh(u_g, out=g)
+            i_g = np.multiply(i, g, out=tanh_c_new)
+            np.multiply(f, c[t], out=c_new)
+            c_new += i_g  # c[t + 1] = f * c[t] + i * g
+            np.tanh(c_new, out=tanh_c_new)
+            np.multiply(o, tanh_c_new, out=h[t + 1])
 
     def backward(
         self,
@@ -147,35 +150,38 @@ class LSTM(Cell):
         dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
         c, tanh_c = workspace.c, workspace.tanh_c
-        gates_then_da = workspace.a_then_gates_then_da
+        da = workspace.a_then_gates_then_da
+        gates, da_columns = blocks(da, 4), columns(da, 4)
         dh_next, dc = workspace.dh, workspace.dc
         N, H = dh_next.shape
         WhT = workspace.WhT
         WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         d, slope = np.empty((2, 4, N, H), dh.dtype)
+        sigmoid_slopes, tanh_slope = slope[:3], slope[3]
         tmp = np.empty((N, H), dh.dtype)
         dh_next.fill(0)  # no gradient comes from after the window
         dc.fill(0)
         for t in reversed(range(T)):
-            gates = i, f, o, g = blocks(gates_then_da[t], 4)
+            tanh_c_new = tanh_c[t]
+            i, f, o, g = i_f_o_g = gates[t]
+            i_f_o = i_f_o_g[:3]
             dh_next += dh[t]
-            np.multiply(tanh_c[t], tanh_c[t], out=tmp)
+            np.multiply(tanh_c_new, tanh_c_new, out=tmp)
             np.subtract(1, tmp, out=tmp)
             tmp *= o
             tmp *= dh_next
             dc += tmp  # dc + dh o (1 - tanh(c)²)
             np.multiply(dc, g, out=d[0])
             np.multiply(dc, c[t], out=d[1])
-            np.multiply(dh_next, tanh_c[t], out=d[2])
+            np.multiply(dh_next, tanh_c_new, out=d[2])
             np.multiply(dc, i, out=d[3])
-            np.subtract(1, gates[:3], out=slope[:3])
-            slope[:3] *= gates[:3]  # the slope of a sigmoid is s (1 - s)
-            np.multiply(g, g, out=slope[3])
-            np.subtract(1, slope[3], out=slope[3])  # that of tanh is 1 - g²
+            np.subtract(1, i_f_o, out=sigmoid_slopes)
+            sigmoid_slopes *= i_f_o  # the slope of a sigmoid is s (1 - s)
+            np.multiply(g, g, out=tanh_slope)
+            np.subtract(1, tanh_slope, out=tanh_slope)  # that of tanh is 1 - g²
             dc *= f
-            da = gates_then_da[t]
-            np.multiply(d, slope, out=columns(da, 4))
-            np.matmul(da, WhT, out=dh_next)
+            np.multiply(d, slope, out=da_columns[t])
+            np.matmul(da[t], WhT, out=dh_next)
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         h, c = state
