@@ -13,11 +13,12 @@ from charrnn.nn.parameters import Array
 def columns(a: Array, G: int) -> Array:
     """Return a view (…, G, N, H) of a (…, N, G·H): the columns of each gate."""
     *steps, N, GH = a.shape
-    gates: Array = a.reshape(*steps, N, G, GH // G)
-    return gates.swapaxes(-3, -2)
+    gates: Array = a.reshape(*steps, N, G, GH // G).swapaxes(-3, -2)
+    return gates
 
 
 def blocks(a: Array, G: int) -> Array:
     """Return a view (…, G, N, H) of the memory of a (…, N, G·H), a block per gate."""
     *steps, N, GH = a.shape
-    return a.reshape(*steps, G, N, GH // G)
+    gates: Array = a.reshape(*steps, G, N, GH // G)
+    return gates
