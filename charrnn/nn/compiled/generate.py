@@ -51,7 +51,7 @@ def compiled_step(weights: type) -> Callable[[_Function], _Function]:
         def choose(w: Any, layer: Any, a: Any, u: Any, state: Any) -> Any:
             return function if getattr(w, "instance_class", None) is weights else None
 
-        overload(step, jit_options=OPTIONS, strict=False)(choose)
+        overload(step, jit_options=OPTIONS, inline="always", strict=False)(choose)
         return function
 
     return register
