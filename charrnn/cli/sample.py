@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
 
 _SEPARATOR = "-" * 16
+_BLOCK = 1024  # characters written at once, except to a terminal
 _sampling = grouped("Sampling")
 _output = grouped("Output")
 
@@ -86,8 +88,8 @@ def _stream(model: "LanguageModel", prime: str, pieces: Iterator[str]) -> None:
     """Write one text while it is generated."""
     terminal = sys.stdout.isatty()
     _write(model, prime)
-    for piece in pieces:
-        _write(model, piece)
+    while block := list(islice(pieces, 1 if terminal else _BLOCK)):
+        _write(model, "".join(block))
         if terminal:
             sys.stdout.flush()
     # A program that reads the bytes of a model of bytes must not get one too many.

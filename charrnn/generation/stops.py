@@ -1,16 +1,16 @@
 """Texts that end before a stop string, while they are still being written."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 
-def until(rows: Iterable[Sequence[str]], stop: str) -> Iterator[list[str]]:
+def until(rows: Iterable[list[str]], stop: str) -> Iterator[list[str]]:
     """Yield the next piece of every text, each cut before the first `stop` in it.
 
     rows holds the next character of every text. A piece is "" while the text may have
     begun to write `stop`, and after the text has ended. Ends when all texts have.
     """
     if not stop:
-        yield from map(list, rows)
+        yield from rows
         return
     held: list[str] = []  # for each text, its end, if `stop` begins with it
     for row in rows:
