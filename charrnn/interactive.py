@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from charrnn.training.trainer import Trainer
 
 OnEvent = Callable[[Event], Any]
 _log = logging.getLogger("charrnn")
+_REFRESH = 0.2  # seconds between changes of the text after a bar
 
 
 def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageModel:
@@ -28,7 +30,7 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
     Notes are logged. Settings that were adapted to the text and an interrupted run are
     CharRNNWarnings, at the line of the caller's caller.
     """
-    changes = _changes(run)
+    changes = [str(change) for change in (run.adaptation, run.short_text) if change]
     for note in run.notes:
         _log.info("%s", note)
     for change in changes:
@@ -55,18 +57,6 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
     model = LanguageModel.from_checkpoint(checkpoint, path)
     model.notes = [*run.notes, *changes]
     return model
-
-
-def _changes(run: Run) -> list[str]:
-    """Return a message for each change of the settings to fit the text."""
-    changes = [str(run.adaptation)] if run.adaptation else []
-    plan, asked = run.plan, run.config
-    if (plan.batch, plan.window) != (asked.batch, asked.window):
-        changes.append(
-            f"the text is short: batch {plan.batch} and window {plan.window} instead "
-            f"of {asked.batch} and {asked.window}"
-        )
-    return changes
 
 
 def _follow(run: Run, *, progress: bool, on_event: OnEvent | None) -> bool:
@@ -127,16 +117,8 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
         warnings.simplefilter("ignore")  # without ipywidgets tqdm draws a plain bar
         from tqdm.auto import tqdm
 
-    trainer = run.trainer
-    with tqdm(
-        total=trainer.characters_in(run.plan.steps),
-        initial=trainer.characters_in(trainer.progress.step),
-        desc="training",
-        unit="char",
-        unit_scale=True,
-        dynamic_ncols=True,
-    ) as bar:
-        yield _BarUpdater(bar, trainer)
+    with tqdm(desc="training", **bar_options(run)) as bar:
+        yield BarUpdater(bar, run.trainer).show
 
 
 def _is_visible() -> bool:
@@ -146,29 +128,63 @@ def _is_visible() -> bool:
     return sys.stderr.isatty() or "IPKernelApp" in getattr(shell, "config", ())
 
 
-class _BarUpdater:
-    """Moves the bar, and shows the losses (nats per character) after it."""
+def bar_options(run: Run) -> dict[str, Any]:
+    """Return arguments of tqdm for a bar that counts the characters of a run."""
+    trainer = run.trainer
+    return {
+        "total": trainer.characters_in(run.plan.steps),
+        "initial": trainer.characters_in(trainer.progress.step),
+        "unit": "char",
+        "unit_scale": True,
+        "dynamic_ncols": True,
+    }
 
-    def __init__(self, bar: Any, trainer: Trainer) -> None:
+
+class BarUpdater:
+    """Moves a tqdm bar by events, and shows the losses (nats per character) after it.
+
+    `name_and_loss` is how a loss looks, and `between` what separates two of them.
+    """
+
+    def __init__(
+        self,
+        bar: Any,
+        trainer: Trainer,
+        name_and_loss: str = "{}={:.3f}",
+        between: str = ", ",
+    ) -> None:
         self._bar, self._trainer = bar, trainer
-        self._loss: float | None = None
-        self._val: float | None = None
+        self._name_and_loss, self._between = name_and_loss, between
+        self._loss: float | None = None  # running mean
+        self._val_loss: float | None = None
+        self._next_text = 0.0
 
-    def __call__(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
+        """Move the bar by an event, and renew its text if that is due."""
         if isinstance(event, Step):
             # A running mean over about 50 steps.
-            loss = self._loss if self._loss is not None else event.loss
-            self._loss = 0.98 * loss + 0.02 * event.loss
-            self._bar.set_postfix(self._losses(), refresh=False)
+            before = event.loss if self._loss is None else self._loss
+            self._loss = 0.98 * before + 0.02 * event.loss
             self._bar.update(event.characters)
+            self._show_losses(_REFRESH)
         elif isinstance(event, Validation):
-            self._val = event.val_loss
-            self._bar.set_postfix(self._losses())
+            self._val_loss = event.val_loss
+            self._show_losses()
         elif isinstance(event, Rollback):
+            self._loss = None
             # A negative step: tqdm then keeps the rate, and with it the time left.
             done = self._trainer.characters_in(event.to_step)
             self._bar.update(done - self._bar.n)
 
-    def _losses(self) -> dict[str, str]:
-        known = {"loss": self._loss, "val": self._val}
-        return {k: f"{loss:.3f}" for k, loss in known.items() if loss is not None}
+    def _show_losses(self, wait: float = 0.0) -> None:
+        """Renew the text, if that is not more often than every `wait` seconds."""
+        if self._bar.disable or (wait and monotonic() < self._next_text):
+            return
+        self._next_text = monotonic() + wait
+        losses = (("loss", self._loss), ("val", self._val_loss))
+        texts = [
+            self._name_and_loss.format(name, loss)
+            for name, loss in losses
+            if loss is not None
+        ]
+        self._bar.set_postfix_str(self._between.join(texts), refresh=not wait)

@@ -90,6 +90,17 @@ class Run:
         """The model in training as a checkpoint, without the training state."""
         return self._checkpoint(self.model, self.trainer.progress.history)
 
+    @property
+    def short_text(self) -> str:
+        """What a short text changed in the batch and the window, or "" for nothing."""
+        plan, asked = self.plan, self.config
+        if (plan.batch, plan.window) == (asked.batch, asked.window):
+            return ""
+        return (
+            f"the text is short: batch {plan.batch} and window {plan.window} instead "
+            f"of {asked.batch} and {asked.window}"
+        )
+
     def best_checkpoint(self) -> Checkpoint:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,9 @@ from charrnn.cli.options import note
 
 if TYPE_CHECKING:
     from charrnn.run import Run
-    from charrnn.training.events import Event, Rollback, Step, Validation
+    from charrnn.training.events import Event, Validation
 
 _SAMPLE_LENGTH = 200
-_REFRESH = 0.2  # seconds between changes of the bar's text
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
 
 
@@ -56,67 +54,41 @@ def make_bar(run: "Run", **options: Any) -> Any:
     """Return a tqdm bar that counts the characters of a run."""
     from tqdm import tqdm
 
-    trainer = run.trainer
-    return tqdm(
-        total=trainer.characters_in(run.plan.steps),
-        initial=trainer.characters_in(trainer.progress.step),
-        unit="char",
-        unit_scale=True,
-        bar_format=_BAR,
-        dynamic_ncols=True,
-        leave=False,
-        **options,
-    )
+    from charrnn.interactive import bar_options
+
+    return tqdm(bar_format=_BAR, leave=False, **bar_options(run), **options)
 
 
 class ProgressDisplay:
     """Shows a run's events: a bar, and lines above it."""
 
     def __init__(self, run: "Run", bar: Any, sample_every: int, quiet: bool) -> None:
+        from charrnn.interactive import BarUpdater
+
         self.run = run
         self.bar = bar
         self.sample_every, self.quiet = sample_every, quiet
         self.reason = ""  # why training ended
-        self._loss: float | None = None  # running mean
-        self._val_loss: float | None = None
-        self._next_refresh = 0.0
+        self._updater = BarUpdater(bar, run.trainer, "{} {:.3f}", " ")
 
     def show(self, event: "Event") -> None:
         """Show one event."""
         from charrnn.training.events import Finished, Rollback, Step, Validation
 
         if isinstance(event, Step):
-            self._show_step(event)
+            if self.sample_every and event.step % self.sample_every == 0:
+                sample = self._sample(event.step)
+                self._print(f"--- sample at step {event.step:,}\n{sample}\n---")
         elif isinstance(event, Validation):
-            self._val_loss = event.val_loss
             self._print(_validation_line(event, self.run.plan.steps))
         elif isinstance(event, Rollback):
-            self._show_rollback(event)
+            self._print(
+                f"step {event.step:,}: the loss diverged ({event.loss:.3g}); back to "
+                f"step {event.to_step:,} at {event.lr_scale:g} of the learning rate"
+            )
         elif isinstance(event, Finished):
             self.reason = event.reason
-
-    def _show_step(self, event: "Step") -> None:
-        # A running mean over about 50 steps.
-        before = event.loss if self._loss is None else self._loss
-        self._loss = 0.98 * before + 0.02 * event.loss
-        self.bar.update(event.characters)
-        if not self.bar.disable and monotonic() > self._next_refresh:
-            self._next_refresh = monotonic() + _REFRESH
-            val = "" if self._val_loss is None else f" val {self._val_loss:.3f}"
-            self.bar.set_postfix_str(f"loss {self._loss:.3f}{val}")
-        if self.sample_every and event.step % self.sample_every == 0:
-            sample = self._sample(event.step)
-            self._print(f"--- sample at step {event.step:,}\n{sample}\n---")
-
-    def _show_rollback(self, event: "Rollback") -> None:
-        self._print(
-            f"step {event.step:,}: the loss diverged ({event.loss:.3g}); back to step "
-            f"{event.to_step:,} at {event.lr_scale:g} of the learning rate"
-        )
-        self._loss = None
-        # A negative step: tqdm then keeps the rate, and with it the remaining time.
-        done = self.run.trainer.characters_in(event.to_step)
-        self.bar.update(done - self.bar.n)
+        self._updater.show(event)  # last: the bar is below the lines
 
     def _sample(self, step: int) -> str:
         """Return a sample from the weights that are validated and saved."""

@@ -157,7 +157,7 @@ def print_summary(run: "Run", report: Report) -> None:
     from charrnn.cli.format import describe_layout
 
     model, plan = run.model, run.plan
-    config, asked = model.config, run.config
+    config = model.config
     report(
         f"{config.vocab} distinct characters; {len(run.train_ids):,} characters to "
         f"train on, {len(run.val_ids):,} to validate on"
@@ -167,14 +167,11 @@ def print_summary(run: "Run", report: Report) -> None:
         f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps per "
         "epoch"
     )
-    if (plan.batch, plan.window) != (asked.batch, asked.window):
-        report(
-            f"the text is short: batch {plan.batch} and window {plan.window} instead "
-            f"of {asked.batch} and {asked.window}"
-        )
+    if run.short_text:
+        report(run.short_text)
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
-        f"{asked.seed}, {describe_layout(plan.layout)}"
+        f"{run.config.seed}, {describe_layout(plan.layout)}"
         f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
     report(f"saving to {run.folder}")
