@@ -67,8 +67,8 @@ def comparison_page(comparison: Comparison, width: int) -> str:
     pages = [
         _block(comparison, shown[i : i + fit], width) for i in range(0, len(shown), fit)
     ]
-    if comparison.calibrated is not None:
-        line = f"Held-out text is likeliest at temperature {comparison.calibrated:.2f}."
+    line = comparison.last_line()
+    if line:
         pages.append("\n".join(wrapped(line, width)))
     return "\n\n".join(pages)
 
@@ -80,7 +80,8 @@ def _block(comparison: Comparison, columns: Sequence[Column], width: int) -> str
         text = wrapped(comparison.prime + column.text, each)
         name = "temperature" if each > 16 else "temp"
         title = f"{name} {column.temperature:g}"[:each]
-        cells.append((title, text, _figures(column, each)))
+        figures = [_spread(*figure, each) for figure in column.figures().items()]
+        cells.append((title, text, figures))
     height = max(len(text) for _, text, _ in cells)
     padded = [
         [title, "─" * each, *text, *[""] * (height - len(text)), "─" * each, *figures]
@@ -104,22 +105,6 @@ def wrapped(text: str, width: int) -> list[str]:
 def _visible(character: str) -> str:
     shown = character.isprintable() or character in _JOINERS
     return character if shown else "\N{REPLACEMENT CHARACTER}"
-
-
-def _figures(column: Column, width: int) -> list[str]:
-    rows = [
-        ("log p", f"{column.log_prob:.3f}"),
-        ("entropy", f"{column.entropy:.3f}"),
-        ("distinct", f"{column.distinct_4grams:.0%}"),
-        ("repeated", f"{column.repetition:.0%}"),
-    ]
-    if column.longest_copy is not None:
-        known = column.known_words
-        rows += [
-            ("known", "none" if known is None else f"{known:.0%}"),
-            ("copied", f"{len(column.longest_copy)}"),
-        ]
-    return [_spread(name, value, width) for name, value in rows]
 
 
 def _spread(name: str, value: str, width: int) -> str:

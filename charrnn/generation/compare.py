@@ -42,6 +42,20 @@ class Column:
     known_words: float | None  # share of words that occur in the corpus
     longest_copy: str | None  # the longest stretch that occurs in the corpus
 
+    def figures(self) -> dict[str, str]:
+        """Return the statistics as text, by the names that tables show."""
+        figures = {
+            "log p": f"{self.log_prob:.3f}",
+            "entropy": f"{self.entropy:.3f}",
+            "distinct": f"{self.distinct_4grams:.0%}",
+            "repeated": f"{self.repetition:.0%}",
+        }
+        if self.longest_copy is not None:
+            known = self.known_words
+            figures["known"] = "none" if known is None else f"{known:.0%}"
+            figures["copied"] = f"{len(self.longest_copy)}"
+        return figures
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -53,31 +67,20 @@ class Comparison:
     # The temperature that makes held-out text most likely; 1 means calibrated.
     calibrated: float | None
 
+    def last_line(self) -> str:
+        """Return the line below the columns, or "" without a calibrated temperature."""
+        if self.calibrated is None:
+            return ""
+        return f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
+
     def _repr_html_(self) -> str:
         """Return the texts side by side, as notebooks show them."""
-        columns = self.columns
-        figures = {
-            "log p": [f"{column.log_prob:.3f}" for column in columns],
-            "entropy": [f"{column.entropy:.3f}" for column in columns],
-            "distinct": [f"{column.distinct_4grams:.0%}" for column in columns],
-            "repeated": [f"{column.repetition:.0%}" for column in columns],
-        }
-        if columns[0].longest_copy is not None:
-            figures["known"] = [
-                "none" if column.known_words is None else f"{column.known_words:.0%}"
-                for column in columns
-            ]
-            figures["copied"] = [f"{len(c.longest_copy or '')}" for c in columns]
-        footer = (
-            ""
-            if self.calibrated is None
-            else f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
-        )
+        figures = [column.figures() for column in self.columns]
         return html_columns(
-            [f"temperature {column.temperature:g}" for column in columns],
-            [self.prime + column.text for column in columns],
-            figures,
-            footer=footer,
+            [f"temperature {column.temperature:g}" for column in self.columns],
+            [self.prime + column.text for column in self.columns],
+            {name: [each[name] for each in figures] for name in figures[0]},
+            footer=self.last_line(),
         )
 
 
