@@ -298,6 +298,13 @@ class SampleConfig:
         check_fields(self)
 
 
+def new_seed() -> int:
+    """Return a seed that nobody has chosen, for random numbers that need not repeat."""
+    import secrets  # slow to load, and `--help` needs none
+
+    return secrets.randbelow(2**31)
+
+
 def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are fields of the dataclass `kind`."""
     names = {each.name for each in fields(kind)}

@@ -54,6 +54,16 @@ def one_of(label: str, value: object, choices: Collection[str]) -> str:
     return str(value)
 
 
+def is_count(value: object, least: int = 0) -> bool:
+    """Return whether a value from a file is a whole number of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value from a file is a number, finite or not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _whole(label: str, value: object) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ConfigError(f"{label} is {value!r}; expected a whole number")

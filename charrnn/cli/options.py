@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.config import ON_UNKNOWN, SampleConfig
+from charrnn.config import ON_UNKNOWN, SampleConfig, new_seed
 from charrnn.option import Option, options_of
 
 if TYPE_CHECKING:
@@ -217,10 +217,7 @@ def drawing_options(length: int, *names: str) -> Decorator:
 
 def resolve_seed(seed: int | None) -> int:
     """Return the given seed or a new one, and print it."""
-    if seed is None:
-        import secrets
-
-        seed = secrets.randbelow(2**31)
+    seed = new_seed() if seed is None else seed
     note(f"seed {seed}")
     return seed
 

@@ -1,12 +1,11 @@
 """Texts at several temperatures, from the same random numbers, with statistics."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.config import SampleConfig
+from charrnn.config import SampleConfig, new_seed
 from charrnn.errors import ConfigError
 from charrnn.evaluation.calibration import calibrated_temperature
 from charrnn.evaluation.loss import predictions
@@ -99,7 +98,7 @@ def compare(
     corpus is the text that the model was trained on, if it is available. If seed is
     None, a new one is used, and returned in the comparison.
     """
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = new_seed() if seed is None else seed
     config = SampleConfig(length=length, seed=seed)
     if config.length < 1:
         raise ConfigError(f"length is {length}; expected at least 1, to compare texts")

@@ -1,13 +1,12 @@
 """Text in, text out: a network and the characters that it knows."""
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.config import ModelConfig, SampleConfig
+from charrnn.config import ModelConfig, SampleConfig, new_seed
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.loss import Score, losses
 from charrnn.generation.sampling import read_prime, sample
@@ -336,5 +335,5 @@ def _config(
 ) -> SampleConfig:
     """Return a configuration, with a new seed if none is given."""
     if seed is None:
-        seed = secrets.randbelow(2**31)
+        seed = new_seed()
     return SampleConfig(length, temperature, top_k, top_p, seed, kernels)

@@ -112,8 +112,9 @@ class RNN(Cell):
     ) -> None:
         """da[t] = dh[t + 1] * (1 - h[t + 1]²), dh[t] = da[t] Wh^T, for t = T - 1 … 0.
 
-        dh[t] is what the layer above sends to h[t + 1], and dh_next what step t + 1
-        sends to it. da[t] may overwrite a[t], because only h is needed.
+        dh[t] is the gradient of h[t + 1] that comes from the layer above, and dh_next
+        the one that comes from step t + 1. da[t] overwrites a[t], which is no longer
+        needed.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
         WhT = workspace.WhT

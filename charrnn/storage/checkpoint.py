@@ -220,8 +220,9 @@ def _read_snapshot(
         if "progress" not in header:
             raise CheckpointError("the header has no 'progress'")
         progress = Progress.from_json(header["progress"])
-        good_progress = header.get("good_progress", header["progress"])
-        good_progress = Progress.from_json(good_progress)
+        good_progress = None
+        if "good_progress" in header:
+            good_progress = Progress.from_json(header["good_progress"])
     except CheckpointError as error:
         raise archive.error(
             f"has a model but no training state to resume from: {error}; expected a "
@@ -235,7 +236,7 @@ def _read_snapshot(
         _read_moments(archive, "", model, moments),
         _read_state(archive, "", zeros),
     )
-    if "good_progress" in header:
+    if good_progress:
         good = Snapshot(
             good_progress,
             _read_weights(archive, "good/params/", model),

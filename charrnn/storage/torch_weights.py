@@ -76,7 +76,7 @@ def to_torch(model: Model) -> dict[str, Array]:
 def from_torch(weights: Mapping[str, Array], model: Model) -> None:
     """Fill a model with PyTorch's weights.
 
-    Raises CheckpointError if they are not those of a network of the same shape.
+    Raises CheckpointError if they do not fit the model.
     """
     config, params = model.config, model.params
     _check(weights, config)

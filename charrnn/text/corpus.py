@@ -10,6 +10,7 @@ from typing import Any
 
 from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
+from charrnn.option import is_count, is_number
 from charrnn.text.encodings import BYTES, decode
 from charrnn.text.vocab import Vocabulary
 
@@ -82,7 +83,7 @@ class SplitInfo:
         _check_count("split", "train", info.train)
         _check_count("split", "val", info.val)
         number = info.val_fraction
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if not is_number(number):
             raise TextError(f"split: val_fraction is {number!r:.40}; expected a number")
         if not 0 < number < 1:
             raise TextError(f"split: val_fraction is {number}; expected 0 to 1")
@@ -97,7 +98,7 @@ def _known(kind: type[Any], what: str, value: object) -> dict[str, Any]:
 
 
 def _check_count(what: str, name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_count(value):
         raise TextError(f"{what}: {name} is {value!r:.40}; expected a whole number")
 
 

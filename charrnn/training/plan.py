@@ -14,7 +14,7 @@ from charrnn.evaluation.loss import evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import Layout, blas_threads
-from charrnn.option import one_of
+from charrnn.option import is_count, one_of
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 
@@ -42,7 +42,7 @@ class Plan:
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in _COUNTS} | asdict(self.layout)
         for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_count(value, 1):
                 raise ConfigError(
                     f"{name} is {value!r}; expected a whole number of at least 1"
                 )

@@ -10,6 +10,7 @@ from charrnn.config import TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.nn.model import ModelState
 from charrnn.nn.parameters import Array
+from charrnn.option import is_count, is_number
 from charrnn.training.optimizers import OPTIMIZERS
 
 # A checkpoint keeps at most this many validations; history.jsonl has them all.
@@ -61,7 +62,7 @@ class Progress:
         for name, entry in value.items():
             if name not in known:
                 raise CheckpointError(f"progress has an unknown entry {name!r:.40}")
-            if known[name] is int and not _is_count(entry):
+            if known[name] is int and not is_count(entry):
                 raise CheckpointError(
                     f"progress: {name} is {entry!r:.40}; expected a whole number"
                 )
@@ -75,12 +76,8 @@ class Progress:
         return progress
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: object, or_infinite: bool = False) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _is_number(value: Any, or_infinite: bool = False) -> bool:
+    if not is_number(value):
         return False
     return abs(value) <= _LARGEST or (or_infinite and value == inf)
 

@@ -123,7 +123,7 @@ class Trainer:
             try:
                 yield self._step()
                 if self._validation_due():
-                    yield self.validate()
+                    yield self._validate()
             except _Diverged as diverged:
                 yield self._roll_back(diverged.step, diverged.value)
         reason, self._stop = self._end(), False
@@ -167,7 +167,7 @@ class Trainer:
         step = self.progress.step
         return step % self.plan.eval_every == 0 or step == self.plan.steps
 
-    def validate(self) -> Validation:
+    def _validate(self) -> Validation:
         """Score the averaged weights on the validation text, and keep the best."""
         start = perf_counter()
         progress = self.progress
@@ -188,9 +188,8 @@ class Trainer:
         progress.loss_sum = progress.norm_sum = 0.0
         progress.remember(train_loss, val_loss)
         progress.seconds += perf_counter() - start
-        # A high loss may mean that the text is unlike the training text. It may also
-        # mean that the weights have just exploded, as the next step will show; training
-        # must not return to such a state.
+        # A loss far above a uniform guess can mean weights that have just exploded. The
+        # next step will then diverge, and must not return to this state.
         if self._plausible(val_loss):
             self._last_good = self._snapshot_here()
         return Validation(
