@@ -1,6 +1,10 @@
-"""Characters to numbers and back: the sorted distinct characters, id = rank."""
+"""Characters to numbers and back: the sorted distinct characters, id = rank.
+
+Special symbols come after the characters.
+"""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +16,7 @@ from charrnn.nn.parameters import Array
 # memory all at once.
 _SLICE = 1 << 20
 _CODE_POINTS = 0x110000
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def _code_points(text: str) -> Array:
@@ -25,10 +30,27 @@ def _slices(text: str) -> Iterator[tuple[int, Array]]:
         yield start, _code_points(text[start : start + _SLICE])
 
 
-class Vocabulary:
-    """The distinct characters of a corpus, in id order."""
+# How a checkpoint writes the special symbols. No character has such a long name.
+_UNKNOWN, _END = "<unknown>", "<end>"
 
-    def __init__(self, characters: Iterable[str]) -> None:
+
+class Vocabulary:
+    """The symbols of a model, in id order: characters, and up to two special symbols.
+
+    Parameters
+    ----------
+    characters : iterable of str
+        The K characters, with the ids 0 to K - 1.
+    unknown : bool
+        Whether there is a symbol that stands for every other character. It is read but
+        never written.
+    end : bool
+        Whether there is an end mark, which closes a document. It has the last id.
+    """
+
+    def __init__(
+        self, characters: Iterable[str], *, unknown: bool = False, end: bool = False
+    ) -> None:
         self.characters = tuple(characters)
         if any(len(c) != 1 for c in self.characters):
             raise TextError("vocabulary: every entry must be exactly one character")
@@ -36,9 +58,13 @@ class Vocabulary:
             raise TextError("vocabulary: a character occurs twice")
         if not self.characters:
             raise TextError("vocabulary: no characters; expected at least one")
-        self.dtype = np.min_scalar_type(len(self.characters) - 1)
-        self._points = _code_points("".join(self.characters)).astype(np.uint32)
-        self._unknown = len(self.characters)
+        K = len(self.characters)
+        self.unknown_id = K if unknown else None
+        self.end_id = K + unknown if end else None
+        # What each symbol looks like in a text.
+        self.symbols = self.characters + (_REPLACEMENT,) * unknown + ("",) * end
+        self.dtype = np.min_scalar_type(len(self) - 1)
+        self._points = _code_points("".join(self.symbols)).astype(np.uint32)
         self._ids: Array | None = None  # id by code point, made when first needed
 
     @classmethod
@@ -58,33 +84,44 @@ class Vocabulary:
         return cls(map(chr, range(256)))
 
     def __len__(self) -> int:
-        return len(self.characters)
+        return len(self.symbols)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.characters == other.characters
+        return isinstance(other, Vocabulary) and self.to_json() == other.to_json()
 
-    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[tuple[str, ...]]]:
-        return Vocabulary, (self.characters,)  # without the large table of ids
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Vocabulary.from_json, (self.to_json(),)  # without the large table of ids
 
     __hash__ = None  # type: ignore[assignment]  # equality is by value
 
     def __contains__(self, character: str) -> bool:
         return character in self.characters
 
-    def encode(self, text: str) -> Array:
-        """Return the ids (len(text),) in the smallest unsigned type that fits.
+    def ids_by_code_point(self) -> Array:
+        """Return a table (0x110000,) of ids; a character that has none gets len(self).
 
-        Raises TextError naming the first character that is not in the vocabulary.
+        With an unknown symbol, every character has an id.
         """
         by_point = self._ids
         if by_point is None:
-            by_point = np.full(_CODE_POINTS, self._unknown, np.uint32)
-            by_point[self._points] = np.arange(len(self))
+            missing = len(self) if self.unknown_id is None else self.unknown_id
+            by_point = np.full(_CODE_POINTS, missing, np.uint32)
+            K = len(self.characters)
+            by_point[self._points[:K]] = np.arange(K)
             self._ids = by_point  # only when complete: other threads may read it
+        return by_point
+
+    def encode(self, text: str) -> Array:
+        """Return the ids (len(text),) in the smallest unsigned type that fits.
+
+        Raises TextError naming the first character that is not in the vocabulary, if
+        there is no unknown symbol to stand for it.
+        """
+        by_point = self.ids_by_code_point()
         ids = np.empty(len(text), self.dtype)
         for start, points in _slices(text):
             found = by_point.take(points)
-            if found.max() == self._unknown:
+            if found.max() == len(self):
                 where = start + int(np.argmax(found))
                 raise TextError(
                     f"character {text[where]!r} at position {where} is not among the "
@@ -94,9 +131,14 @@ class Vocabulary:
         return ids
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """Return the text of ids (any shape, read in order)."""
-        points = self._points[np.asarray(ids, np.intp).ravel()]
-        return points.tobytes().decode("utf-32-le", "surrogatepass")
+        """Return the text of ids (any shape, read in order).
+
+        The unknown symbol becomes U+FFFD, and an end mark nothing.
+        """
+        found = np.asarray(ids, np.intp).ravel()
+        if self.end_id is not None:
+            found = found[found != self.end_id]
+        return self._points[found].tobytes().decode("utf-32-le", "surrogatepass")
 
     def one_hot(self, ids: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> Array:
         """Return ids (...,) as rows (..., V) of zeros with a single one.
@@ -107,17 +149,40 @@ class Vocabulary:
         rows: Array = np.eye(len(self), dtype=dtype)[np.asarray(ids, np.intp)]
         return rows
 
+    def ids_in(self, other: "Vocabulary") -> Array:
+        """Return the id (len(self),) that each symbol has in another vocabulary.
+
+        Raises TextError if the other one lacks a symbol.
+        """
+        specials = []
+        for name in ("unknown_id", "end_id"):
+            if getattr(self, name) is not None:
+                specials.append(getattr(other, name))
+        if None in specials:
+            raise TextError("vocabulary: the other one lacks a special symbol")
+        ids = other.encode("".join(self.characters))
+        return np.concatenate([ids, np.array(specials, other.dtype)])
+
     def unknown(self, text: str) -> list[str]:
         """Return the distinct characters of `text` that are not in the vocabulary."""
         return sorted(set(text).difference(self.characters))
 
     def to_json(self) -> list[str]:
-        """Return the characters as a list that JSON can hold."""
-        return list(self.characters)
+        """Return the symbols as a list that JSON can hold."""
+        return [
+            *self.characters,
+            *([_UNKNOWN] if self.unknown_id is not None else []),
+            *([_END] if self.end_id is not None else []),
+        ]
 
     @classmethod
     def from_json(cls, value: object) -> "Vocabulary":
         """Read what `to_json` returned. Raises TextError for anything else."""
         if not isinstance(value, list) or not all(isinstance(c, str) for c in value):
             raise TextError("vocabulary: expected a list of one-character strings")
-        return cls(value)
+        characters = [*value]
+        end = characters[-1:] == [_END]
+        del characters[len(characters) - end :]
+        unknown = characters[-1:] == [_UNKNOWN]
+        del characters[len(characters) - unknown :]
+        return cls(characters, unknown=unknown, end=end)

@@ -27,10 +27,14 @@ def grow(
     `model`, whose vocabulary is `vocab`, is not changed; `text` is the vocabulary of
     the new text. All weights of known characters are kept.
     """
-    union = Vocabulary(sorted({*vocab.characters, *text.characters}))
+    union = Vocabulary(
+        sorted({*vocab.characters, *text.characters}),
+        unknown=(vocab.unknown_id, text.unknown_id) != (None, None),
+        end=(vocab.end_id, text.end_id) != (None, None),
+    )
     grown = Model(replace(model.config, vocab=len(union)))
     grown.init(rng=rng)
-    old = union.encode("".join(vocab.characters))
+    old = vocab.ids_in(union)
     for name, weights in model.params.items():
         view = grown.params[name]
         if name == "layer0.Wx":

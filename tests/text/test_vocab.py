@@ -217,3 +217,32 @@ def test_a_pickled_vocabulary_is_small_and_equal():
     assert len(data) < 1000
     assert pickle.loads(data) == vocab
     np.testing.assert_array_equal(copy.deepcopy(vocab).encode("c漢"), [2, 3])
+
+
+def test_special_symbols_come_after_the_characters():
+    vocab = Vocabulary("ab", unknown=True, end=True)
+    assert (vocab.unknown_id, vocab.end_id, len(vocab)) == (2, 3, 4)
+    assert vocab.characters == ("a", "b")
+    assert vocab.encode("abc").tolist() == [0, 1, 2]
+    assert vocab.decode([3, 0, 2, 1, 3]) == "a\ufffdb"
+    assert vocab.unknown("abc") == ["c"]
+    plain = Vocabulary("ab")
+    assert (plain.unknown_id, plain.end_id) == (None, None)
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("end", [False, True])
+def test_special_symbols_survive_json_pickle_and_comparison(unknown, end):
+    vocab = Vocabulary("ab", unknown=unknown, end=end)
+    assert Vocabulary.from_json(json.loads(json.dumps(vocab.to_json()))) == vocab
+    assert pickle.loads(pickle.dumps(vocab)) == vocab
+    assert (vocab == Vocabulary("ab")) == (not unknown and not end)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["<end>"], ["a", "<end>", "<unknown>"], ["<unknown>", "a"], ["a", "<other>"]],
+)
+def test_special_symbols_in_the_wrong_place_are_refused(value):
+    with pytest.raises(TextError, match="vocabulary"):
+        Vocabulary.from_json(value)

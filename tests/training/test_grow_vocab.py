@@ -93,3 +93,15 @@ def test_the_model_itself_is_left_as_it_was():
     growth.model.params.flat.fill(0)
     np.testing.assert_array_equal(model.params.flat, before)
     assert model.config.vocab == len(OLD) == 5
+
+
+def test_special_symbols_keep_their_weights_and_stay_last():
+    old = Vocabulary("ac", end=True)
+    model = Model(ModelConfig(len(old), hidden=4))
+    model.init(rng=np.random.default_rng(0))
+    text = Vocabulary("ab", unknown=True)
+    growth = grow(model, old, text, rng=np.random.default_rng(1))
+    assert growth.vocab == Vocabulary("abc", unknown=True, end=True)
+    assert (growth.kept, growth.added, growth.unused) == (1, 2, 2)
+    rows = growth.model.params["layer0.Wx"]
+    assert (rows[[0, 2, 4]] == model.params["layer0.Wx"]).all()
