@@ -43,12 +43,19 @@ class Cell(Protocol):
         """Return the arrays that forward fills and backward reads."""
 
     def forward(
-        self, params: Mapping[str, Array], inputs: Array, state: State, workspace: Any
+        self,
+        params: Mapping[str, Array],
+        inputs: Array,
+        state: State,
+        workspace: Any,
+        starts: Array | None = None,
     ) -> tuple[Array, State]:
         """Run the cell over a window.
 
-        Returns the outputs h (T, N, H), a view of the workspace, and the state after
-        the last step, a copy.
+        starts (T, N) bool is True at the first step of a document: that step reads a
+        state of zero instead of the one before it, and backward passes no gradient
+        across. None stands for all False. Returns the outputs h (T, N, H), a view of
+        the workspace, and the state after the last step, a copy.
         """
 
     def backward(

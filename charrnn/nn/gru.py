@@ -57,6 +57,7 @@ class Workspace:
         self.kept = np.empty((N, H), dtype)  # its part dh * z
         self.Wh: Array = np.empty((3, H, H), dtype)  # by gate
         self.WhT: Array = np.empty((3 * H, H), dtype)
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array]:
@@ -93,8 +94,10 @@ class GRU(Cell):
         inputs: Array,
         state: State,
         workspace: Workspace,
+        starts: Array | None = None,
     ) -> tuple[Array, State]:
         T = len(inputs)
+        workspace.starts = starts
         h, a = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
         (h[0],) = state
         workspace.inputs.forward(inputs, params, out=a)  # a[t] = x[t] Wx + b, all t
@@ -110,11 +113,13 @@ class GRU(Cell):
         u, c = blocks(workspace.u_then_du, 3), params["c"]
         Wh = workspace.Wh
         Wh[:] = columns(params["Wh"], 3)
-        u_r_z, u_n = u[:2], u[2]
+        u_r_z, u_n, starts = u[:2], u[2], workspace.starts
         for t in range(T):
             h_t, h_new, m_t, a_t = h[t], h[t + 1], m[t], a[t]
             r, z, n = r_z_n = gates[t]
             np.matmul(h_t, Wh, out=u)
+            if starts is not None:
+                u[:, starts[t]] = 0
             u_r_z += a_t[:2]
             a_n = h_new  # its last use is before h[t + 1] is written
             a_n[:] = a_t[2]
@@ -124,6 +129,8 @@ class GRU(Cell):
             u_n += a_n
             np.tanh(u_n, out=n)  # n = tanh(a_n + r * m)
             np.subtract(h_t, n, out=h_new)
+            if starts is not None:
+                h_new[starts[t]] = -n[starts[t]]
             h_new *= z
             h_new += n  # h[t + 1] = n + z * (h[t] - n)
 
@@ -136,6 +143,8 @@ class GRU(Cell):
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
+        if workspace.starts is not None:
+            h[:-1][workspace.starts] = 0  # the states that these steps have read
         self.backward_loop(params, dh, workspace, T)
         hT, dWh = h[:-1].reshape(-1, H).T, grads["Wh"]
         du_r_z = da.reshape(-1, 3 * H)[:, : 2 * H]
@@ -158,7 +167,7 @@ class GRU(Cell):
         m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
-        WhT = workspace.WhT
+        WhT, starts = workspace.WhT, workspace.starts
         WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         d = np.empty((3, N, H), dh.dtype)  # da_r, da_z, da_n
         slope = np.empty((2, N, H), dh.dtype)
@@ -184,6 +193,8 @@ class GRU(Cell):
             du[:, 2 * H :] = du_n
             np.matmul(du, WhT, out=dh_next)
             dh_next += kept
+            if starts is not None:
+                dh_next[starts[t]] = 0
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         (h,), H = state, params["c"].shape[0]

@@ -1,12 +1,14 @@
-"""Initial values of matrices.
+"""Initial values.
 
-They are drawn in float64 and then rounded, so that a seed gives the same network in
-every precision.
+Those of matrices are drawn in float64 and then rounded, so that a seed gives the same
+network in every precision.
 """
 
 import numpy as np
 
-from charrnn.nn.parameters import Array
+from charrnn.nn.parameters import Array, blocks
+
+_PIECE = 1 << 20  # ids counted at a time: NumPy copies them to 64 bits
 
 
 def orthogonal(W: Array, *, rng: np.random.Generator) -> None:
@@ -24,3 +26,15 @@ def glorot_uniform(W: Array, *, rng: np.random.Generator) -> None:
     """Fill W (D, H) from U(-s, s), s = sqrt(6 / (D + H)) (Glorot & Bengio 2010)."""
     limit = np.sqrt(6 / sum(W.shape))
     W[:] = rng.uniform(-limit, limit, W.shape)
+
+
+def log_frequencies(b: Array, ids: Array) -> None:
+    """Fill b (V,) with the log of how often each id occurs in ids (n,).
+
+    As the bias of a softmax it predicts these frequencies. Half an occurrence is added
+    to each, so that none is minus infinity.
+    """
+    counts = np.full(len(b), 0.5)
+    for block in blocks(len(ids), _PIECE):
+        counts += np.bincount(ids[block], minlength=len(b))
+    b[:] = np.log(counts / counts.sum())

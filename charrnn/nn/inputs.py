@@ -28,15 +28,19 @@ class InputProjection:
         self._functions = functions
         self._inputs: Array = np.empty((0, N))
         self._unused = 0  # steps of the last forward pass, until backward uses them
-        self._dinputs = np.empty((T, N, D), dtype)
+        self._shape, self._dtype = (T, N, D), dtype
+        self._dinputs: Array | None = None  # ids have none
 
     def forward(self, inputs: Array, params: Mapping[str, Array], out: Array) -> None:
         """Write `x Wx + b` into out (T, N, G·H)."""
         self._inputs, self._unused = inputs, len(inputs)
         Wx, b = params["Wx"], params["b"]
         if inputs.dtype.kind == "u":
-            # Adding b to V rows is less work than adding it to T·N rows.
-            np.take(Wx + b, inputs, axis=0, out=out, mode="clip")
+            if len(Wx) <= inputs.size:  # adding b to V rows is less work
+                np.take(Wx + b, inputs, axis=0, out=out, mode="clip")
+            else:
+                np.take(Wx, inputs, axis=0, out=out, mode="clip")
+                out += b
         else:
             rows = out.reshape(-1, len(b))
             np.matmul(inputs.reshape(len(rows), -1), Wx, out=rows)
@@ -73,6 +77,8 @@ class InputProjection:
             return None
         np.matmul(self._inputs.reshape(T * N, -1).T, rows, out=dWx)
         rows.sum(axis=0, out=db)
+        if self._dinputs is None:
+            self._dinputs = np.empty(self._shape, self._dtype)
         dinputs = self._dinputs[:T]
         np.matmul(rows, Wx.T, out=dinputs.reshape(T * N, -1))
         return dinputs

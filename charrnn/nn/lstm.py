@@ -58,6 +58,7 @@ class Workspace:
         self.dc = np.empty((N, H), dtype)
         self.Wh: Array = np.empty((4, H, H), dtype)  # by gate
         self.WhT: Array = np.empty((4 * H, H), dtype)
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -96,8 +97,10 @@ class LSTM(Cell):
         inputs: Array,
         state: State,
         workspace: Workspace,
+        starts: Array | None = None,
     ) -> tuple[Array, State]:
         T = len(inputs)
+        workspace.starts = starts
         h, c = workspace.h[: T + 1], workspace.c[: T + 1]
         h[0], c[0] = state
         a = workspace.a_then_gates_then_da[:T]
@@ -112,18 +115,22 @@ class LSTM(Cell):
         h, c, tanh_c = workspace.h, workspace.c, workspace.tanh_c
         a, u = workspace.a_then_gates_then_da, blocks(workspace.u, 4)
         a, gates = columns(a, 4), blocks(a, 4)  # in the same memory: see gates.py
-        u_i_f_o, u_g = u[:3], u[3]
+        u_i_f_o, u_g, starts = u[:3], u[3], workspace.starts
         Wh = workspace.Wh
         Wh[:] = columns(params["Wh"], 4)
         for t in range(T):
             c_new, tanh_c_new = c[t + 1], tanh_c[t]
             i, f, o, g = i_f_o_g = gates[t]
             np.matmul(h[t], Wh, out=u)
+            if starts is not None:
+                u[:, starts[t]] = 0
             u += a[t]
             sigmoid(u_i_f_o, out=i_f_o_g[:3])
             np.tanh(u_g, out=g)
             i_g = np.multiply(i, g, out=tanh_c_new)
             np.multiply(f, c[t], out=c_new)
+            if starts is not None:
+                c_new[starts[t]] = 0
             c_new += i_g  # c[t + 1] = f * c[t] + i * g
             np.tanh(c_new, out=tanh_c_new)
             np.multiply(o, tanh_c_new, out=h[t + 1])
@@ -137,6 +144,9 @@ class LSTM(Cell):
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
+        if workspace.starts is not None:  # the states that these steps have read
+            h[:-1][workspace.starts] = 0
+            workspace.c[:T][workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
@@ -154,7 +164,7 @@ class LSTM(Cell):
         gates, da_columns = blocks(da, 4), columns(da, 4)
         dh_next, dc = workspace.dh, workspace.dc
         N, H = dh_next.shape
-        WhT = workspace.WhT
+        WhT, starts = workspace.WhT, workspace.starts
         WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         d, slope = np.empty((2, 4, N, H), dh.dtype)
         sigmoid_slopes, tanh_slope = slope[:3], slope[3]
@@ -182,6 +192,9 @@ class LSTM(Cell):
             dc *= f
             np.multiply(d, slope, out=da_columns[t])
             np.matmul(da[t], WhT, out=dh_next)
+            if starts is not None:
+                dc[starts[t]] = 0
+                dh_next[starts[t]] = 0
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         h, c = state

@@ -17,7 +17,12 @@ from charrnn.errors import ShapeError
 from charrnn.nn import kernels
 from charrnn.nn.cell import State
 from charrnn.nn.init import glorot_uniform
-from charrnn.nn.parameters import Array, Parameters, Shape
+from charrnn.nn.parameters import Array, Parameters, Shape, blocks
+
+# In training, up to this many logits are in memory at once (8 MB); up to 1,024
+# characters, these are all of a window of 32 x 64.
+_LOGITS = 1 << 21
+_PRODUCT = 1 << 18  # elements of a product that is added to another array
 
 ModelState: TypeAlias = tuple[State, ...]  # one cell state per layer, lowest first
 
@@ -33,11 +38,17 @@ class Workspace:
             model.cell.workspace(T, N, D, H, dtype) for D in sizes
         ]
         self.outputs = np.empty((0, N, H), dtype)  # of the last forward pass, (T, N, H)
-        self.logits = np.empty((T, N, V), dtype)
+        self._logits = np.empty((0, V), dtype)
         self.dh = np.empty((T, N, H), dtype)
         self.dropped = np.empty((L, T, N, H), dtype)
         self.grads = model.params.zeros_like()
         self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(L)]
+
+    def logits(self, rows: int) -> Array:
+        """Return an array (rows, V), in memory that is allocated at its first use."""
+        if len(self._logits) < rows:
+            self._logits = np.empty((rows, self._logits.shape[1]), self._logits.dtype)
+        return self._logits[:rows]
 
 
 class Model:
@@ -109,8 +120,17 @@ class Model:
         """Return logits (T, N, V), a view of the workspace, and the state after.
 
         ids (T, N) are unsigned integers below V, or ShapeError is raised. masks
-        (L, T or more, N, H) are factors on the outputs of each layer.
+        (L, T or more, N, H) are factors on the outputs of each layer. A step that reads
+        the end mark starts a document: it reads a state of zero.
         """
+        after = self._hidden(ids, state, workspace, masks)
+        rows = self._logits(workspace.outputs.reshape(ids.size, -1), workspace)
+        return rows.reshape(*ids.shape, -1), after
+
+    def _hidden(
+        self, ids: Array, state: ModelState, workspace: Workspace, masks: Array | None
+    ) -> ModelState:
+        """Leave the outputs (T, N, H) in the workspace; return the state after."""
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
                 f"ids are {ids.dtype} {ids.shape}; expected unsigned integers (T, N)"
@@ -119,18 +139,32 @@ class Model:
             raise ShapeError(
                 f"ids go up to {ids.max()}; expected at most {self.config.vocab - 1}"
             )
+        starts = self._starts(ids)
         T, x, after = len(ids), ids, []
         for i, layer in enumerate(self._layers):
-            x, cell_state = self.cell.forward(layer, x, state[i], workspace.layers[i])
+            x, cell_state = self.cell.forward(
+                layer, x, state[i], workspace.layers[i], starts
+            )
             after.append(cell_state)
             if masks is not None:
                 x = np.multiply(x, masks[i, :T], out=workspace.dropped[i, :T])
         workspace.outputs = x
-        logits = workspace.logits[:T]
-        rows = logits.reshape(-1, self.config.vocab)
-        np.matmul(x.reshape(len(rows), -1), self.params["output.W"], out=rows)
-        rows += self.params["output.b"]
-        return logits, tuple(after)
+        return tuple(after)
+
+    def _logits(self, outputs: Array, workspace: Workspace) -> Array:
+        """Return the logits (R, V) of outputs (R, H), in memory of the workspace."""
+        logits = workspace.logits(len(outputs))
+        np.matmul(outputs, self.params["output.W"], out=logits)
+        logits += self.params["output.b"]
+        return logits
+
+    def _starts(self, ids: Array) -> Array | None:
+        """Return where ids (T, N) are the end mark, or None if they never are."""
+        if self.config.end < 0:
+            return None
+        # In C order whatever that of the ids, so that one compiled loop fits all.
+        starts: Array = np.equal(ids, self.config.end, order="C")
+        return starts if starts.any() else None
 
     def loss_and_grads(
         self,
@@ -152,23 +186,42 @@ class Model:
                 f"targets are {targets.shape}, up to {targets.max(initial=0)}; "
                 f"expected {inputs.shape}, up to {V - 1}"
             )
-        logits, state = self.forward(inputs, state, workspace, masks)
-        loss, dlogits = self.functions.cross_entropy_(
-            logits.reshape(-1, V), targets.reshape(-1)
-        )
-        self._backward(dlogits, workspace, masks)
+        state = self._hidden(inputs, state, workspace, masks)
+        loss = self._output_layer(targets.reshape(-1), workspace)
+        self._backward(workspace, masks)
         return loss, workspace.grads, state
 
-    def _backward(
-        self, dlogits: Array, workspace: Workspace, masks: Array | None
-    ) -> None:
-        """Fill the workspace's gradients, given that of the logits (T·N, V)."""
-        grads, T, H = workspace.grads, len(workspace.outputs), self.config.hidden
+    def _output_layer(self, targets: Array, workspace: Workspace) -> float:
+        """Return the mean loss; write dh and the gradients of the output layer.
+
+        The logits are computed in blocks of rows: with a large vocabulary, those of the
+        whole window would need more memory than all the rest. targets (T·N,).
+        """
+        T, R, H = len(workspace.outputs), len(targets), self.config.hidden
+        rows, drows = workspace.outputs.reshape(R, H), workspace.dh[:T].reshape(R, H)
+        W, dW = self.params["output.W"], workspace.grads["output.W"]
+        db, loss = workspace.grads["output.b"], 0.0
+        for block in blocks(R, max(1, _LOGITS // self.config.vocab)):
+            x = rows[block]
+            logits = self._logits(x, workspace)
+            mean, dlogits = self.functions.cross_entropy_(logits, targets[block])
+            share = len(x) / R
+            loss += mean * share
+            if share < 1:
+                dlogits *= share  # the gradient of the mean over all rows
+            np.matmul(dlogits, W.T, out=drows[block])
+            if block.start == 0:
+                np.matmul(x.T, dlogits, out=dW)
+                dlogits.sum(axis=0, out=db)
+            else:
+                _add_product(x.T, dlogits, dW)
+                db += dlogits.sum(axis=0)
+        return loss
+
+    def _backward(self, workspace: Workspace, masks: Array | None) -> None:
+        """Fill the gradients of the cells, given dh."""
+        T = len(workspace.outputs)
         dh = workspace.dh[:T]
-        rows, drows = workspace.outputs.reshape(-1, H), dh.reshape(-1, H)
-        np.matmul(rows.T, dlogits, out=grads["output.W"])
-        dlogits.sum(axis=0, out=grads["output.b"])
-        np.matmul(dlogits, self.params["output.W"].T, out=drows)
         for i in reversed(range(self.config.layers)):
             if masks is not None:
                 dh *= masks[i, :T]
@@ -177,6 +230,12 @@ class Model:
             )
             if dinputs is not None:  # None at the lowest layer, whose inputs are ids
                 dh = dinputs
+
+
+def _add_product(A: Array, B: Array, out: Array) -> None:
+    """Add A @ B to out, in blocks of columns: no array is as large as out."""
+    for block in blocks(B.shape[1], max(1, _PRODUCT // len(A))):
+        out[:, block] += A @ B[:, block]
 
 
 def _restore(

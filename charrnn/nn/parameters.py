@@ -11,6 +11,23 @@ Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 
 
+_BLOCK = 1 << 16
+
+
+def blocks(size: int, block: int = _BLOCK) -> Iterator[slice]:
+    """Yield slices of `block` elements that cover a vector of this size.
+
+    Elementwise work in blocks stays in the cache, and needs scratch for one block only.
+    """
+    for start in range(0, size, block):
+        yield slice(start, min(start + block, size))
+
+
+def scratch(flat: Array) -> Array:
+    """Return an empty vector for one block of a vector."""
+    return np.empty_like(flat[:_BLOCK])
+
+
 class Parameters(Mapping[str, Array]):
     """Named arrays that are views of one flat vector.
 
@@ -22,11 +39,7 @@ class Parameters(Mapping[str, Array]):
         self, shapes: Mapping[str, Shape], dtype: npt.DTypeLike = np.float32
     ) -> None:
         self.flat: Array = np.zeros(sum(map(prod, shapes.values())), dtype)
-        self._views: dict[str, Array] = {}
-        end = 0
-        for name, shape in shapes.items():
-            start, end = end, end + prod(shape)
-            self._views[name] = self.flat[start:end].reshape(shape)
+        self._views = _views(self.flat, shapes)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -58,6 +71,10 @@ class Parameters(Mapping[str, Array]):
         """Return a copy of a flat vector with these names and shapes."""
         return _unflatten(self.shapes, flat)
 
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Return views of another flat vector with these names and shapes."""
+        return _views(flat, self.shapes)
+
     def scope(self, prefix: str) -> dict[str, Array]:
         """Return the arrays named `prefix.name`, by `name`."""
         start = len(prefix) + 1
@@ -66,6 +83,15 @@ class Parameters(Mapping[str, Array]):
             for name, view in self.items()
             if name.startswith(prefix + ".")
         }
+
+
+def _views(flat: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    views: dict[str, Array] = {}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + prod(shape)
+        views[name] = flat[start:end].reshape(shape)
+    return views
 
 
 def _unflatten(shapes: Mapping[str, Shape], flat: Array) -> Parameters:

@@ -12,6 +12,8 @@ those from the layer above and from step t + 1, and with tanh' = 1 - tanh²:
     dh[t] = da[t] Wh^T + (the gradient from the layer above)
     dWx = Σ x[t]^T da[t]      dWh = Σ h[t]^T da[t]      db = Σ da[t]
 
+At the first step of a document, h[t] is zero, and dh[t] goes nowhere.
+
 Each matrix sum over all steps is a single product. The loops over time do only what
 depends on the previous step: one product per step and direction. `nn/inputs.py` has the
 input half, `x Wx + b` and its gradients, which needs no loop.
@@ -47,6 +49,7 @@ class Workspace:
         self.u = np.empty((N, H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
         self.WhT: Array = np.empty((H, H), dtype)
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 class RNN(Cell):
@@ -74,8 +77,10 @@ class RNN(Cell):
         inputs: Array,
         state: State,
         workspace: Workspace,
+        starts: Array | None = None,
     ) -> tuple[Array, State]:
         T = len(inputs)
+        workspace.starts = starts
         h, a = workspace.h[: T + 1], workspace.a_then_da[:T]
         (h[0],) = state
         workspace.inputs.forward(inputs, params, out=a)  # a[t] = x[t] Wx + b, all t
@@ -87,9 +92,11 @@ class RNN(Cell):
     ) -> None:
         """h[t + 1] = tanh(a[t] + h[t] Wh), for t = 0 … T - 1."""
         h, a, u = workspace.h, workspace.a_then_da, workspace.u
-        Wh = params["Wh"]
+        Wh, starts = params["Wh"], workspace.starts
         for t in range(T):
             np.matmul(h[t], Wh, out=u)
+            if starts is not None:
+                u[starts[t]] = 0
             np.add(a[t], u, out=u)
             np.tanh(u, out=h[t + 1])
 
@@ -103,6 +110,8 @@ class RNN(Cell):
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_da[:T]
         self.backward_loop(params, dh, workspace, T)
+        if workspace.starts is not None:
+            h[:-1][workspace.starts] = 0  # the states that these steps have read
         np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
@@ -117,7 +126,7 @@ class RNN(Cell):
         needed.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
-        WhT = workspace.WhT
+        WhT, starts = workspace.WhT, workspace.starts
         WhT[:] = params["Wh"].T  # made contiguous once, not for every product
         dh_next.fill(0)  # truncated: no gradient comes from after the window
         for t in reversed(range(T)):
@@ -127,6 +136,8 @@ class RNN(Cell):
             np.subtract(1, da_t, out=da_t)
             da_t *= dh_next
             np.matmul(da_t, WhT, out=dh_next)
+            if starts is not None:
+                dh_next[starts[t]] = 0
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         (h,) = state

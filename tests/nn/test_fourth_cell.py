@@ -28,7 +28,7 @@ from charrnn.nn.model import Model
 class Workspace:
     def __init__(self, T, N, D, H, dtype):
         self.inputs = InputProjection(T, N, D, dtype)
-        self.h = np.empty((T + 1, N, H), dtype)
+        self.h, self.out = np.empty((2, T, N, H), dtype)  # before and after a step
         self.a = np.empty((T, N, 2 * H), dtype)
         self.f, self.n = np.empty((2, T, N, H), dtype)
 
@@ -61,14 +61,18 @@ class MGU(Cell):
         f, n = self.gates(params, a, h)
         return ((1 - f) * h + f * n,)
 
-    def forward(self, params, inputs, state, workspace):
+    def forward(self, params, inputs, state, workspace, starts=None):
         w, T = workspace, len(inputs)
-        (w.h[0],) = state
+        if starts is None:
+            starts = np.zeros(inputs.shape[:2], bool)
+        w.carried = ~starts[..., None]
+        (after,) = state
         w.inputs.forward(inputs, params, out=w.a[:T])
         for t in range(T):
+            w.h[t] = after * w.carried[t]
             w.f[t], w.n[t] = self.gates(params, w.a[t], w.h[t])
-            w.h[t + 1] = (1 - w.f[t]) * w.h[t] + w.f[t] * w.n[t]
-        return w.h[1 : T + 1], (w.h[T].copy(),)
+            w.out[t] = after = (1 - w.f[t]) * w.h[t] + w.f[t] * w.n[t]
+        return w.out[:T], (after.copy(),)
 
     def backward(self, params, dh, workspace, grads):
         w, T, H = workspace, workspace.inputs.take_window(dh), dh.shape[-1]
@@ -85,6 +89,7 @@ class MGU(Cell):
             dWh[:, :H] += h.T @ da_f
             dWh[:, H:] += (f * h).T @ da_n
             dh_next = d * (1 - f) + dreset * f + da_f @ Wh_f.T
+            dh_next *= w.carried[t]
             da[t, :, :H], da[t, :, H:] = da_f, da_n
         return w.inputs.backward(params, da, grads), (dh_next,)
 
@@ -98,7 +103,7 @@ def text(monkeypatch, tmp_path):
 
 def test_its_gradients_are_the_numeric_ones():
     rng = np.random.default_rng(0)
-    errors = check_model(ModelConfig(5, 4, 2, "mgu"), T=4, N=3, rng=rng)
+    errors = check_model(ModelConfig(5, 4, 2, "mgu", end=4), T=4, N=3, rng=rng)
     assert {"layer0.Wx", "layer1.Wh", "output.b"} < set(errors)
     assert max(errors.values()) < TOLERANCE
 

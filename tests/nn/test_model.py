@@ -1,12 +1,15 @@
 """The stacked network: gradients, a case by hand, and what it refuses."""
 
+import tracemalloc
 from math import exp, log, tanh
 
 import numpy as np
 import pytest
+from extras import PLAIN_AND_COMPILED
 
 from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import ShapeError
+from charrnn.nn import model as model_module
 from charrnn.nn.gradcheck import numeric_gradient, relative_error
 from charrnn.nn.model import Model
 
@@ -100,6 +103,48 @@ def test_gradients_of_all_parameters_are_the_numeric_ones(kind, layers):
     for name, values in model.params.items():
         error = relative_error(derived[name], numeric_gradient(loss, values))
         assert error < 1e-6, name
+
+
+@pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+@pytest.mark.parametrize("rows", [1, 4, T * N - 1, T * N])
+def test_logits_in_blocks_give_the_loss_and_gradients_of_the_whole(
+    monkeypatch, kernels, rows
+):
+    dtype = np.float32 if kernels == "numba" else np.float64
+    found = []
+    for limit in (10**6, rows * V + 1):
+        monkeypatch.setattr(model_module, "_LOGITS", limit)
+        monkeypatch.setattr(model_module, "_PRODUCT", 2 * H)
+        model = random_model("gru", layers=2, dtype=dtype)
+        model = copied_with(model, kernels)
+        ids, state, masks = random_ids(), random_state(model), random_masks(model)
+        workspace = model.workspace(T, N)
+        loss, grads, _ = model.loss_and_grads(
+            ids[:-1], ids[1:], state, workspace, masks
+        )
+        found.append((loss, grads.flat.copy()))
+    (whole_loss, whole), (loss, grads) = found
+    rounding = 1e-13 if dtype is np.float64 else 1e-6
+    assert loss == pytest.approx(whole_loss, rel=rounding)
+    np.testing.assert_allclose(grads, whole, atol=rounding)
+
+
+def copied_with(model, kernels):
+    other = Model(model.config, model.dtype, kernels)
+    other.params.flat[:] = model.params.flat
+    return other
+
+
+def test_a_large_vocabulary_needs_no_logits_of_the_whole_window():
+    T, N, V = 16, 16, 40_000
+    model = Model(ModelConfig(V, 4))
+    model.init(rng=np.random.default_rng(0))
+    ids = np.random.default_rng(1).integers(0, V, (T + 1, N)).astype(np.uint32)
+    tracemalloc.start()
+    model.loss_and_grads(ids[:-1], ids[1:], model.zero_state(N), model.workspace(T, N))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < T * N * V * 4 / 2
 
 
 def test_logits_of_one_tanh_unit_are_those_worked_out_by_hand():

@@ -1,8 +1,9 @@
 """Compiled generation: a block of characters is drawn and read in one call.
 
-The twin of `charrnn.generation.writer.NumpyWriter`. Probabilities are computed in
-float32 and added up in float64. Each row is computed independently of the others, so
-that a text does not depend on how many are written together.
+The twin of `charrnn.generation.writer.NumpyWriter` and of `charrnn.nn.filters`.
+Probabilities are computed in float32 and added up in float64. Each row is computed
+independently of the others, so that a text does not depend on how many are written
+together.
 
 A compiled function cannot take another function as an argument and still be cached on
 disk. So the block is one function for all cells, and the type of the cell's weights
@@ -18,6 +19,7 @@ from numba.extending import overload
 from charrnn.nn.compiled.elementary import exp
 from charrnn.nn.compiled.jit import OPTIONS, compiled
 from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.filters import Filters, without
 from charrnn.nn.kernels import cell
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
@@ -33,6 +35,7 @@ class Projections(NamedTuple):
     b: Array  # (L - 1, G·H)
     W: Array  # of the output layer, packed by `pack`
     output_b: Array  # (V,)
+    never: Array  # ids that are not to be drawn
 
 
 def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
@@ -63,8 +66,58 @@ def stack_panels(matrices: Sequence[Array]) -> Array:
 
 
 @compiled
+def _keep_share(p: Array, order: Array, share: float) -> None:
+    """Keep the first characters in the order that hold the share of the sum of p."""
+    enough, held = share * p.sum(), 0.0
+    for j in order:
+        p_j = p[j]
+        if held >= enough:
+            p[j] = 0
+        held += p_j
+
+
+@compiled
+def _most_typical_first(p: Array) -> Array:
+    total = entropy = 0.0
+    for j in range(len(p)):
+        total += p[j]
+    distance = np.full(len(p), np.inf)
+    for j in range(len(p)):
+        if p[j] > 0:
+            distance[j] = -np.log(p[j] / total)
+            entropy += p[j] / total * distance[j]
+    for j in range(len(p)):
+        distance[j] = abs(distance[j] - entropy)
+    return np.argsort(distance, kind="mergesort")
+
+
+@compiled
+def _filter(p: Array, filters: Filters) -> None:
+    top_k, top_p, min_p, typical = filters
+    if 0 < top_k < len(p) or top_p < 1:
+        order = np.argsort(-p, kind="mergesort")
+        if 0 < top_k < len(p):
+            for j in order[top_k:]:
+                p[j] = 0
+        if top_p < 1:
+            _keep_share(p, order, top_p)
+    if min_p > 0:
+        least = min_p * p.max()
+        for j in range(len(p)):
+            if p[j] < least:
+                p[j] = 0
+    if typical < 1:
+        _keep_share(p, _most_typical_first(p), typical)
+
+
+@compiled
 def _draw(
-    logits: Array, temperature: float, top_k: int, top_p: float, u: float, p: Array
+    logits: Array,
+    temperature: float,
+    filters: Filters,
+    never: Array,
+    u: float,
+    p: Array,
 ) -> int:
     V = len(logits)
     if temperature == 0:
@@ -74,18 +127,9 @@ def _draw(
         largest = max(largest, logits[j])
     for j in range(V):
         p[j] = exp(np.float32((logits[j] - largest) / temperature))
-    if 0 < top_k < V or top_p < 1:
-        order = np.argsort(-p, kind="mergesort")
-        if 0 < top_k < V:
-            for j in order[top_k:]:
-                p[j] = 0
-        if top_p < 1:
-            share, held = top_p * p.sum(), 0.0
-            for j in order:
-                p_j = p[j]
-                if held >= share:
-                    p[j] = 0
-                held += p_j
+    for j in never:
+        p[j] = 0  # `exp` of minus infinity is tiny and not 0
+    _filter(p, filters)
     total = 0.0
     for j in range(V):
         total += p[j]
@@ -106,18 +150,17 @@ def _write_block(
     state: Array,
     logits: Array,
     temperature: Array,
-    top_k: int,
-    top_p: float,
+    filters: Filters,
     u: Array,
     ids: Array,
 ) -> None:
     L, n = len(state), len(logits)
-    rows, Wx, b, W, output_b = projections
+    rows, Wx, b, W, output_b, never = projections
     a, h_Wh = np.empty((2, n, rows.shape[1]), np.float32)
     p = np.empty(logits.shape[1], np.float32)
     for t in range(len(u)):
         for k in range(n):
-            ids[t, k] = _draw(logits[k], temperature[k, 0], top_k, top_p, u[t, k], p)
+            ids[t, k] = _draw(logits[k], temperature[k, 0], filters, never, u[t, k], p)
         for i in range(L):
             product(state[i, 0], weights.Wh[i], h_Wh)
             if i == 0:
@@ -135,7 +178,7 @@ def _write_block(
 class CompiledWriter:
     """Writes blocks of characters with a model, compiled; see `NumpyWriter`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, never: Sequence[int] = ()) -> None:
         config, params, dtype = model.config, model.params, model.dtype
         layers = [params.scope(f"layer{i}") for i in range(config.layers)]
         H, GH = config.hidden, layers[0]["b"].size
@@ -149,7 +192,8 @@ class CompiledWriter:
             else np.empty((0, *panels(H, GH).shape), dtype),
             b=np.array([layer["b"] for layer in above], dtype).reshape(-1, GH),
             W=pack(params["output.W"], panels(H, config.vocab, dtype)),
-            output_b=params["output.b"],
+            output_b=without(params["output.b"], never),
+            never=np.array(never, np.intp),
         )
 
     def write(
@@ -157,8 +201,7 @@ class CompiledWriter:
         state: Array,
         logits: Array,
         temperature: Array,
-        top_k: int,
-        top_p: float,
+        filters: Filters,
         u: Array,
         ids: Array,
     ) -> None:
@@ -174,8 +217,7 @@ class CompiledWriter:
             state,
             logits,
             temperature,
-            top_k,
-            top_p,
+            filters,
             u,
             ids,
         )

@@ -12,16 +12,24 @@ from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
 
 @compiled
 def forward_loop(
-    Wh: Array, c: Array, h: Array, a_then_gates: Array, m: Array, u: Array
+    Wh: Array,
+    c: Array,
+    h: Array,
+    a_then_gates: Array,
+    m: Array,
+    u: Array,
+    starts: Array,
 ) -> None:
     T, N, H = m.shape
     for t in range(T):
         product(h[t], Wh, u)
+        clear(u, starts, t)
         for k in range(N):
             a_k, u_k = a_then_gates[t, k], u[k]
             for j in range(2 * H):
@@ -33,6 +41,9 @@ def forward_loop(
                 n[j] = tanh(n[j] + r[j] * m_t[j])
             for j in range(H):
                 h_new[j] = n[j] + z[j] * (h_t[j] - n[j])
+            if len(starts) and starts[t, k]:
+                for j in range(H):
+                    h_new[j] = n[j] - z[j] * n[j]
 
 
 @compiled
@@ -45,6 +56,7 @@ def backward_loop(
     du: Array,
     dh_next: Array,
     kept: Array,
+    starts: Array,
 ) -> None:
     T, N, H = dh.shape
     dh_next[:] = 0
@@ -70,6 +82,8 @@ def backward_loop(
             for j in range(2 * H):
                 du_k[j] = gates[j]
         product(du, WhT, dh_next)
+        clear(dh_next, starts, t)
+        clear(kept, starts, t)
     dh_next += kept
 
 
@@ -118,6 +132,7 @@ class CompiledGRU(gru.GRU):
             w.a_then_gates_then_da[:T],
             w.m_then_du_n[:T],
             w.u_then_du,
+            or_empty(w.starts),
         )
 
     def backward_loop(
@@ -133,6 +148,7 @@ class CompiledGRU(gru.GRU):
             w.u_then_du,
             w.dh,
             w.kept,
+            or_empty(w.starts),
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> GRUWeights:

@@ -11,16 +11,24 @@ from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
 
 @compiled
 def forward_loop(
-    Wh: Array, h: Array, c: Array, tanh_c: Array, a_then_gates: Array, u: Array
+    Wh: Array,
+    h: Array,
+    c: Array,
+    tanh_c: Array,
+    a_then_gates: Array,
+    u: Array,
+    starts: Array,
 ) -> None:
     T, N, H = tanh_c.shape
     for t in range(T):
         product(h[t], Wh, u)
+        clear(u, starts, t)
         for k in range(N):
             a_k, u_k = a_then_gates[t, k], u[k]
             i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
@@ -33,6 +41,9 @@ def forward_loop(
             tanh_c_t, h_new = tanh_c[t, k], h[t + 1, k]
             for j in range(H):
                 c_new[j] = f[j] * c_t[j] + i[j] * g[j]
+            if len(starts) and starts[t, k]:
+                for j in range(H):
+                    c_new[j] = i[j] * g[j]
             for j in range(H):
                 tanh_c_t[j] = tanh(c_new[j])
                 h_new[j] = o[j] * tanh_c_t[j]
@@ -47,6 +58,7 @@ def backward_loop(
     gates_then_da: Array,
     dh_next: Array,
     dc: Array,
+    starts: Array,
 ) -> None:
     T, N, H = dh.shape
     dh_next[:] = 0
@@ -70,6 +82,8 @@ def backward_loop(
                 f[j] = dc_t[j] * c_t[j] * f_j * (ONE - f_j)
                 dc_t[j] *= f_j
         product(gates_then_da[t], WhT, dh_next)
+        clear(dh_next, starts, t)
+        clear(dc, starts, t)
 
 
 class LSTMWeights(NamedTuple):
@@ -118,6 +132,7 @@ class CompiledLSTM(lstm.LSTM):
             w.tanh_c[:T],
             w.a_then_gates_then_da[:T],
             w.u,
+            or_empty(w.starts),
         )
 
     def backward_loop(
@@ -132,6 +147,7 @@ class CompiledLSTM(lstm.LSTM):
             w.a_then_gates_then_da[:T],
             w.dh,
             w.dc,
+            or_empty(w.starts),
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> LSTMWeights:

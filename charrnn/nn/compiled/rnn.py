@@ -11,14 +11,16 @@ from charrnn.nn.compiled.elementary import ONE, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
 
 @compiled
-def forward_loop(Wh: Array, h: Array, a: Array, u: Array) -> None:
+def forward_loop(Wh: Array, h: Array, a: Array, u: Array, starts: Array) -> None:
     T, N, H = a.shape
     for t in range(T):
         product(h[t], Wh, u)
+        clear(u, starts, t)
         for k in range(N):
             u_k, a_k, h_k = u[k], a[t, k], h[t + 1, k]
             for j in range(H):
@@ -26,7 +28,9 @@ def forward_loop(Wh: Array, h: Array, a: Array, u: Array) -> None:
 
 
 @compiled
-def backward_loop(WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array) -> None:
+def backward_loop(
+    WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array, starts: Array
+) -> None:
     T, N, H = da.shape
     dh_next[:] = 0
     for t in range(T - 1, -1, -1):
@@ -35,6 +39,7 @@ def backward_loop(WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array) ->
             for j in range(H):
                 da_k[j] = (dh_k[j] + next_k[j]) * (ONE - h_k[j] * h_k[j])
         product(da[t], WhT, dh_next)
+        clear(dh_next, starts, t)
 
 
 class RNNWeights(NamedTuple):
@@ -69,14 +74,16 @@ class CompiledRNN(rnn.RNN):
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
         w: Workspace = workspace
         Wh = pack(params["Wh"], w.Wh)
-        forward_loop(Wh, w.h[: T + 1], w.a_then_da[:T], w.u)
+        starts = or_empty(w.starts)
+        forward_loop(Wh, w.h[: T + 1], w.a_then_da[:T], w.u, starts)
 
     def backward_loop(
         self, params: Mapping[str, Array], dh: Array, workspace: Any, T: int
     ) -> None:
         w: Workspace = workspace
         WhT = pack(params["Wh"].T, w.WhT)
-        backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh)
+        starts = or_empty(w.starts)
+        backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh, starts)
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> RNNWeights:
         """Pack the recurrent weights of all layers for generation."""
