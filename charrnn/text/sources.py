@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from charrnn.config import BYTES, TextConfig
 from charrnn.errors import ConfigError, TextError
-from charrnn.text.corpus import Corpus, from_text, join_texts, read_corpus
-from charrnn.text.encodings import BYTES
+from charrnn.text.corpus import Corpus
+from charrnn.text.corpus_info import CorpusInfo
+from charrnn.text.reading import Progress, from_text, read_corpus
+from charrnn.text.reopening import check_digest, reopen_corpus
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Sequence[PathLike]
@@ -17,56 +20,74 @@ _LONGEST_NAME = 255  # of a file, on every usual file system
 
 
 def new_corpus(
-    paths: Paths | None, text: Texts | None, *, encoding: str = "utf-8"
+    paths: Paths | None,
+    text: Texts | None,
+    config: TextConfig,
+    *,
+    glob: Sequence[str] = (),
+    seed: int = 0,
 ) -> Corpus:
     """Return the corpus to train on: some files, or a text itself.
 
     Raises ConfigError unless exactly one of the two is given, and TextError if there is
     nothing to read.
     """
-    found = text_or_paths(paths, text)
-    if found is None:
+    _check_one(paths, text)
+    if paths is not None:
+        return read_corpus(path_list(paths), config, glob=glob, seed=seed)
+    if text is None:
         raise ConfigError(
             "no text; give the path of a file or folder, or the text itself as text=…"
         )
-    if not isinstance(found, Corpus):
-        return read_corpus(found, encoding=encoding)
-    if encoding == BYTES:
+    if config.encoding == BYTES:
         raise ConfigError(
             "encoding is 'bytes' but text is a string; expected the path of a file"
         )
-    return found
+    return from_text(_strings(text), config, seed=seed)
 
 
-def text_or_paths(
-    paths: Paths | None, text: Texts | None
-) -> Corpus | list[str | Path] | None:
-    """Return the corpus of a text, or the list of paths, or None if neither is given.
+def same_corpus(
+    info: CorpusInfo,
+    paths: Paths | None = None,
+    text: Texts | None = None,
+    *,
+    beside: Path | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Return the text that a checkpoint was trained on; see `reopen_corpus`.
 
-    Several texts are joined as files are, each starting on a new line.
+    Raises TextError if it is another text, and ConfigError if both are given.
     """
+    _check_one(paths, text)
+    if text is None:
+        given = None if paths is None else path_list(paths)
+        return reopen_corpus(info, given, beside=beside, progress=progress)
+    corpus = from_text(_strings(text), info.config, seed=info.seed)
+    check_digest(corpus, info)
+    return corpus
+
+
+def _check_one(paths: Paths | None, text: Texts | None) -> None:
     if paths is not None and text is not None:
         raise ConfigError("paths and text exclude each other; give one of them")
-    if text is not None:
-        return from_text(_join(text))
-    return None if paths is None else _path_list(paths)
 
 
-def _join(text: Texts) -> str:
+def _strings(text: Texts) -> list[str]:
+    """Return a list of texts. Raises TextError if they are not texts."""
     parts = [text] if isinstance(text, str) else [*text]
     for part in parts:
         if not isinstance(part, str):
             raise TextError(
                 f"text holds a {type(part).__name__}; expected a str, or several"
             )
-    joined = join_texts(parts) if parts else ""
-    if not joined:
+    if not any(parts):
         raise TextError("text is empty; expected a text to learn from")
-    if "\n" not in joined and len(joined) <= _LONGEST_NAME and _is_file(joined):
+    only = parts[0] if len(parts) == 1 else "\n"
+    if "\n" not in only and len(only) <= _LONGEST_NAME and _is_file(only):
         raise TextError(
-            f"text is {joined!r}, the name of a file; give the file as paths instead"
+            f"text is {only!r}, the name of a file; give the file as paths instead"
         )
-    return joined
+    return parts
 
 
 def _is_file(name: str) -> bool:
@@ -76,7 +97,7 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _path_list(paths: Paths) -> list[str | Path]:
+def path_list(paths: Paths) -> list[str | Path]:
     """Return a list of paths. Raises TextError if one of them looks like a text."""
     several = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
     found: list[str | Path] = []

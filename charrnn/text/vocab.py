@@ -15,11 +15,12 @@ from charrnn.nn.parameters import Array
 # A long text is looked up in slices, so that it never takes 4 bytes per character in
 # memory all at once.
 _SLICE = 1 << 20
-_CODE_POINTS = 0x110000
+CODE_POINTS = 0x110000
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def _code_points(text: str) -> Array:
+def code_points(text: str) -> Array:
+    """Return the code points (len(text),) of a text, uint8 if it is ASCII."""
     if text.isascii():  # a flag of the string: nothing is scanned
         return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -27,7 +28,7 @@ def _code_points(text: str) -> Array:
 
 def _slices(text: str) -> Iterator[tuple[int, Array]]:
     for start in range(0, len(text), _SLICE):
-        yield start, _code_points(text[start : start + _SLICE])
+        yield start, code_points(text[start : start + _SLICE])
 
 
 # How a checkpoint writes the special symbols. No character has such a long name.
@@ -64,13 +65,13 @@ class Vocabulary:
         # What each symbol looks like in a text.
         self.symbols = self.characters + (_REPLACEMENT,) * unknown + ("",) * end
         self.dtype = np.min_scalar_type(len(self) - 1)
-        self._points = _code_points("".join(self.symbols)).astype(np.uint32)
+        self._points = code_points("".join(self.symbols)).astype(np.uint32)
         self._ids: Array | None = None  # id by code point, made when first needed
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
         """Return the vocabulary of a text. Raises TextError if it is empty."""
-        present = np.zeros(_CODE_POINTS, bool)
+        present = np.zeros(CODE_POINTS, bool)
         for _, points in _slices(text):
             if points.dtype == np.uint8:
                 present[: 1 << 8] |= np.bincount(points, minlength=1 << 8) > 0
@@ -82,6 +83,11 @@ class Vocabulary:
     def of_bytes(cls) -> "Vocabulary":
         """Return the vocabulary of all 256 bytes, byte b as `chr(b)`."""
         return cls(map(chr, range(256)))
+
+    @property
+    def end(self) -> int:
+        """The id of the end mark, or -1 if there is none, as in `ModelConfig`."""
+        return -1 if self.end_id is None else self.end_id
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -105,7 +111,7 @@ class Vocabulary:
         by_point = self._ids
         if by_point is None:
             missing = len(self) if self.unknown_id is None else self.unknown_id
-            by_point = np.full(_CODE_POINTS, missing, np.uint32)
+            by_point = np.full(CODE_POINTS, missing, np.uint32)
             K = len(self.characters)
             by_point[self._points[:K]] = np.arange(K)
             self._ids = by_point  # only when complete: other threads may read it

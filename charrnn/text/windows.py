@@ -12,8 +12,11 @@ import numpy as np
 
 from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
+from charrnn.text.documents import Ordered, unit_starts
+from charrnn.text.ids import release_memory
 
 Window = tuple[Array, Array]  # inputs and targets (T, N), targets one step ahead
+_RELEASE = 1 << 24  # ids read from a mapped file before their memory is released
 
 
 class Windows(Sequence[Window]):
@@ -25,21 +28,25 @@ class Windows(Sequence[Window]):
 
     def __init__(self, ids: Array, T: int, N: int) -> None:
         self.T, self.N = T, N
-        length = len(ids) // N
-        if length < 2:
+        self._length = len(ids) // N  # of each stream
+        if self._length < 2:
             raise TextError(
                 f"{len(ids)} characters cannot make {N} streams; expected {2 * N}"
             )
-        # Time first, so that a window is a block of rows.
-        self._streams = np.ascontiguousarray(ids[: length * N].reshape(N, length).T)
+        self._ids = ids
+        self._unreleased = 0
+
+    def of_epoch(self, number: int) -> "Windows":
+        """Return the windows of an epoch: the same each time, without documents."""
+        return self
 
     def __len__(self) -> int:
-        return -(-(len(self._streams) - 1) // self.T)
+        return -(-(self._length - 1) // self.T)
 
     @property
     def characters(self) -> int:
         """The number of predictions in one epoch."""
-        return (len(self._streams) - 1) * self.N
+        return (self._length - 1) * self.N
 
     @overload
     def __getitem__(self, index: int) -> Window: ...
@@ -51,8 +58,43 @@ class Windows(Sequence[Window]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         start = range(len(self))[index] * self.T  # counts from the end if negative
-        stop = min(start + self.T, len(self._streams) - 1)
-        return self._streams[start:stop], self._streams[start + 1 : stop + 1]
+        stop = min(start + self.T, self._length - 1)
+        rows = self._rows(start, stop + 1)
+        self._unreleased += rows.size
+        if self._unreleased > _RELEASE:
+            release_memory(self._ids)
+            self._unreleased = 0
+        return rows[:-1], rows[1:]
+
+    def _rows(self, start: int, stop: int) -> Array:
+        """Return characters start to stop of every stream, (stop - start, N)."""
+        streams = self._ids[: self._length * self.N].reshape(self.N, self._length)
+        return np.ascontiguousarray(streams[:, start:stop].T)
+
+
+class DocumentWindows(Windows):
+    """Windows of a text of documents, which every epoch reads in another order."""
+
+    def __init__(self, ids: Array, T: int, N: int, *, end_id: int, seed: int) -> None:
+        super().__init__(ids, T, N)
+        self._starts = unit_starts(ids, end_id)
+        self._seed, self._epoch = seed, -1
+        self._ordered = Ordered(ids, self._starts, np.arange(len(self._starts) - 1))
+
+    def of_epoch(self, number: int) -> "Windows":
+        """Return the windows of an epoch. The object is the same for all epochs."""
+        if number != self._epoch:
+            rng = np.random.default_rng([self._seed, number])
+            order = rng.permutation(len(self._starts) - 1)
+            self._ordered = Ordered(self._ids, self._starts, order)
+            self._epoch = number
+        return self
+
+    def _rows(self, start: int, stop: int) -> Array:
+        rows = np.empty((self.N, stop - start), self._ids.dtype)
+        for stream, row in enumerate(rows):
+            self._ordered.read(stream * self._length + start, row)
+        return np.ascontiguousarray(rows.T)
 
 
 def fit_windows(characters: int, T: int, N: int) -> tuple[int, int]:

@@ -14,16 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from charrnn.cli import main
+from charrnn.config import TextConfig
 from charrnn.errors import TextError
-from charrnn.text.corpus import (
-    CorpusInfo,
-    SplitInfo,
-    from_text,
-    read_corpus,
-    reopen_corpus,
-    split,
-)
-from charrnn.text.encodings import likely_encodings
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.guessing import likely_encodings
+from charrnn.text.reading import from_text, read_corpus
+from charrnn.text.reopening import reopen_corpus
 from charrnn.text.vocab import Vocabulary
 
 
@@ -46,14 +42,14 @@ def stdin_of(data):
 
 @pytest.mark.parametrize("as_type", [str, lambda path: path], ids=["str", "Path"])
 def test_utf8_file_is_read_as_it_is(write, as_type):
-    path = write("poem.txt", "naïve 😀\nend\rmid")
+    path = write("poem.txt", "naïve 😀\nend")
     corpus = read_corpus([as_type(path)])
-    assert corpus.text == "naïve 😀\nend\rmid"
+    assert corpus.text == "naïve 😀\nend"
     assert corpus.name == "poem"
-    assert corpus.files == [str(path)]
+    assert corpus.info.files == (str(path),)
     assert corpus.notes == []
-    assert corpus.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert corpus.vocabulary() == Vocabulary.of(corpus.text)
+    assert corpus.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert corpus.vocab == Vocabulary.of(corpus.text)
 
 
 def test_chosen_name_is_kept(write):
@@ -65,7 +61,7 @@ def test_byte_order_mark_is_dropped_and_noted(write):
     corpus = read_corpus([path])
     assert corpus.text == "abc"
     assert corpus.notes == [f"{path}: dropped the byte-order mark"]
-    assert corpus.sha256 == hashlib.sha256(b"\xef\xbb\xbfabc").hexdigest()
+    assert corpus.info.sha256 == hashlib.sha256(b"\xef\xbb\xbfabc").hexdigest()
 
 
 def test_mark_within_the_text_is_a_character_like_any_other(write):
@@ -73,18 +69,18 @@ def test_mark_within_the_text_is_a_character_like_any_other(write):
 
 
 def test_crlf_line_ends_become_lf_and_are_counted(write):
-    path = write("a.txt", b"one\r\n" * 1234 + b"two\nthree\r")
+    path = write("a.txt", b"one\r\n" * 1234 + b"two\nthree\r\n")
     corpus = read_corpus([path])
-    assert corpus.text == "one\n" * 1234 + "two\nthree\r"
-    assert corpus.notes == [f"{path}: turned 1,234 CRLF line ends into LF"]
+    assert corpus.text == "one\n" * 1234 + "two\nthree\n"
+    assert corpus.notes == [f"{path}: turned 1,235 CRLF line ends into LF"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-be"])
 def test_other_encodings_are_read_when_named(write, encoding):
     path = write("a.txt", "Größe\n".encode(encoding))
-    corpus = read_corpus([path], encoding=encoding)
+    corpus = read_corpus([path], TextConfig(encoding))
     assert corpus.text == "Größe\n"
-    assert corpus.encoding == encoding
+    assert corpus.info.encoding == encoding
 
 
 @pytest.mark.parametrize(
@@ -102,7 +98,7 @@ def test_other_encodings_are_read_when_named(write, encoding):
 def test_bad_byte_is_named_with_its_offset_and_the_way_out(write, data, encoding, said):
     path = write("a.txt", data)
     with pytest.raises(TextError) as error:
-        read_corpus([path], encoding=encoding)
+        read_corpus([path], TextConfig(encoding))
     assert str(error.value) == (
         f"{path}: {said}; expected a text in that encoding; name the right one with "
         '--encoding (latin-1, cp1252, utf-16 …; in Python: encoding="latin-1"), or '
@@ -110,10 +106,10 @@ def test_bad_byte_is_named_with_its_offset_and_the_way_out(write, data, encoding
     )
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "rot13", "undefined", "a\0b"])
+@pytest.mark.parametrize("encoding", ["klingon", "a\0b"])
 def test_unknown_encoding_is_named(write, encoding):
-    with pytest.raises(TextError, match="is not known; expected a name such") as error:
-        read_corpus([write("a.txt", "abc")], encoding=encoding)
+    with pytest.raises(TextError, match=r"is not .*; expected a name such") as error:
+        read_corpus([write("a.txt", "abc")], TextConfig(encoding))
     assert str(error.value).startswith(f"encoding {encoding!r}")
 
 
@@ -146,7 +142,7 @@ CHINESE = "关关雎鸠，在河之洲。窈窕淑女，君子好逑。参差荇
 def advised_for(path, encoding="utf-8"):
     """Return the encoding to try, and all that a text may be in."""
     with pytest.raises(TextError) as error:
-        read_corpus([path], encoding=encoding)
+        read_corpus([path], TextConfig(encoding))
     message = str(error.value)
     assert "\n" not in message
     (first,) = re.findall(r"try --encoding (\S+) ", message)
@@ -179,7 +175,7 @@ def test_the_encoding_advised_for_a_text_reads_it(write, text, encoding, before)
     data = (before + text * 5).encode(encoding, "ignore")
     path = write("a.txt", data)
     advised, _ = advised_for(path)
-    assert read_corpus([path], encoding=advised).text == data.decode(encoding)
+    assert read_corpus([path], TextConfig(advised)).text == data.decode(encoding)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +185,7 @@ def test_the_encoding_advised_for_a_text_reads_it(write, text, encoding, before)
 def test_of_encodings_that_are_alike_the_right_one_is_named(write, text, encoding):
     path = write("a.txt", text.encode(encoding))
     _, named = advised_for(path)
-    assert text in [read_corpus([path], encoding=name).text for name in named]
+    assert text in [read_corpus([path], TextConfig(name)).text for name in named]
 
 
 @pytest.mark.parametrize("shift", range(4))
@@ -232,7 +228,7 @@ def test_what_no_encoding_is_sure_to_fit_gets_the_general_advice(write, data):
     path = write("a.txt", data)
     with pytest.raises(TextError) as error:
         read_corpus([path])
-    assert "expected a text in that encoding" in str(error.value)
+    assert re.search("expected a text in that|no text encoding", str(error.value))
 
 
 def test_advice_on_a_large_text_looks_at_a_part_of_it(monkeypatch):
@@ -251,15 +247,15 @@ def test_advice_on_a_large_text_looks_at_a_part_of_it(monkeypatch):
 
 def test_bytes_are_taken_as_they_are(write):
     data = bytes(range(256)) + b"\r\n\xef\xbb\xbf"
-    corpus = read_corpus([write("a.bin", data)], encoding="bytes")
+    corpus = read_corpus([write("a.bin", data)], TextConfig("bytes"))
     assert corpus.text.encode("latin-1") == data
-    assert corpus.vocabulary() == Vocabulary.of_bytes()
+    assert corpus.vocab == Vocabulary.of_bytes()
     assert corpus.notes == []
 
 
 def test_bytes_of_several_files_are_joined_with_nothing_between(write):
     paths = [write("a.bin", b"\x00\x01"), write("b.bin", b"\xff")]
-    corpus = read_corpus(paths, encoding="bytes")
+    corpus = read_corpus(paths, TextConfig("bytes"))
     assert corpus.text == "\x00\x01\xff"
 
 
@@ -281,11 +277,11 @@ def test_several_files_are_joined_each_on_a_line_of_its_own(write):
     corpus = read_corpus(paths)
     assert corpus.text == "no line end\nwith one\nlast"
     assert corpus.name == "c"
-    assert corpus.files == list(map(str, paths))
+    assert corpus.info.files == tuple(map(str, paths))
     (note,) = corpus.notes
     assert note == f"joined 4 files, in this order: {', '.join(map(str, paths))}"
     together = b"".join(path.read_bytes() for path in paths)
-    assert corpus.sha256 == hashlib.sha256(together).hexdigest()
+    assert corpus.info.sha256 == hashlib.sha256(together).hexdigest()
 
 
 def test_each_file_loses_its_own_mark_and_line_ends(write):
@@ -294,7 +290,7 @@ def test_each_file_loses_its_own_mark_and_line_ends(write):
     assert corpus.text == "one\ntwo"
     assert corpus.notes[:3] == [
         f"{paths[0]}: dropped the byte-order mark",
-        f"{paths[0]}: turned 1 CRLF line ends into LF",
+        f"{paths[0]}: turned 1 CRLF line end into LF",
         f"{paths[1]}: dropped the byte-order mark",
     ]
 
@@ -329,7 +325,7 @@ def test_hidden_folder_is_read_when_it_is_named_itself(write, tmp_path):
 
 def test_folder_without_texts_is_refused(tmp_path):
     (tmp_path / ".hidden").write_text("x")
-    with pytest.raises(TextError, match=f"^{tmp_path}: no files in this folder"):
+    with pytest.raises(TextError, match=f"^{tmp_path}: no texts in this folder"):
         read_corpus([tmp_path])
 
 
@@ -338,7 +334,7 @@ def test_dash_reads_standard_input_as_bytes_of_the_encoding(monkeypatch):
     corpus = read_corpus(["-"])
     assert corpus.text == "Größe\n"
     assert corpus.name == "stdin"
-    assert corpus.files == ["-"]
+    assert corpus.info.files == ("-",)
 
 
 def test_standard_input_joins_files_in_its_place(write, monkeypatch):
@@ -376,32 +372,55 @@ def test_text_given_in_place_of_a_path_is_a_text_error(text):
 
 
 def test_from_text_keeps_the_text_and_its_digest():
-    corpus = from_text("Größe\r\n", "mine")
+    corpus = from_text("Größe\r\n", name="mine")
     assert (corpus.text, corpus.name) == ("Größe\r\n", "mine")
-    assert corpus.sha256 == hashlib.sha256("Größe\r\n".encode()).hexdigest()
+    assert corpus.info.sha256 == hashlib.sha256("Größe\r\n".encode()).hexdigest()
 
 
 def test_info_is_what_a_checkpoint_records(write):
     path = write("a.txt", "Größe")
-    info = read_corpus([path]).info()
+    info = read_corpus([path]).info
     digest = hashlib.sha256("Größe".encode()).hexdigest()
-    assert info == CorpusInfo("a", digest, 5, "utf-8", (str(path),))
     assert info.to_json() == {
         "name": "a",
         "sha256": digest,
         "characters": 5,
-        "encoding": "utf-8",
+        "bytes": 7,
+        "encoding": "",
+        "normalize": "nfc",
+        "documents": "",
+        "max_vocab": 0,
+        "seed": 0,
+        "start": "G",
         "files": [str(path)],
+        "relative": [],
     }
     assert CorpusInfo.from_json(info.to_json()) == info
+    assert info.config == TextConfig(max_vocab=0)
     assert not info.reads_bytes
-    assert read_corpus([path], encoding="bytes").info().reads_bytes
+    assert read_corpus([path], TextConfig("bytes")).info.reads_bytes
+
+
+def test_files_are_recorded_as_seen_from_the_checkpoint(write, tmp_path):
+    info = read_corpus([write("texts/a.txt", "Größe")]).info
+    seen = info.relative_to(tmp_path / "runs" / "one")
+    assert seen.relative == (str(Path("..", "..", "texts", "a.txt")),)
+    assert info.relative_to(None).relative == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [("ab\n\ncd\n\nef", "\n\n"), ("one\ntwo", "\n"), ("ACGT", "A")],
+)
+def test_a_likely_start_is_recorded(text, start):
+    assert from_text(text).info.start == start
 
 
 def test_split_survives_json():
-    info = SplitInfo(0.25, 75, 25)
-    assert info.to_json() == {"val_fraction": 0.25, "train": 75, "val": 25}
+    info = SplitInfo(0.25, 75, 25, CorpusInfo("other", files=("a.txt",)))
     assert SplitInfo.from_json(info.to_json()) == info
+    plain = SplitInfo(0.25, 75, 25)
+    assert SplitInfo.from_json({"val_fraction": 0.25, "train": 75, "val": 25}) == plain
 
 
 # ---- the text behind a checkpoint, which a stranger may have written
@@ -417,15 +436,15 @@ def why_not(info, text=None):
 
 def test_a_recorded_text_is_reopened(write):
     paths = [write("a.txt", "one\r\n" * 9), write("b.txt", "Größe".encode("latin-1"))]
-    corpus = read_corpus(paths, encoding="latin-1", name="mine")
-    again = reopen_corpus(corpus.info())
+    corpus = read_corpus(paths, TextConfig("latin-1"), name="mine")
+    again = reopen_corpus(corpus.info)
     assert (again.text, again.name) == (corpus.text, "mine")
-    assert again.info() == corpus.info()
+    assert again.info == corpus.info
 
 
 def test_a_recorded_text_that_moved_is_named(write):
     path = write("a.txt", "some text")
-    info = read_corpus([path]).info()
+    info = read_corpus([path]).info
     path.rename(path.with_name("b.txt"))
     assert why_not(info) == f"{path}: no such file"
     assert reopen_corpus(info, [path.with_name("b.txt")]).text == "some text"
@@ -434,7 +453,7 @@ def test_a_recorded_text_that_moved_is_named(write):
 @pytest.mark.parametrize("named", [False, True])
 def test_a_recorded_text_that_changed_is_refused(write, named):
     path = write("a.txt", "some text")
-    info = read_corpus([path]).info()
+    info = read_corpus([path]).info
     path.write_text("same text")
     message = why_not(info, [path] if named else None)
     assert message.startswith(f"{path}: SHA-256 ")
@@ -444,9 +463,9 @@ def test_a_recorded_text_that_changed_is_refused(write, named):
 def test_a_text_without_a_file_has_to_be_named(write):
     path = write("a.txt", "some text")
     corpus = read_corpus([path])
-    assert "came from standard input" in why_not(replace(corpus.info(), files=("-",)))
-    assert "no file is recorded" in why_not(replace(corpus.info(), files=()))
-    assert "no file is recorded" in why_not(replace(corpus.info(), sha256=""))
+    assert "came from standard input" in why_not(replace(corpus.info, files=("-",)))
+    assert "no file is recorded" in why_not(replace(corpus.info, files=()))
+    assert "no file is recorded" in why_not(replace(corpus.info, sha256=""))
     assert reopen_corpus(CorpusInfo(), [path]).text == "some text"
 
 
@@ -476,7 +495,7 @@ def test_a_file_that_is_far_too_large_is_not_read(write):
 )
 def test_names_from_a_checkpoint_are_escaped(write, name):
     why_not(CorpusInfo(sha256="0" * 64, files=(name,)))
-    info = read_corpus([write("a.txt", "some text")]).info()
+    info = read_corpus([write("a.txt", "some text")]).info
     message = why_not(replace(info, sha256=name))
     assert repr(name)[1:-1] in message
 
@@ -484,7 +503,7 @@ def test_names_from_a_checkpoint_are_escaped(write, name):
 def test_a_name_with_control_characters_is_escaped_when_the_file_exists(tmp_path):
     path = tmp_path / "a\x1bb"
     path.write_text("some text")
-    info = read_corpus([path]).info()
+    info = read_corpus([path]).info
     path.write_text("same text")
     assert repr(str(path)) in why_not(info)
     path.write_bytes(b"\xff")
@@ -500,8 +519,9 @@ def test_a_name_with_control_characters_is_escaped_when_the_file_exists(tmp_path
     ],
 )
 def test_split_is_contiguous_and_shares_memory(characters, val_fraction, sizes):
+    corpus = from_text("ab")
     ids = np.arange(characters, dtype=np.uint32)
-    train, val = split(ids, val_fraction)
+    train, val = corpus.split(ids, val_fraction)
     assert (len(train), len(val)) == sizes
     np.testing.assert_array_equal(np.concatenate([train, val]), ids)
     assert np.shares_memory(train, ids)
@@ -512,6 +532,17 @@ def test_tiny_shakespeare_is_the_published_file(tinyshakespeare):
     corpus = read_corpus([tinyshakespeare])
     assert len(corpus.text) == 1_115_394
     assert corpus.notes == []
-    assert corpus.sha256 == (
+    assert corpus.info.sha256 == (
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
     )
+
+
+@pytest.mark.parametrize("documents", ["", "lines"])
+@pytest.mark.parametrize("wide", ["", "".join(map(chr, range(0x4E00, 0x4E00 + 300)))])
+def test_a_text_contains_its_lines_and_no_parts_of_them(documents, wide):
+    lines = ["first", "one", "two words", "一丁", *filter(None, [wide]), "last"]
+    corpus = from_text("\n".join(lines), TextConfig(documents=documents, max_vocab=0))
+    assert all(map(corpus.contains, lines))
+    for part in ("ne", "two", "on", "fir", "ast", "丁", "zzz", ""):
+        assert not corpus.contains(part), part
+    assert corpus.contains("one\ntwo words") == (not documents)

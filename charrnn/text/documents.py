@@ -1,0 +1,155 @@
+"""Texts made of documents: lines, files, or the parts between separators.
+
+The ids of such a text are
+
+    end d o c 1 end d o c 2 end … end
+
+The end mark that closes a document opens the next one: the network reads it with a
+state of zero, and predicts the first character. A text begins with an end mark, so that
+every document is between two of them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charrnn.nn.parameters import Array
+
+LINES, FILES = "lines", "files"
+# At most about this many units of whole documents are put in order one by one. Only
+# texts of more characters have units of several documents.
+_UNITS = 1 << 22
+# A text looks like a list if its first lines are at least so many, and so short.
+_LINES, _LEAST_LINES = 10_000, 100
+_MEDIAN, _LONG = 25, 50  # characters: half of the lines, and 95 % of them
+_SCAN = 1 << 22  # ids that are searched for end marks at a time
+
+
+class Splitter:
+    """Removes separators from a text that arrives in pieces, and notes where they were.
+
+    Line ends at the start and at the end of a document are removed, and so are empty
+    documents.
+    """
+
+    def __init__(self, documents: str) -> None:
+        self._separator = {LINES: "\n", FILES: ""}.get(documents, documents)
+        self._held = ""  # may be the start of a separator, or the end of a document
+        self._is_open = False  # whether the document has any characters yet
+
+    def feed(self, text: str) -> tuple[str, Array]:
+        """Return the text without separators, and the places of the end marks.
+
+        An end mark stands before the character at its place. The end of the text may be
+        held back until the next call.
+        """
+        *complete, rest = self._parts(self._held + text)
+        safe = self._safe_length(rest)
+        self._held = rest[safe:]
+        return self._join(complete, rest[:safe])
+
+    def end_file(self) -> tuple[str, Array]:
+        """Return what was held back, with the end mark of the last document."""
+        rest, self._held = self._held, ""
+        return self._join([rest], "")
+
+    def _parts(self, text: str) -> list[str]:
+        return text.split(self._separator) if self._separator else [text]
+
+    def _safe_length(self, rest: str) -> int:
+        """Return how much of the text after the last separator is sure to be kept."""
+        separator, end = self._separator, len(rest)
+        for size in range(min(len(separator) - 1, end), 0, -1):
+            if rest.endswith(separator[:size]):
+                end -= size
+                break
+        return len(rest[:end].rstrip("\n"))
+
+    def _join(self, complete: list[str], rest: str) -> tuple[str, Array]:
+        """Join the ends of documents, of which only the first may have begun before."""
+        if self._separator != "\n":
+            open_end = complete[:1] if self._is_open else []
+            complete = [part.strip("\n") for part in complete]
+            complete[: len(open_end)] = [part.rstrip("\n") for part in open_end]
+            if complete or not self._is_open:
+                rest = rest.lstrip("\n")
+        if complete:
+            # An empty part closes a document that has begun, and is none otherwise.
+            closes, self._is_open = self._is_open, False
+            complete = [part for part in complete[:1] if part or closes] + [
+                part for part in complete[1:] if part
+            ]
+        self._is_open = self._is_open or bool(rest)
+        lengths = np.fromiter(map(len, complete), np.int64, len(complete))
+        return "".join([*complete, rest]), np.cumsum(lengths)
+
+
+def unit_starts(ids: Array, end_id: int, most: int = _UNITS) -> Array:
+    """Return where units of whole documents start in ids, and the end of the last.
+
+    ids begin and end with an end mark. Unit i is ids[starts[i] : starts[i + 1]], which
+    ends with an end mark. Every document is a unit, except that in long texts short
+    documents share one, so that there are about `most` units at most.
+    """
+    least = len(ids) // most
+    found = [np.array([1], np.int64)]
+    for start, piece in _pieces(ids):
+        ends = np.flatnonzero(piece == end_id) + start + 1
+        found.append(ends if start else ends[1:])  # the first opens the text
+    starts = np.concatenate(found)
+    if least < 2:
+        return starts
+    # The first start in each stretch of `least` ids.
+    first = np.unique(starts[:-1] // least, return_index=True)[1]
+    return np.append(starts[first], starts[-1])
+
+
+def _pieces(ids: Array) -> Iterator[tuple[int, Array]]:
+    for start in range(0, len(ids), _SCAN):
+        yield start, ids[start : start + _SCAN]
+
+
+def document_cut(ids: Array, cut: int, end_id: int) -> int:
+    """Return the place of the first end mark at or after `cut`, or of the last one."""
+    for start in range(cut, len(ids), _SCAN):
+        ends = np.flatnonzero(ids[start : start + _SCAN] == end_id)
+        if len(ends):
+            return start + int(ends[0])
+    return len(ids) - 1
+
+
+class Ordered:
+    """The units of a text of documents in another order, read when needed."""
+
+    def __init__(self, ids: Array, starts: Array, order: Array) -> None:
+        self._ids, self._starts, self._order = ids, starts, order
+        lengths = np.diff(starts)[order]
+        self._places = np.concatenate([[1], 1 + np.cumsum(lengths)])  # in this order
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill out (m,) with the ids from `start` on."""
+        filled = 0
+        if start == 0:  # the end mark before the first document
+            out[0] = self._ids[0]
+            start = filled = 1
+        unit = int(np.searchsorted(self._places, start, "right")) - 1
+        within = start - int(self._places[unit])
+        while filled < len(out):
+            number = self._order[unit]
+            source = int(self._starts[number]) + within
+            length = min(int(self._starts[number + 1]) - source, len(out) - filled)
+            out[filled : filled + length] = self._ids[source : source + length]
+            filled += length
+            unit, within = unit + 1, 0
+
+
+def looks_like_a_list(text: str) -> bool:
+    """Return whether a text seems to be a list: short lines that differ, none blank."""
+    lines = text.split("\n")[:_LINES]
+    if len(lines) < _LEAST_LINES:
+        return False
+    lengths = sorted(map(len, lines))
+    short = lengths[len(lines) // 2] <= _MEDIAN
+    none_long = lengths[len(lines) * 95 // 100] <= _LONG
+    few_blank = lines.count("") <= len(lines) // 100 + 1
+    return short and none_long and few_blank and 2 * len(set(lines)) > len(lines)

@@ -1,0 +1,238 @@
+"""Long texts: kept in the cache, found again, checked, rebuilt; never half there."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from texts import charrnn, environment, sentences
+
+from charrnn.config import TextConfig
+from charrnn.text import cache, reading, spool
+from charrnn.text.ids import open_ids
+from charrnn.text.reading import read_corpus
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Use a cache of its own, for every text of more than 1000 bytes."""
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(spool, "LIMIT", 1000)
+    monkeypatch.setattr(reading, "_MAYBE_CACHED", 1000)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(sentences(200), encoding="utf-8")
+    return path
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("documents", ["", "lines"])
+def test_a_long_text_has_the_ids_of_a_short_one(text, monkeypatch, documents):
+    config = TextConfig(documents=documents)
+    long = read_corpus([text], config, seed=5)
+    assert not long.ids.flags.owndata
+    monkeypatch.setattr(spool, "LIMIT", 1 << 30)
+    text.write_text(sentences(200) + "", encoding="utf-8")
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(text.parent / "other"))
+    short = read_corpus([text], config, seed=5)
+    assert not (text.parent / "other").exists()
+    np.testing.assert_array_equal(long.ids, short.ids)
+    assert long.vocab == short.vocab
+    assert long.counts.tolist() == short.counts.tolist()
+    assert long.info == short.info
+
+
+def test_the_second_reading_opens_no_text(text, folder, monkeypatch):
+    first = read_corpus([text])
+    assert files_in(folder) == ["entry.json", "ids"]
+    monkeypatch.setattr(reading, "open_stream", None)
+    second = read_corpus([text])
+    np.testing.assert_array_equal(first.ids, second.ids)
+    assert (second.info, second.notes) == (first.info, first.notes)
+
+
+def test_a_copy_is_recognised_by_its_contents(text, folder, tmp_path, monkeypatch):
+    read_corpus([text])
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(text.read_bytes())
+    monkeypatch.setattr(reading, "_Reading", None)  # nothing is encoded again
+    assert read_corpus([copy]).info.files == (str(copy),)
+    monkeypatch.setattr(reading, "open_stream", None)
+    assert read_corpus([copy]).name == "copy"
+    assert files_in(folder) == ["entry.json", "ids"]
+
+
+def test_a_changed_text_is_read_again(text):
+    first = read_corpus([text])
+    data = bytearray(text.read_bytes())
+    data[100:103] = b"QQQ"
+    text.write_bytes(data)  # of the same size
+    second = read_corpus([text])
+    assert second.info.sha256 != first.info.sha256
+    assert second.text[100:103] == "QQQ"
+    assert len(cache.entries()) == 2
+
+
+@pytest.mark.parametrize("option", ["normalize", "documents", "max_vocab", "encoding"])
+def test_other_options_have_an_entry_of_their_own(text, option):
+    read_corpus([text])
+    other = {
+        "normalize": "none",
+        "documents": "lines",
+        "max_vocab": 10,
+        "encoding": "latin-1",
+    }
+    read_corpus([text], TextConfig(**{option: other[option]}))
+    assert len(cache.entries()) == 2
+
+
+def test_what_an_option_became_finds_the_same_entry(text, monkeypatch):
+    corpus = read_corpus([text], TextConfig(max_vocab=10))
+    assert corpus.info.config == TextConfig(max_vocab=10)
+    automatic = read_corpus([text])
+    assert automatic.info.max_vocab == 0
+    monkeypatch.setattr(reading, "open_stream", None)
+    assert read_corpus([text], automatic.info.config).info == automatic.info
+
+
+def damage(entry, how):
+    ids, about = entry.folder / "ids", entry.folder / "entry.json"
+    if how == "shorter":
+        ids.write_bytes(ids.read_bytes()[:-1])
+    elif how == "flipped":
+        data = bytearray(ids.read_bytes())
+        data[0] ^= 1
+        ids.write_bytes(data)
+    elif how == "no ids":
+        ids.unlink()
+    elif how == "no json":
+        about.write_text("{")
+    elif how == "other version":
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"version": 99}))
+    elif how == "wrong vocabulary":
+        found = json.loads(about.read_text())
+        about.write_text(json.dumps(found | {"vocab": ["a"]}))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["shorter", "flipped", "no ids", "no json", "other version", "wrong vocabulary"],
+)
+def test_a_damaged_entry_is_built_again(text, how):
+    first = read_corpus([text])
+    wanted = first.text
+    (entry,) = cache.entries()
+    damage(entry, how)
+    assert cache.entries() == []
+    assert read_corpus([text]).text == wanted
+    assert len(cache.entries()) == 1
+
+
+def test_a_folder_that_cannot_be_made_leaves_the_text_in_memory(text, monkeypatch):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(text / "below-a-file"))
+    corpus = read_corpus([text])
+    assert corpus.text == sentences(200)
+    assert corpus.notes == [
+        f"{text / 'below-a-file'}: cannot be written (Not a directory); the encoded "
+        "text stays in memory (set CHARRNN_CACHE to a folder with room)"
+    ]
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from charrnn.text import reading, spool
+from charrnn.text.reading import read_corpus
+from charrnn.config import TextConfig
+spool.LIMIT = 1000
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+corpus = read_corpus([sys.argv[1]], TextConfig(documents=sys.argv[3]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+wanted = Path(sys.argv[1]).read_text()
+print(sorted(corpus.text.split("\\n")) == sorted(wanted.split("\\n")))
+print(corpus.notes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file-size limit")
+@pytest.mark.parametrize("documents", ["", "lines"])
+@pytest.mark.parametrize("room", [0, 10, 1500, 6000, 7000])
+def test_a_disk_that_is_full_at_any_byte_leaves_the_text_in_memory(
+    text, folder, room, documents
+):
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITED, text, str(room), documents],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.stderr == ""
+    same, notes = found.stdout.splitlines()
+    assert same == "True"
+    assert "File too large" in notes
+    assert files_in(folder) == []
+
+
+def test_a_killed_build_leaves_nothing_behind_after_the_next(text, folder):
+    killed = "0123456789abcdef"
+    (folder / f"{killed}.part").mkdir(parents=True)
+    (folder / f"{killed}.part" / "ids").write_bytes(b"x" * 5000)
+    (folder / f"{killed}.lock").touch()
+    read_corpus([text])
+    assert files_in(folder) == ["entry.json", "ids"]
+
+
+def test_a_build_of_another_process_is_left_alone(text, folder):
+    with cache.new_part() as part:
+        read_corpus([text])
+        cache.clear()
+        assert part.is_dir()
+        assert len([*folder.iterdir()]) == 2  # the part and its lock
+    assert [*folder.iterdir()] == []
+
+
+def test_two_builds_of_one_text_end_with_one_entry(text):
+    first = read_corpus([text])
+    (entry,) = cache.entries()
+    with cache.new_part() as part:
+        (part / "ids").write_bytes((entry.folder / "ids").read_bytes())
+        again = cache.publish(
+            part,
+            entry.folder.name,
+            entry.info,
+            entry.vocab,
+            options={},
+            counts=entry.counts,
+            sizes=[1],
+        )
+    assert again.folder == entry.folder
+    assert not part.exists()
+    np.testing.assert_array_equal(
+        open_ids(entry.folder / "ids", entry.vocab.dtype), first.ids
+    )
+
+
+def test_the_command_lists_and_clears(text, folder, tmp_path):
+    read_corpus([text])
+    listed = charrnn("cache", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    head, row = listed.stdout.splitlines()
+    assert head.split() == ["text", "characters", "size", "file"]
+    size = len(sentences(200))
+    assert row.split()[:2] == ["text", f"{size:,}"]
+    assert row.endswith(str(text))
+    assert listed.stderr.startswith("1 texts, ")
+    cleared = charrnn("cache", "--clear", cwd=tmp_path)
+    assert cleared.stderr.startswith("deleted ")
+    assert [*folder.iterdir()] == []
+    assert charrnn("cache", cwd=tmp_path).stdout == ""
