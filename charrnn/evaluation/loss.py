@@ -1,8 +1,11 @@
 """How well a model predicts a text: nats and bits per character, perplexity."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from math import exp, log
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +22,13 @@ from charrnn.nn.workers import available_cores, blas_threads, in_threads
 STREAMS = 128
 _WARM_UP = 128
 _WINDOW = 32
+# A window has fewer steps if its logits would be more than this many (8 MB): with 128
+# streams, above 512 characters.
+_LOGITS = 1 << 21
+_BLOCK = 512  # windows whose losses are in memory at a time
+
+OnProgress: TypeAlias = Callable[[int], object]
+"""Called with the number of characters scored since the last call."""
 
 
 @dataclass(frozen=True)
@@ -57,49 +67,101 @@ class Predictions:
     counts: Array  # (T, S) bool; False past the end of the text
 
 
-def predictions(
-    model: Model, ids: Array, *, streams: int = STREAMS, part: int = 0, parts: int = 1
-) -> Iterator[Predictions]:
-    """Read ids (n + 1,) once, as S streams of C = ceil(n / S) predictions each.
+@dataclass(frozen=True)
+class Streams:
+    """Which part of a text S parallel streams read; each makes C predictions."""
 
-    Stream s predicts ids[s·C + 1 : (s + 1)·C + 1]. The last stream may run past the end
-    of the text; those predictions do not count. The state starts at zero and is carried
-    from window to window. If `parts` is more than 1, the streams are divided into that
-    many parts, and only part number `part` is read.
+    starts: Array  # (S,); stream s predicts the characters after starts[s]
+    length: int  # C
+    end: int  # n: there is nothing to predict from here on
+
+    @property
+    def characters(self) -> int:
+        """The number of predictions of all streams together."""
+        return sum(stop - start for start, stop in self.spans)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Where the predictions of each stream start and stop."""
+        stops = np.minimum(self.starts + self.length, self.end)
+        return list(zip(self.starts.tolist(), stops.tolist(), strict=True))
+
+
+def cut(n: int, *, streams: int = STREAMS, limit: int = 0) -> Streams:
+    """Return the streams that read a text of n predictions, n at least 1.
+
+    They divide it among them. If `limit` is not 0 and below n, they read that many
+    predictions or just fewer, in segments spread evenly over the text.
+    """
+    if not 0 < limit < n:
+        C = stream_length(n, streams)
+        return Streams(np.arange(-(-n // C)) * C, C, n)
+    S = _most_streams(limit, streams)
+    C = limit // S
+    return Streams(np.arange(S) * n // S, C, n)
+
+
+def stream_length(n: int, streams: int = STREAMS) -> int:
+    """Return C, the number of predictions per stream, for n predictions."""
+    return -(-n // _most_streams(n, streams))
+
+
+def _most_streams(n: int, streams: int) -> int:
+    return max(1, min(streams, n // (4 * _WARM_UP)))
+
+
+def predictions(
+    model: Model,
+    ids: Array,
+    *,
+    streams: int = STREAMS,
+    limit: int = 0,
+    part: int = 0,
+    parts: int = 1,
+) -> Iterator[Predictions]:
+    """Read ids (n + 1,) once, in the S streams of `cut`, of C predictions each.
+
+    Stream s predicts ids[start + 1 : start + C + 1], where start is starts[s]. The last
+    stream may run past the end of the text; those predictions do not count. The state
+    is zero before the text, and is carried from window to window. If `parts` is more
+    than 1, the streams are divided into that many parts, and only part number `part` is
+    read. The ids may be a memory map: they are read window by window.
     """
     n = len(ids) - 1
     if n < 1:
         raise TextError(
             f"{len(ids)} characters leave nothing to predict; expected 2 or more"
         )
-    C = stream_length(n, streams)
-    S = -(-n // C)
+    found = cut(n, streams=streams, limit=limit)
+    C, S = found.length, len(found.starts)
     warm_up = _WARM_UP if S > 1 else 0
-    padded = np.zeros(warm_up + S * C + 1, ids.dtype)
-    padded[warm_up : warm_up + n + 1] = ids
-    # Row t holds character t of every stream, the warm-up first.
-    rows = np.lib.stride_tricks.sliding_window_view(padded, warm_up + C + 1)[::C].T
+    T = max(1, min(_WINDOW, _LOGITS // (S * model.config.vocab)))
     first, last = S * part // parts, S * (part + 1) // parts
-    rows = rows[:, first:last]
+    starts = found.starts[first:last]
     N = last - first
-    state, workspace = model.zero_state(N), model.workspace(_WINDOW, N)
-    for start in range(0, warm_up, _WINDOW):
-        _, state = model.forward(rows[start : start + _WINDOW], state, workspace)
+    state, workspace = model.zero_state(N), model.workspace(T, N)
+    for start in range(-warm_up, 0, T):
+        rows = _rows(ids, starts, start, min(start + T, 0))
+        _, state = model.forward(rows, state, workspace)
     if warm_up and first == 0:  # nothing precedes the first stream
         for array in (array for layer in state for array in layer):
             array[0] = 0
-    rows = rows[warm_up:]
-    for start in range(0, C, _WINDOW):
-        stop = min(start + _WINDOW, C)
-        logits, state = model.forward(rows[start:stop], state, workspace)
-        steps = np.arange(start, stop)[:, None]
-        counts = np.arange(first, last) * C + steps < n
-        yield Predictions(start, logits, rows[start + 1 : stop + 1], counts)
+    for start in range(0, C, T):
+        stop = min(start + T, C)
+        rows = _rows(ids, starts, start, stop + 1)
+        logits, state = model.forward(rows[:-1], state, workspace)
+        counts = starts + np.arange(start, stop)[:, None] < n
+        yield Predictions(start, logits, rows[1:], counts)
 
 
-def stream_length(n: int, streams: int = STREAMS) -> int:
-    """Return C, the number of predictions per stream, for n predictions."""
-    return -(-n // max(1, min(streams, n // (4 * _WARM_UP))))
+def _rows(ids: Array, starts: Array, start: int, stop: int) -> Array:
+    """Return characters start to stop of each stream, as rows (stop - start, N).
+
+    Outside the text, its first or last character is repeated.
+    """
+    at = starts + np.arange(start, stop)[:, None]
+    found: Array = np.asarray(ids).take(at, mode="clip")
+    return found
 
 
 def losses(
@@ -111,29 +173,78 @@ def losses(
     written, one character after another. The streams are divided among `threads`
     threads; 0 means one thread per core, each with one BLAS thread.
     """
-    if not threads:
-        with blas_threads(1):
-            return losses(model, ids, streams=streams, threads=available_cores())
-    n = len(ids) - 1
-    parts = max(1, min(threads, -(-n // stream_length(max(1, n), streams))))
-
-    def work(part: int) -> Array:
-        windows = []
-        for window in predictions(model, ids, streams=streams, part=part, parts=parts):
-            logits = window.logits.reshape(-1, window.logits.shape[-1])
-            found, _ = softmax_losses_(logits, window.targets.reshape(-1))
-            windows.append(found.reshape(window.targets.shape).astype(np.float64))
-        in_part: Array = np.concatenate(windows)
-        return in_part
-
-    by_step: Array = np.concatenate(in_threads(work, parts), axis=1)
+    windows = _scored(model, ids, streams, 0, threads)
+    by_step: Array = np.concatenate([found for found, _ in windows])
     in_order: Array = by_step.T.reshape(-1)
-    return in_order[:n]
+    return in_order[: len(ids) - 1]
 
 
 def evaluate(
-    model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
+    model: Model,
+    ids: Array,
+    *,
+    streams: int = STREAMS,
+    limit: int = 0,
+    threads: int = 1,
+    on_progress: OnProgress | None = None,
 ) -> Score:
-    """Return the mean of `losses`, which has the same arguments."""
-    found = losses(model, ids, streams=streams, threads=threads)
-    return Score(float(found.mean()), len(found))
+    """Return the mean of `losses`, which has the same arguments.
+
+    If `limit` is not 0, no more than that many characters are scored: segments spread
+    evenly over the text, the same in every call (see `cut`).
+    """
+    windows = _scored(model, ids, streams, limit, threads, on_progress)
+    total, characters = 0.0, 0
+    while block := list(islice(windows, _BLOCK)):
+        by_step, counts = (
+            np.concatenate(arrays) for arrays in zip(*block, strict=True)
+        )
+        found = by_step.T[counts.T]  # stream by stream, in the order of the text
+        total += float(found.sum())
+        characters += len(found)
+    return Score(total / characters, characters)
+
+
+def _scored(
+    model: Model,
+    ids: Array,
+    streams: int,
+    limit: int,
+    threads: int,
+    on_progress: OnProgress | None = None,
+) -> Iterator[tuple[Array, Array]]:
+    """Yield the losses (T, S) of each window, and which of them count.
+
+    The threads meet after each window, so that an interrupt never waits for long.
+    """
+    if not threads:
+        with blas_threads(1):
+            cores = available_cores()
+            yield from _scored(model, ids, streams, limit, cores, on_progress)
+        return
+    S = len(cut(max(1, len(ids) - 1), streams=streams, limit=limit).starts)
+    parts = max(1, min(threads, S))
+    passes = [
+        predictions(model, ids, streams=streams, limit=limit, part=part, parts=parts)
+        for part in range(parts)
+    ]
+
+    def work(part: int) -> tuple[Array, Array] | None:
+        window = next(passes[part], None)
+        if window is None:
+            return None
+        logits = window.logits.reshape(-1, window.logits.shape[-1])
+        found, _ = softmax_losses_(logits, window.targets.reshape(-1))
+        return found.reshape(window.targets.shape).astype(np.float64), window.counts
+
+    with ThreadPoolExecutor(parts) as pool:  # starts no thread if there is one part
+        while True:
+            done = [each for each in in_threads(work, parts, pool) if each]
+            if not done:  # all parts end together
+                return
+            found, counts = (
+                np.concatenate(arrays, axis=1) for arrays in zip(*done, strict=True)
+            )
+            if on_progress:
+                on_progress(int(np.count_nonzero(counts)))
+            yield found, counts

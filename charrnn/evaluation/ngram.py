@@ -15,12 +15,12 @@ Storage: a k-gram is represented by its rank among the distinct k-grams of the t
 a (k + 1)-gram has the key rank * V + next character, for any k and V. One sort of the
 keys gives the ranks of the next order; looking one up is a binary search. Fitting on N
 characters takes time proportional to order * N log N, and about 30 bytes per character;
-the fitted model takes about 30 bytes per distinct k-gram, k = 1 to order.
+the fitted model takes about 20 bytes per distinct k-gram, k = 1 to order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,12 @@ from charrnn.errors import ConfigError, ShapeError, TextError
 Ids = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint32]
 
-FIT_LIMIT = 20_000_000
-"""`WittenBell.fit` reads only this many characters, the last ones, to save memory."""
+FIT_LIMIT = 3_000_000
+"""`WittenBell.fit` reads only this many characters, the last ones, to save time."""
+
+_GRAMS_LIMIT = 5_000_000  # distinct k-grams in memory: 100 MB
 
 _PIECE = 1 << 16  # predictions made at a time, to save memory
 
@@ -47,9 +50,9 @@ class _Order:
     """
 
     keys: Ints  # (K + 1,) rank of the context * V + character, ascending
-    counts: Ints  # (K + 1,) occurrences of each k-gram
-    totals: Floats  # (C + 1,) count(h), whole numbers
-    distinct: Ints  # (C + 1,) D(h)
+    counts: Counts  # (K + 1,) occurrences of each k-gram
+    totals: Counts  # (C + 1,) count(h)
+    distinct: Counts  # (C + 1,) D(h)
 
     @property
     def unseen(self) -> int:
@@ -77,25 +80,40 @@ class WittenBell:
     orders: tuple[_Order, ...]  # counts of the k-grams, k = 1 to n
 
     @classmethod
-    def fit(cls, ids: Ids, vocab_size: int, *, order: int = 6) -> WittenBell:
+    def fit(
+        cls,
+        ids: Ids,
+        vocab_size: int,
+        *,
+        order: int = 6,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> WittenBell:
         """Count the k-grams of a text for k = 1 to `order`.
 
         ids (N,) integers in [0, vocab_size), N may be 0; a 6-gram sees 5 characters of
-        context. Only the last `FIT_LIMIT` characters of a longer text are read.
+        context. Only the last `FIT_LIMIT` characters of a longer text are read. If more
+        than 5 million k-grams are distinct, the longest are left out, and with them the
+        highest orders: most of them occurred once, and predict nothing.
+        `on_progress` is called with the number of characters counted since its last
+        call; all orders together count the text once.
         Raises ConfigError, ShapeError or TextError if an argument is invalid.
         """
         _check_sizes(vocab_size, order)
-        ids = _checked(ids, vocab_size)[-FIT_LIMIT:]
-        orders = []
+        ids = _checked(ids[-FIT_LIMIT:], vocab_size)
+        orders: list[_Order] = []
         contexts, n_contexts = np.zeros(ids.size, np.uint32), 1  # the empty context
         for k in range(1, order + 1):
             keys = contexts.astype(np.int64)
             keys *= vocab_size
             keys += ids[k - 1 :]
             counted, grams = _count(keys, vocab_size, n_contexts)
+            if sum(each.unseen for each in (*orders, counted)) > _GRAMS_LIMIT:
+                break
             orders.append(counted)
             contexts, n_contexts = grams[:-1], counted.unseen
-        return cls(order, vocab_size, tuple(orders))
+            if on_progress:
+                on_progress(ids.size * k // order - ids.size * (k - 1) // order)
+        return cls(len(orders), vocab_size, tuple(orders))
 
     def losses(self, ids: Ids) -> Floats:
         """Return the loss in nats of each of ids[1:], given the ids before it.
@@ -103,33 +121,46 @@ class WittenBell:
         ids (N,) integers in [0, V); returns (N - 1,). The first characters have fewer
         than order - 1 characters before them, and are predicted from those.
         """
-        ids = _checked(ids, self.vocab_size)
-        pieces = [losses[-1].copy() for losses in self._losses_by_order(ids)]
-        return np.concatenate([np.empty(0), *pieces])
+        found = self._losses_by_order(ids, 0, len(ids) - 1)
+        return np.concatenate([np.empty(0), *(losses[-1].copy() for losses in found)])
 
-    def mean_losses(self, ids: Ids) -> Floats:
+    def mean_losses(
+        self,
+        ids: Ids,
+        spans: Iterable[tuple[int, int]] = (),
+        *,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> Floats:
         """Return the mean loss in nats per character on ids[1:], for all orders 1 to n.
 
-        Shape (order,); entry k - 1 is the loss of a k-gram fitted on the same text.
+        Shape (order,); entry k - 1 is the loss of a k-gram fitted on the same text. If
+        `spans` are given, only ids[start + 1 : stop + 1] are predicted for each (start,
+        stop) of them. `on_progress` is called with the number of characters predicted
+        since its last call.
         Raises TextError if `ids` has fewer than two characters.
         """
-        ids = _checked(ids, self.vocab_size)
-        if ids.size < 2:
+        if len(ids) < 2:
             raise TextError(
-                f"a text of {ids.size} characters has nothing to predict; expected 2 "
+                f"a text of {len(ids)} characters has nothing to predict; expected 2 "
                 "or more; evaluate on a longer text"
             )
-        sums = np.zeros(self.order)
-        for losses in self._losses_by_order(ids):
-            sums += losses.sum(axis=1)
-        return sums / (ids.size - 1)
+        sums, characters = np.zeros(self.order), 0
+        for start, stop in spans or [(0, len(ids) - 1)]:
+            for losses in self._losses_by_order(ids, start, stop):
+                sums += losses.sum(axis=1)
+                characters += losses.shape[1]
+                if on_progress:
+                    on_progress(losses.shape[1])
+        return sums / characters
 
-    def _losses_by_order(self, ids: Ids) -> Iterator[Floats]:
-        """Yield (order, M) losses of the next M characters, from ids[1] to the end."""
-        for start in range(1, ids.size, _PIECE):
-            begin = max(0, start - self.order + 1)  # the first one's context
-            probabilities = self._probabilities(ids[begin : start + _PIECE])
-            yield -np.log(np.stack(list(probabilities))[:, start - begin :])
+    def _losses_by_order(self, ids: Ids, start: int, stop: int) -> Iterator[Floats]:
+        """Yield (order, M) losses of the next M of ids[start + 1 : stop + 1]."""
+        for first in range(start + 1, stop + 1, _PIECE):
+            last = min(first + _PIECE, stop + 1)
+            begin = max(0, first - self.order + 1)  # the first one's context
+            piece = _checked(ids[begin:last], self.vocab_size, begin)
+            probabilities = self._probabilities(piece)
+            yield -np.log(np.stack(list(probabilities))[:, first - begin :])
 
     def _probabilities(self, ids: Ids) -> Iterator[Floats]:
         """Yield p of each character of `ids` by a k-gram, for k = 1 to n."""
@@ -170,14 +201,14 @@ def _sort(keys: Ints, n_keys: int) -> tuple[Ints, Ints]:
 
 def _tabulate(keys: Ints, counts: Ints, vocab_size: int, n_contexts: int) -> _Order:
     contexts = keys // vocab_size
-    totals = np.bincount(contexts, counts, n_contexts + 1).astype(np.float64)
+    totals = np.bincount(contexts, counts, n_contexts + 1)
     distinct = np.bincount(contexts, minlength=n_contexts + 1)
     return _Order(
         keys=np.append(keys, np.iinfo(np.int64).max),
-        counts=np.append(counts, 0),
-        totals=totals,
+        counts=np.append(counts, 0).astype(np.uint32),
+        totals=totals.astype(np.uint32),
         # At least 1, so that p(c | h) = p(c | h') if nothing ever followed h.
-        distinct=np.maximum(distinct, 1),
+        distinct=np.maximum(distinct, 1).astype(np.uint32),
     )
 
 
@@ -191,7 +222,8 @@ def _check_sizes(vocab_size: int, order: int) -> None:
         )
 
 
-def _checked(ids: Ids, vocab_size: int) -> Ids:
+def _checked(ids: Ids, vocab_size: int, position: int = 0) -> Ids:
+    """Return ids as an array, if they are valid; the first is at `position`."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.can_cast(ids.dtype, np.int64):
         raise ShapeError(
@@ -201,7 +233,7 @@ def _checked(ids: Ids, vocab_size: int) -> Ids:
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         at = int(np.argmax((ids < 0) | (ids >= vocab_size)))
         raise TextError(
-            f"ids[{at}] is {ids[at]}; expected 0 to {vocab_size - 1}; "
+            f"ids[{position + at}] is {ids[at]}; expected 0 to {vocab_size - 1}; "
             "encode the text with the vocabulary of the fitted text"
         )
     return ids

@@ -21,12 +21,13 @@ class Validation:
     step: int
     epoch: float  # passes over the training text so far
     train_loss: float  # mean over those steps, nats per character
-    val_loss: float
+    val_loss: float | None  # None without a validation text
     best: bool  # whether the loss is the lowest so far
     lr: float
     grad_norm: float  # mean before clipping
     clipped: float  # share of steps that were clipped
     seconds: float  # of training so far, over all resumes
+    val_characters: int  # in val_loss
 
 
 @dataclass(frozen=True)

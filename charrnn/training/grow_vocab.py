@@ -32,7 +32,7 @@ def grow(
         unknown=(vocab.unknown_id, text.unknown_id) != (None, None),
         end=(vocab.end_id, text.end_id) != (None, None),
     )
-    grown = Model(replace(model.config, vocab=len(union)))
+    grown = Model(replace(model.config, vocab=len(union), end=union.end))
     grown.init(rng=rng)
     old = vocab.ids_in(union)
     for name, weights in model.params.items():

@@ -1,17 +1,27 @@
 """Optimizers, each in a few lines.
 
 They act on flat vectors: θ the parameters and g the gradient, both (P,). `state` holds
-the vectors that a resumed run needs; `t` counts updates from 1. Scratch vectors avoid
-allocations during an update.
+the vectors that a resumed run needs; `t` counts updates from 1. An update goes over the
+vectors block by block, so that it stays in the cache and its scratch is small.
 """
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from charrnn.config import TrainConfig
 from charrnn.nn.kernels import NUMPY, Functions
-from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.parameters import Array, Parameters, blocks, scratch
+
+
+class Block(NamedTuple):
+    """One block of every vector, and scratch of its size."""
+
+    θ: Array
+    g: Array
+    state: tuple[Array, ...]  # in the order of `moments`
+    tmp: Array
+    root: Array
 
 
 class Optimizer:
@@ -26,15 +36,25 @@ class Optimizer:
         θ = params.flat
         self.config, self._functions = config, functions
         self.state = {name: np.zeros_like(θ) for name in self.moments}
-        self._tmp, self._step = np.empty_like(θ), np.empty_like(θ)
+        self._tmp, self._root = scratch(θ), scratch(θ)
 
     def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
         """Change θ, in place, by one step at learning rate lr."""
+        for at in blocks(len(θ)):
+            state = tuple(vector[at] for vector in self.state.values())
+            size = at.stop - at.start
+            block = Block(θ[at], g[at], state, self._tmp[:size], self._root[:size])
+            self._update(block, lr, t)
+
+    def _update(self, block: Block, lr: float, t: int) -> None:
+        """Make the update in one block."""
         raise NotImplementedError
 
-    def _subtract(self, θ: Array, lr: float, top: Array, square: Array) -> None:
+    def _subtract(
+        self, θ: Array, lr: float, top: Array, square: Array, tmp: Array
+    ) -> None:
         """θ -= lr * top / (sqrt(square) + ε), in place; top and square stay."""
-        tmp = np.sqrt(square, out=self._tmp)
+        np.sqrt(square, out=tmp)
         tmp += self.epsilon
         np.divide(top, tmp, out=tmp)
         tmp *= lr
@@ -46,11 +66,11 @@ class SGD(Optimizer):
 
     moments = ("v",)
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        v = self.state["v"]
+    def _update(self, block: Block, lr: float, t: int) -> None:
+        θ, g, (v,), tmp, _ = block
         v *= self.config.momentum
         v += g
-        θ -= np.multiply(v, lr, out=self._tmp)
+        θ -= np.multiply(v, lr, out=tmp)
 
 
 class Adagrad(Optimizer):
@@ -58,10 +78,10 @@ class Adagrad(Optimizer):
 
     moments = ("s",)
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        s = self.state["s"]
-        s += np.multiply(g, g, out=self._tmp)
-        self._subtract(θ, lr, g, s)
+    def _update(self, block: Block, lr: float, t: int) -> None:
+        θ, g, (s,), tmp, _ = block
+        s += np.multiply(g, g, out=tmp)
+        self._subtract(θ, lr, g, s, tmp)
 
 
 class RMSProp(Optimizer):
@@ -70,13 +90,13 @@ class RMSProp(Optimizer):
     moments = ("s",)
     decay = 0.95  # ρ
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        s = self.state["s"]
-        tmp = np.multiply(g, g, out=self._tmp)
+    def _update(self, block: Block, lr: float, t: int) -> None:
+        θ, g, (s,), tmp, _ = block
+        np.multiply(g, g, out=tmp)
         tmp *= 1 - self.decay
         s *= self.decay
         s += tmp
-        self._subtract(θ, lr, g, s)
+        self._subtract(θ, lr, g, s, tmp)
 
 
 class Adam(Optimizer):
@@ -89,11 +109,11 @@ class Adam(Optimizer):
     moments = ("m", "v")
     betas = 0.9, 0.99
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
+    def _update(self, block: Block, lr: float, t: int) -> None:
         β1, β2 = self.betas
         rates = (β1, β2, self.epsilon, lr / (1 - β1**t), 1 / (1 - β2**t))
-        m, v = self.state["m"], self.state["v"]
-        self._functions.adam_update(θ, g, m, v, rates, (self._tmp, self._step))
+        θ, g, (m, v), tmp, root = block
+        self._functions.adam_update(θ, g, m, v, rates, (tmp, root))
 
 
 class AdamW(Adam):
@@ -106,15 +126,16 @@ class AdamW(Adam):
         self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
     ) -> None:
         super().__init__(params, config, functions)
-        decays = params.zeros_like()
-        for view in decays.values():
+        self._decays = np.empty(params.flat.size, np.bool_)
+        for view in params.views(self._decays).values():
             view.fill(view.ndim > 1)
-        self._decays = decays.flat
 
     def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        np.multiply(self._decays, θ, out=self._tmp)
-        self._tmp *= lr * self.config.weight_decay
-        θ -= self._tmp
+        for block in blocks(len(θ)):
+            tmp = self._tmp[: block.stop - block.start]
+            np.multiply(self._decays[block], θ[block], out=tmp)
+            tmp *= lr * self.config.weight_decay
+            θ[block] -= tmp
         super().update(θ, g, lr, t)
 
 

@@ -4,13 +4,14 @@ It is made once, before the first step, and saved, so that a resumed run keeps i
 number of steps and with it the schedule.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate
+from charrnn.evaluation.ngram import FIT_LIMIT
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import Layout, blas_threads
@@ -25,6 +26,21 @@ _VALIDATION_SHARE = 0.03
 _MIN_VALIDATIONS, _MAX_VALIDATIONS = 2, 25
 # Time to validate a character, relative to training on one: a third, and overhead.
 _VALIDATION_COST = 0.5
+# The whole validation part is scored if the run trains on this many times as many
+# characters, or the part has at most _SHORT. Of a longer part, or one of more than
+# _LONG, as much is scored as 25 validations can afford: a multiple of _SHORT.
+_WHOLE = 10
+_SHORT, _LONG = 128_000, 1_024_000
+# If a run's length is in minutes, it trains for this share of them at least, and makes
+# this many steps at least, even if it then takes longer.
+_TRAINING_SHARE = 0.5
+_MIN_STEPS = 50
+# A run keeps its minutes if it takes up to _LATE times as long, and _GRACE seconds.
+_LATE, _GRACE = 1.15, 10.0
+# Seconds to fit the scoreboard's n-gram, per character. It is short, so an estimate
+# from one machine will do.
+_COUNTING = 0.6e-6
+_MEASURED = 65_536  # characters at most in the measurement of a validation
 _COUNTS = ("steps", "window", "batch", "eval_every")  # fields of a plan
 
 
@@ -38,6 +54,11 @@ class Plan:
     eval_every: int  # steps between validations
     layout: Layout
     kernels: str  # "numpy" or "numba"
+    # Characters in a validation, spread evenly over the validation part; 0 for all.
+    val_characters: int = 0
+    # How long the whole run is expected to take, from its start to the scoreboard, if
+    # its length is in minutes. It is measured, and so it is not saved.
+    seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in _COUNTS} | asdict(self.layout)
@@ -46,6 +67,10 @@ class Plan:
                 raise ConfigError(
                     f"{name} is {value!r}; expected a whole number of at least 1"
                 )
+        if not is_count(self.val_characters):
+            raise ConfigError(
+                f"val_characters is {self.val_characters!r}; expected a whole number"
+            )
         if self.layout.workers > self.batch:
             raise ConfigError(
                 f"workers is {self.layout.workers}; expected at most the batch, "
@@ -55,12 +80,12 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
-        return asdict(self)
+        return {name: v for name, v in asdict(self).items() if name != "seconds"}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Plan":
         """Return the plan of a JSON object from `to_json`."""
-        return cls(**value | {"layout": Layout(**value["layout"])})
+        return cls(**value | {"layout": Layout(**value["layout"]), "seconds": 0.0})
 
     def lengthen(self, config: TrainConfig, epoch_steps: int) -> "Plan":
         """Return the plan with its number of steps changed to that of `config`."""
@@ -71,63 +96,140 @@ class Plan:
             )
         return replace(self, steps=_requested_steps(config, epoch_steps))
 
+    def overtime(self, minutes: float) -> str:
+        """Return a warning if the run will take longer than its minutes, or ""."""
+        if self.seconds <= _LATE * 60 * minutes + _GRACE:
+            return ""
+        return (
+            f"this will take about {self.seconds / 60:.1f} minutes instead of "
+            f"{minutes:g}: besides reading, measuring and validating, too little time "
+            "would be left to learn in"
+        )
+
 
 def _requested_steps(config: TrainConfig, epoch_steps: int) -> int:
     return config.steps or round(config.epochs * epoch_steps)
 
 
-def make_plan(model: Model, windows: Windows, val: Array, config: TrainConfig) -> Plan:
+def make_plan(
+    model: Model,
+    windows: Windows,
+    val: Array,
+    config: TrainConfig,
+    *,
+    spent: float = 0.0,
+) -> Plan:
     """Return a plan; measure this machine briefly if the plan depends on its speed.
 
     windows are those of the training text, fitted to it; val are the ids to validate
     on. Measuring does not change the model. Minutes are converted to steps at the
-    measured speed, with time for the validations.
+    measured speed, with time for the validations and the scoreboard; they include the
+    seconds `spent` before this call.
     """
+    begun = perf_counter() - spent
     T, N = windows.T, windows.N
     layouts = candidate_layouts(config.threads, N)
     layout, step_seconds = layouts[0], 0.0
     if config.minutes or len(layouts) > 1:
-        layout, step_seconds = fastest_layout(model, config, T, N, layouts)
+        # A short run is not kept waiting for the last percent of accuracy.
+        each = min(0.5, 2 * config.minutes) if config.minutes else 0.5
+        layout, step_seconds = fastest_layout(
+            model, config, T, N, layouts, seconds=each
+        )
+    seconds = 0.0
     if config.minutes:
-        val_seconds = _validation_seconds(model, val, layout)
-        steps = _affordable_steps(config, T * N, len(val), step_seconds, val_seconds)
+        trained = config.minutes * 60 / step_seconds * T * N  # at most
+        validated = validated_characters(trained, len(val))
+        times = _Times(
+            step=step_seconds,
+            validation=_validation_seconds(model, val, layout, validated),
+            counting=_COUNTING * min(windows.characters, FIT_LIMIT),
+            spent=perf_counter() - begun,
+        )
+        validations = _validations(trained, validated or len(val))
+        steps = times.affordable_steps(config, validations)
+        seconds = times.total(steps, config.eval_every, validations)
     else:
-        steps = _requested_steps(config, len(windows))
+        steps = max(1, _requested_steps(config, len(windows)))
+        trained = steps * T * N
+        validated = validated_characters(trained, len(val))
+        validations = _validations(trained, validated or len(val))
     return Plan(
-        steps=max(1, steps),
+        steps=steps,
         window=T,
         batch=N,
-        eval_every=config.eval_every
-        or max(1, -(-steps // _validations(steps * T * N, len(val)))),
+        eval_every=config.eval_every or -(-steps // validations),
         layout=layout,
         kernels=model.kernels,
+        val_characters=validated,
+        seconds=seconds,
     )
 
 
+def validated_characters(trained: float, part: int) -> int:
+    """Return the number of characters to score at a validation; 0 means all.
+
+    trained is the number of characters that the run trains on, and part that of the
+    validation part. It depends on nothing else, so that a seed finds the same best
+    weights on any machine.
+    """
+    if part <= min(max(trained / _WHOLE, _SHORT), _LONG):
+        return 0
+    affordable = _VALIDATION_SHARE * trained / (_VALIDATION_COST * _MAX_VALIDATIONS)
+    return _SHORT * int(min(max(affordable / _SHORT, 1), _LONG // _SHORT))
+
+
 def _validations(trained: float, validated: int) -> int:
-    """Return the number of validations of a run; both lengths in characters."""
+    """Return the number of validations of a run; both lengths in characters.
+
+    Without a validation text, this is how often the run is saved.
+    """
+    if not validated:
+        return _MAX_VALIDATIONS
     affordable = _VALIDATION_SHARE * trained / (_VALIDATION_COST * validated)
     return round(min(max(affordable, _MIN_VALIDATIONS), _MAX_VALIDATIONS))
 
 
-def _affordable_steps(
-    config: TrainConfig,
-    step_characters: int,
-    val_characters: int,
-    step_seconds: float,
-    val_seconds: float,
-) -> int:
-    budget = config.minutes * 60
-    if config.eval_every:
-        return int(budget / (step_seconds + val_seconds / config.eval_every))
-    trained = budget / step_seconds * step_characters
-    return int(
-        (budget - _validations(trained, val_characters) * val_seconds) / step_seconds
-    )
+@dataclass(frozen=True)
+class _Times:
+    """How long the parts of a run take, in seconds."""
+
+    step: float
+    validation: float
+    counting: float  # fitting the scoreboard's n-gram
+    spent: float  # before the first step
+
+    @property
+    def around(self) -> float:
+        """The time outside training: before it, and for the scoreboard."""
+        return self.spent + 2 * self.validation + self.counting
+
+    def affordable_steps(self, config: TrainConfig, validations: int) -> int:
+        """Return the number of steps that fit into a run's minutes, or the minimum."""
+        budget = config.minutes * 60
+        left, each = budget - self.around, self.step
+        if config.eval_every:
+            each += self.validation / config.eval_every
+        else:
+            left -= validations * self.validation
+        return max(int(max(left, _TRAINING_SHARE * budget) / each), _MIN_STEPS)
+
+    def total(self, steps: int, eval_every: int, validations: int) -> float:
+        """Return the time of the whole run."""
+        if eval_every:
+            validations = -(-steps // eval_every)
+        return self.around + steps * self.step + validations * self.validation
 
 
-def _validation_seconds(model: Model, val: Array, layout: Layout) -> float:
+def _validation_seconds(
+    model: Model, val: Array, layout: Layout, validated: int
+) -> float:
+    """Return the time of a validation, from that of a part of one."""
+    characters = validated or len(val)
+    if not characters:
+        return 0.0
+    measured = min(characters, _MEASURED)
     with blas_threads(layout.blas_threads):
         start = perf_counter()
-        evaluate(model, val, threads=layout.workers)
-        return perf_counter() - start
+        evaluate(model, val, limit=measured, threads=layout.workers)
+        return (perf_counter() - start) * characters / measured

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from charrnn.training.optimizers import OPTIMIZERS
 # A checkpoint keeps at most this many validations; history.jsonl has them all.
 _HISTORY = 400
 _LARGEST = 1e300  # largest number accepted from a file
+
+
+# Validations: step, training loss, and validation loss or None.
+History: TypeAlias = list[list[float | None]]
 
 
 @dataclass
@@ -34,10 +38,10 @@ class Progress:
     norm_sum: float = 0.0
     clipped: int = 0
     rng: dict[str, Any] = field(default_factory=dict)  # state of dropout's generator
-    # Validations as (step, train loss, validation loss), thinned out if there are many.
-    history: list[list[float]] = field(default_factory=list)
+    # Validations, thinned out if there are many.
+    history: History = field(default_factory=list)
 
-    def remember(self, train_loss: float, val_loss: float) -> None:
+    def remember(self, train_loss: float, val_loss: float | None) -> None:
         """Append to the history; if it has grown long, drop every second entry."""
         self.history.append([self.step, train_loss, val_loss])
         if len(self.history) > _HISTORY:
@@ -88,7 +92,8 @@ def check_history(history: object) -> None:
         raise CheckpointError(f"history is {history!r:.40}; expected a list")
     for entry in history:
         is_triple = isinstance(entry, list) and len(entry) == 3
-        if not is_triple or not all(map(_is_number, entry)):
+        numbers = [n for n in entry if n is not None] if is_triple else []
+        if len(numbers) < 2 or None in entry[:2] or not all(map(_is_number, numbers)):
             raise CheckpointError(
                 f"history has {entry!r:.60}; expected a step and two losses"
             )
@@ -125,3 +130,8 @@ class Snapshot:
     # The state at the last good validation, to which a diverged run returns; None if it
     # is this one. Its own `best` is None.
     last_good: "Snapshot | None" = None
+
+    @property
+    def validated(self) -> Array:
+        """The weights that are validated and saved: the average, if there is one."""
+        return self.moments.get("average", self.params)

@@ -13,7 +13,7 @@ import numpy as np
 
 from charrnn.config import TrainConfig
 from charrnn.errors import TrainingError
-from charrnn.evaluation.loss import evaluate
+from charrnn.evaluation.loss import Score, evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import Workers
@@ -41,7 +41,6 @@ class Trainer:
     ) -> None:
         self.model, self.config, self.plan = model, config, plan
         self.progress = Progress()
-        self.best_params = model.params.flat.copy()
         self._windows, self._val = windows, val
         workers = Workers(model, windows.T, windows.N, plan.layout)
         self._update = Update(model, config, workers)
@@ -51,6 +50,7 @@ class Trainer:
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
         self._last_good = self._snapshot_here()
+        self.best_params = self._last_good.params
 
     @property
     def averaged_model(self) -> Model:
@@ -73,30 +73,32 @@ class Trainer:
         self._stop = True
 
     def snapshot(self) -> Snapshot:
-        """Return copies of everything that changes from step to step."""
+        """Return everything that changes from step to step, in arrays that will not."""
         good = self._last_good
-        here = good.progress.step == self.progress.step
-        return replace(
-            self._snapshot_here(),
-            best=self.best_params.copy(),
-            last_good=None if here else good,
-        )
+        if good.progress.step != self.progress.step:
+            here = self._snapshot_here()
+            return replace(here, best=self.best_params, last_good=good)
+        return replace(good, progress=self._progress_here(), best=self.best_params)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the state of a snapshot, bit for bit."""
         self._go_to(snapshot)
         if snapshot.best is not None:
-            self.best_params[:] = snapshot.best
+            self.best_params = snapshot.best
+        del self._last_good  # before its successor needs as much memory
         self._last_good = snapshot.last_good or self._snapshot_here()
 
     def _snapshot_here(self) -> Snapshot:
-        progress = replace(
+        moments = {name: moment.copy() for name, moment in self._moments().items()}
+        params = self.model.params.flat.copy()
+        return Snapshot(self._progress_here(), params, moments, self._state)
+
+    def _progress_here(self) -> Progress:
+        return replace(
             self.progress,
             history=[*self.progress.history],
             rng=dict(self._rng.bit_generator.state),
         )
-        moments = {name: moment.copy() for name, moment in self._moments().items()}
-        return Snapshot(progress, self.model.params.flat.copy(), moments, self._state)
 
     def _go_to(self, snapshot: Snapshot) -> None:
         progress = snapshot.progress
@@ -122,11 +124,13 @@ class Trainer:
         while not self._end():
             try:
                 yield self._step()
-                if self._validation_due():
+                if self.validation_due:
                     yield self._validate()
             except _Diverged as diverged:
                 yield self._roll_back(diverged.step, diverged.value)
         reason, self._stop = self._end(), False
+        if not len(self._val):
+            self._keep_newest()
         yield Finished(self.progress.step, reason)
 
     def _end(self) -> str:
@@ -140,10 +144,10 @@ class Trainer:
     def _step(self) -> Step:
         start = perf_counter()
         progress = self.progress
-        window = progress.step % self.epoch_steps
+        epoch, window = divmod(progress.step, self.epoch_steps)
         if window == 0:  # the streams start over
             self._state = self.model.zero_state(self._windows.N)
-        inputs, targets = self._windows[window]
+        inputs, targets = self._windows.of_epoch(epoch)[window]
         # The state is carried into the next window but the gradient is not: this is the
         # truncation of backpropagation through time.
         found = self._update.gradient(inputs, targets, self._state, rng=self._rng)
@@ -163,46 +167,73 @@ class Trainer:
         rate = learning_rate(step, self.plan.steps, self.config)
         return self.progress.lr_scale * rate
 
-    def _validation_due(self) -> bool:
+    @property
+    def validation_due(self) -> bool:
+        """Whether a validation comes next, after the step that was just made."""
         step = self.progress.step
         return step % self.plan.eval_every == 0 or step == self.plan.steps
 
     def _validate(self) -> Validation:
-        """Score the averaged weights on the validation text, and keep the best."""
+        """Score the averaged weights on the validation text, and keep the best.
+
+        Without a validation text, keep the newest.
+        """
         start = perf_counter()
         progress = self.progress
-        with self._update.arithmetic():
-            threads = self.plan.layout.workers
-            val_loss = evaluate(self.averaged_model, self._val, threads=threads).nats
-        if not isfinite(val_loss):
-            raise _Diverged(progress.step, val_loss)
-        best = val_loss < progress.best_loss
+        score = self._score() if len(self._val) else None
+        best = score is None or score.nats < progress.best_loss
         if best:
-            progress.best_loss, progress.best_step = val_loss, progress.step
-            self.best_params[:] = self.averaged_model.params.flat
-        progress.since_best = 0 if best else progress.since_best + 1
+            progress.best_step = progress.step
+        if score:
+            progress.best_loss = min(score.nats, progress.best_loss)
+            progress.since_best = 0 if best else progress.since_best + 1
         seen = progress.steps_seen
         train_loss = progress.loss_sum / seen
         norm, clipped = progress.norm_sum / seen, progress.clipped / seen
         progress.steps_seen = progress.clipped = 0
         progress.loss_sum = progress.norm_sum = 0.0
-        progress.remember(train_loss, val_loss)
+        progress.remember(train_loss, score.nats if score else None)
         progress.seconds += perf_counter() - start
         # A loss far above a uniform guess can mean weights that have just exploded. The
         # next step will then diverge, and must not return to this state.
-        if self._plausible(val_loss):
+        plausible = self._plausible(score.nats if score else train_loss)
+        if plausible:
+            del self._last_good  # before its successor needs as much memory
             self._last_good = self._snapshot_here()
+        if best:
+            weights = self.averaged_model.params.flat
+            good = self._last_good.validated
+            self.best_params = good if plausible else weights.copy()
         return Validation(
             step=progress.step,
             epoch=progress.step / self.epoch_steps,
             train_loss=train_loss,
-            val_loss=val_loss,
+            val_loss=score.nats if score else None,
             best=best,
             lr=self._lr(progress.step - 1),
             grad_norm=norm,
             clipped=clipped,
             seconds=progress.seconds,
+            val_characters=score.characters if score else 0,
         )
+
+    def _score(self) -> Score:
+        """Return the loss on the validation text."""
+        with self._update.arithmetic():
+            score = evaluate(
+                self.averaged_model,
+                self._val,
+                limit=self.plan.val_characters,
+                threads=self.plan.layout.workers,
+            )
+        if not isfinite(score.nats):
+            raise _Diverged(self.progress.step, score.nats)
+        return score
+
+    def _keep_newest(self) -> None:
+        """Take the newest weights as the best."""
+        self.progress.best_step = self.progress.step
+        self.best_params = self.averaged_model.params.flat.copy()
 
     def _check(self, step: int, loss: float, norm: float) -> None:
         if not isfinite(norm):

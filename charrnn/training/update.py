@@ -12,7 +12,7 @@ import numpy as np
 from charrnn.config import TrainConfig
 from charrnn.nn.dropout import Dropout, WeightDrop
 from charrnn.nn.model import Model, ModelState
-from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.parameters import Array, Parameters, blocks, scratch
 from charrnn.nn.workers import Workers, blas_threads
 from charrnn.training.optimizers import make_optimizer
 
@@ -36,7 +36,7 @@ class Update:
         # The weights to validate and save: a running average, or the model's own.
         self.averaged = model.copy() if config.average else model
         self._clip = CLIPPERS[config.clip_mode]
-        self._scratch = np.empty_like(params.flat)
+        self._scratch = scratch(params.flat)
         self._dropout = self._weight_drop = None
         if config.dropout:
             shape = (network.layers, workers.T, workers.N, network.hidden)
@@ -126,10 +126,14 @@ CLIPPERS: dict[str, Callable[[Array, float], float]] = {
 }
 
 
-def update_average(mean: Array, θ: Array, decay: float, scratch: Array) -> None:
-    """Move a running average towards the weights, in place; all (P,).
+def update_average(mean: Array, θ: Array, decay: float, tmp: Array) -> None:
+    """Move a running average towards the weights, in place; both (P,).
+
+    tmp is `scratch(mean)`.
 
     An exponential form of Polyak & Juditsky 1992: mean = decay mean + (1 - decay) θ.
     """
-    mean *= decay
-    mean += np.multiply(θ, 1 - decay, out=scratch)
+    for block in blocks(len(mean)):
+        mean[block] *= decay
+        share = np.multiply(θ[block], 1 - decay, out=tmp[: block.stop - block.start])
+        mean[block] += share

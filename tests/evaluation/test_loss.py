@@ -1,5 +1,7 @@
 """Scores: equal to one pass character by character, every prediction counted once."""
 
+import threading
+import tracemalloc
 from itertools import pairwise
 from math import exp, isfinite, log
 
@@ -9,8 +11,10 @@ import pytest
 
 from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import TextError
+from charrnn.evaluation import loss
 from charrnn.evaluation.loss import (
     Score,
+    cut,
     evaluate,
     losses,
     predictions,
@@ -115,6 +119,17 @@ def test_threads_share_the_streams_and_change_nothing(kind, streams, threads):
     )
 
 
+@pytest.mark.parametrize("steps", [1, 5, 31])
+def test_shorter_windows_for_a_large_vocabulary_give_the_same_losses(
+    monkeypatch, steps
+):
+    model, ids = contracting_model("lstm", dtype=np.float64), random_text(2000)
+    expected = losses(model, ids, streams=3)
+    monkeypatch.setattr(loss, "_LOGITS", 3 * V * steps + 1)
+    assert next(predictions(model, ids, streams=3)).logits.shape == (steps, 3, V)
+    np.testing.assert_allclose(losses(model, ids, streams=3), expected, rtol=1e-12)
+
+
 def test_windows_carry_logits_and_targets_of_all_streams():
     model, ids = memoryless_model(), random_text(2000)
     n, C, seen = 1999, stream_length(1999), []
@@ -186,3 +201,116 @@ def test_all_cores_give_the_same_losses():
     np.testing.assert_allclose(
         losses(model, ids, threads=0), losses(model, ids), rtol=1e-12
     )
+
+
+@every_cell
+@pytest.mark.parametrize("streams", [1, 2, 5])
+def test_segments_equal_a_naive_pass_that_begins_long_before_each(kind, streams):
+    model, ids = contracting_model(kind, dtype=np.float64), random_text(9000)
+    spans = cut(8999, streams=streams, limit=3000).spans
+    naive = []
+    for start, stop in spans:
+        before = max(0, start - 2000)  # a warm-up of 128 should be as good as this
+        alone = losses(model, ids[before : stop + 1], streams=1)
+        naive += alone[start - before :].tolist()
+    score = evaluate(model, ids, streams=streams, limit=3000)
+    assert score.characters == len(naive) == 3000
+    assert score.nats == pytest.approx(np.mean(naive), rel=1e-6)
+    assert score.nats != pytest.approx(evaluate(model, ids).nats, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [9001, 100_000, 3_000_000_000])
+@pytest.mark.parametrize("limit", [100, 512, 2000, 8999, 9000])
+@pytest.mark.parametrize("streams", [1, 3, 128])
+def test_segments_are_spread_evenly_and_no_longer_than_the_limit(n, limit, streams):
+    found = cut(n, streams=streams, limit=limit)
+    assert limit - streams < found.characters <= limit
+    starts, stops = zip(*found.spans, strict=True)
+    assert len(starts) == max(1, min(streams, limit // 512))
+    assert starts[0] == 0
+    assert stops[-1] <= n
+    gaps = np.diff([*starts, n])
+    assert max(gaps) - min(gaps) <= 1
+    assert all(
+        stop <= start for stop, start in zip(stops[:-1], starts[1:], strict=True)
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 4000, 4001, 10**9])
+def test_a_limit_that_the_text_does_not_reach_changes_nothing(limit):
+    model, ids = contracting_model(), random_text(4001)
+    assert evaluate(model, ids, limit=limit) == evaluate(model, ids)
+    assert evaluate(model, ids, limit=3999) != evaluate(model, ids)
+    assert cut(4000, limit=limit).spans == cut(4000).spans
+
+
+@pytest.mark.parametrize("threads", [0, 2, 3])
+def test_threads_share_the_segments_and_change_nothing(threads):
+    model, ids = contracting_model(dtype=np.float64), random_text(30_000)
+    one = evaluate(model, ids, limit=5120)
+    many = evaluate(model, ids, limit=5120, threads=threads)
+    assert many.characters == one.characters == 5120
+    assert many.nats == pytest.approx(one.nats, rel=1e-12)
+
+
+def test_a_memory_map_is_read_and_not_copied(tmp_path):
+    model, ids = contracting_model(), random_text(1_000_000)
+    np.tile(ids, 32).tofile(tmp_path / "ids")
+    mapped = np.memmap(tmp_path / "ids", np.uint8, "r")
+    tracemalloc.start()
+    found = evaluate(model, mapped, limit=20_000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8_000_000 < len(mapped)
+    assert found == evaluate(model, np.tile(ids, 32), limit=20_000)
+
+
+@pytest.mark.parametrize("limit", [0, 2000])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_progress_counts_every_prediction_once(limit, threads):
+    seen = []
+    score = evaluate(
+        contracting_model(),
+        random_text(5001),
+        limit=limit,
+        threads=threads,
+        on_progress=seen.append,
+    )
+    assert len(seen) > 10
+    assert sum(seen) == score.characters
+
+
+def test_an_interrupt_ends_the_threads_at_once():
+    seen = []
+
+    def interrupt(characters):
+        seen.append(characters)
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            contracting_model(),
+            random_text(50_000),
+            threads=2,
+            on_progress=interrupt,
+        )
+    assert len(seen) == 1
+    assert threading.active_count() == before
+
+
+def test_a_large_vocabulary_has_shorter_windows_and_the_same_losses(monkeypatch):
+    model, ids = contracting_model(dtype=np.float64), random_text(3000)
+    expected = losses(model, ids)
+    monkeypatch.setattr(loss, "_LOGITS", 3 * len(cut(2999).starts) * V)
+    assert {len(w.targets) for w in predictions(model, ids)} <= {1, 2, 3}
+    np.testing.assert_allclose(losses(model, ids), expected, rtol=1e-12)
+
+
+def test_a_long_text_is_added_up_in_blocks(monkeypatch):
+    model, ids = contracting_model(), random_text(5001)
+    expected = evaluate(model, ids)
+    monkeypatch.setattr(loss, "_BLOCK", 2)
+    found = evaluate(model, ids)
+    assert found.characters == expected.characters
+    assert found.nats == pytest.approx(expected.nats, rel=1e-12)

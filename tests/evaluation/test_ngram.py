@@ -215,3 +215,40 @@ def test_tiny_shakespeare_scores_what_it_should(tinyshakespeare):
     means = WittenBell.fit(fitted, characters.size, order=6).mean_losses(held_out)
     expected = [3.3473, 2.4857, 2.0492, 1.7738, 1.6688, 1.6980]
     np.testing.assert_allclose(means, expected, atol=5e-5)
+
+
+def test_spans_are_predicted_with_what_comes_before_them():
+    fitted, ids = (random_ids(n, 6, np.uint8, seed=n) for n in (301, 97))
+    model = WittenBell.fit(fitted, 6, order=4)
+    spans = [(0, 5), (11, 12), (50, 96)]
+    each = np.concatenate([model.losses(ids)[start:stop] for start, stop in spans])
+    means = model.mean_losses(ids, spans)
+    assert means[-1] == pytest.approx(each.mean(), rel=1e-12)
+    assert means.shape == (4,)
+
+
+def test_progress_counts_the_fitted_and_the_predicted_characters_once():
+    ids, fitted, predicted = random_ids(301, 6, np.uint8, seed=1), [], []
+    model = WittenBell.fit(ids, 6, order=4, on_progress=fitted.append)
+    model.mean_losses(ids, [(0, 5), (11, 12)], on_progress=predicted.append)
+    assert sum(fitted) == 301
+    assert len(fitted) == 4
+    assert predicted == [5, 1]
+
+
+def test_the_longest_kgrams_are_left_out_if_there_are_too_many(monkeypatch):
+    fitted, ids = (random_ids(n, 6, np.uint8, seed=n) for n in (301, 97))
+    shorter = WittenBell.fit(fitted, 6, order=3)
+    distinct = sum(counted.unseen for counted in shorter.orders)
+    monkeypatch.setattr(ngram, "_GRAMS_LIMIT", distinct)
+    model = WittenBell.fit(fitted, 6, order=5)
+    assert model.order == 3
+    np.testing.assert_array_equal(model.mean_losses(ids), shorter.mean_losses(ids))
+
+
+def test_an_unknown_character_is_named_by_its_place_in_the_text():
+    model = WittenBell.fit(np.zeros(5, np.uint8), 3)
+    ids = np.zeros(200_000, np.uint8)
+    ids[150_000] = 3
+    with pytest.raises(TextError, match=r"ids\[150000\] is 3; expected 0 to 2"):
+        model.mean_losses(ids)

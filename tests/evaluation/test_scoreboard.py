@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from charrnn.config import ModelConfig
-from charrnn.evaluation.loss import evaluate
+from charrnn.evaluation import scoreboard
+from charrnn.evaluation.loss import cut, evaluate
 from charrnn.evaluation.ngram import WittenBell
 from charrnn.evaluation.scoreboard import score
 from charrnn.nn.model import Model
@@ -57,3 +58,41 @@ def test_ngram_is_fitted_on_the_first_part_at_the_order_best_on_the_second(perio
     assert board.ngram.nats == pytest.approx(min(by_order), rel=1e-12)
     assert board.ngram_order == 1 + int(np.argmin(by_order))
     assert board.ngram.characters == board.val.characters == 199
+
+
+def test_with_a_limit_all_scores_are_on_segments_spread_over_the_parts():
+    model, ids = some_model(), some_text(20_000, 5)
+    train, val = ids[:15_000], ids[15_000:]
+    board = score(model, train, val, limit=2048)
+    assert board.train == evaluate(model, train, limit=2048, threads=0)
+    assert board.val == evaluate(model, val, limit=2048, threads=0)
+    counts = WittenBell.fit(train, V, order=board.ngram_order).losses(val)
+    spans = cut(len(val) - 1, limit=2048).spans
+    expected = np.concatenate([counts[start:stop] for start, stop in spans])
+    assert board.ngram.nats == pytest.approx(expected.mean(), rel=1e-12)
+    assert board.ngram.characters == board.val.characters == 2048
+    assert board.is_spread
+    assert not score(model, train, val, limit=len(val)).is_spread
+    assert not score(model, train, val).is_spread
+
+
+def test_a_scoreboard_knows_how_much_the_ngram_counted(monkeypatch):
+    model, ids = some_model(), some_text(1000, 5)
+    board = score(model, ids[:900], ids[900:])
+    assert (board.fitted, board.train_part, board.val_part) == (900, 900, 100)
+    monkeypatch.setattr(scoreboard, "FIT_LIMIT", 300)
+    board = score(model, ids[:900], ids[900:])
+    assert (board.fitted, board.train_part) == (300, 900)
+
+
+@pytest.mark.parametrize("limit", [0, 600])
+def test_progress_rises_to_the_total(limit):
+    ids, seen = some_text(4000, 5), []
+
+    def show(done, total):
+        seen.append((done, total))
+
+    score(some_model(), ids[:3000], ids[3000:], limit=limit, on_progress=show)
+    done, totals = zip(*seen, strict=True)
+    assert [*done] == sorted(done)
+    assert {done[-1]} == {*totals}

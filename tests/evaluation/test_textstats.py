@@ -6,27 +6,12 @@ import random
 import pytest
 
 from charrnn.errors import ConfigError
-from charrnn.evaluation import textstats
 from charrnn.evaluation.textstats import (
     distinct_ngrams,
     known_words,
-    longest_copy,
     repetition,
     words,
 )
-
-
-def naive_longest_copy(text, corpus):
-    """Longest common substring by dynamic programming, the first one in `text`."""
-    best, best_end, previous = 0, 0, [0] * (len(corpus) + 1)
-    for end, character in enumerate(text, 1):
-        current = [0] * (len(corpus) + 1)
-        for j, other in enumerate(corpus, 1):
-            current[j] = previous[j - 1] + 1 if character == other else 0
-            if current[j] > best:
-                best, best_end = current[j], end
-        previous = current
-    return text[best_end - best : best_end]
 
 
 def naive_repetition(text, length):
@@ -97,10 +82,31 @@ def test_repetition_equals_the_naive_twin(length):
         ("Война и мир: 戦争", ["война", "и", "мир", "戦争"]),
         ("\u2764\ufe0f \u0301", []),  # marks with no letter to stand on
         ("a]b[c^d\\e", ["a", "b", "c", "d", "e"]),
+        ("rock''n'roll '90s'", ["rock''n'roll", "s"]),
+        # Without spaces: two letters of Han and kana, three of Thai and the like.
+        ("我们今天去，北京", ["我们", "们今", "今天", "天去", "北京"]),
+        ("他ok吗", ["他", "ok", "吗"]),
+        ("日本語のﾊﾟﾝ", ["日本", "本語", "語の", "のﾊ", "ﾊﾟ", "ﾟﾝ"]),
+        ("か\u3099き\u3099く", ["か\u3099き\u3099", "き\u3099く"]),
+        ("葛\U000e0100飾区", ["葛\U000e0100飾", "飾区"]),
+        ("ดีมากครับ", ["ดีมา", "มาก", "ากค", "กครั", "ครับ"]),
+        ("ກິນ ເຂົ້າ", ["ກິນ", "ເຂົ້າ"]),
+        ("ខ្មែរ", ["ខ្មែរ"]),
+        ("\u0e31", []),  # a mark alone
+        # Tibetan parts its syllables, and Korean its words.
+        ("བོད་སྐད་", ["བོད", "སྐད"]),
+        ("한국어 문장", ["한국어", "문장"]),
     ],
 )
 def test_words(text, expected):
     assert list(words(text)) == expected
+
+
+def test_words_of_a_language_without_spaces_tell_its_texts_from_scrambled_ones():
+    corpus = "我们今天去北京。他们明天来上海。你们昨天在北京吃饭。"
+    vocabulary = set(words(corpus))
+    assert known_words("他们今天来北京吃饭", vocabulary) >= 0.75
+    assert known_words("京去们北我来饭天吃", vocabulary) == 0
 
 
 def test_known_words():
@@ -111,57 +117,6 @@ def test_known_words():
     assert known_words("be", frozenset()) == 0.0
     assert known_words("1, 2, 3", vocabulary) is None
     assert known_words("", vocabulary) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "corpus", "expected"),
-    [
-        ("", "", ""),
-        ("", "abc", ""),
-        ("abc", "", ""),
-        ("abc", "xyz", ""),
-        ("abc", "xcx", "c"),
-        ("abc", "abc", "abc"),
-        ("xabcx", "abc", "abc"),
-        ("abc", "xabcx", "abc"),
-        ("ab-cd", "cd+ab", "ab"),  # equally long: the first in the text
-        ("a" * 900, "a" * 700, "a" * 700),
-        ("a" * 700, "a" * 900, "a" * 700),
-        ("ab" * 500, "xx" + "ba" * 37 + "yy", "ba" * 37),
-        ("naïve 戦争と平和 😀!", "*戦争と平和 😀*", "戦争と平和 😀"),
-        ("x\ud800y", "\ud800y", "\ud800y"),
-    ],
-)
-def test_longest_copy(text, corpus, expected):
-    assert longest_copy(text, corpus) == expected
-
-
-@pytest.mark.parametrize("alphabet", ["a", "ab", "abcd", "abcdefghijklmnop", "é戦😀"])
-def test_longest_copy_equals_dynamic_programming(alphabet):
-    rng = random.Random(2)
-    for _ in range(60):
-        text = random_text(rng, alphabet, rng.randrange(40))
-        corpus = random_text(rng, alphabet, rng.randrange(90))
-        assert longest_copy(text, corpus) == naive_longest_copy(text, corpus)
-
-
-@pytest.mark.parametrize("setting", [("_CHUNK", 1), ("_CHUNK", 13), ("_TABLE", 0)])
-def test_longest_copy_whatever_its_working_sizes(monkeypatch, setting):
-    monkeypatch.setattr(textstats, *setting)
-    rng = random.Random(3)
-    for alphabet in ("ab", "abcdefgh"):
-        for size in (1, 5, 30):
-            text = random_text(rng, alphabet, size)
-            corpus = random_text(rng, alphabet, 101)
-            assert longest_copy(text, corpus) == naive_longest_copy(text, corpus)
-
-
-@pytest.mark.parametrize("planted", [1, 63, 64, 65, 1000])
-def test_longest_copy_finds_a_planted_stretch(planted):
-    stretch = "".join(map(chr, range(0x400, 0x400 + planted)))
-    text = f"some words {stretch} and more"
-    corpus = "0123456789" * 3000 + stretch + "0123456789" * 2000
-    assert longest_copy(text, corpus) == stretch
 
 
 @pytest.mark.parametrize("statistic", [distinct_ngrams, repetition])

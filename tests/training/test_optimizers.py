@@ -4,8 +4,10 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from extras import PLAIN_AND_COMPILED
 
 from charrnn.config import TrainConfig
+from charrnn.nn.kernels import functions
 from charrnn.nn.parameters import Parameters
 from charrnn.training.optimizers import OPTIMIZERS, make_optimizer
 
@@ -163,3 +165,29 @@ def test_update_leaves_the_gradient_and_the_precision(name):
     np.testing.assert_array_equal(g, before)
     assert params.flat.dtype == np.float32
     assert all(moment.dtype == np.float32 for moment in optimizer.state.values())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+def test_a_long_vector_is_updated_as_its_parts_would_be(name, kernels):
+    sizes = {"a.W": (300, 400), "b.b": (31,), "c.W": (1, 50_000)}  # three blocks
+    rng = np.random.default_rng(0)
+    config = TrainConfig(optimizer=name, weight_decay=0.1 if name == "adamw" else 0)
+    whole = Parameters(sizes)
+    whole.flat[:] = rng.normal(size=whole.flat.size)
+    parts = {part: Parameters({part: shape}) for part, shape in sizes.items()}
+    for part, params in parts.items():
+        params.flat[:] = whole[part].ravel()
+    kinds = functions(kernels)
+    optimizer = make_optimizer(whole, config, kinds)
+    of_parts = {
+        part: make_optimizer(params, config, kinds) for part, params in parts.items()
+    }
+    for t in (1, 2, 3):
+        grads = whole.zeros_like()
+        grads.flat[:] = rng.normal(size=whole.flat.size)
+        optimizer.update(whole.flat, grads.flat, 0.1, t)
+        for part, params in parts.items():
+            of_parts[part].update(params.flat, grads[part].ravel(), 0.1, t)
+    for part, params in parts.items():
+        np.testing.assert_allclose(whole[part], params[part], rtol=1e-6, atol=1e-7)

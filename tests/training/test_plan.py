@@ -13,7 +13,7 @@ from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import Windows, fit_windows
-from charrnn.training.plan import Plan, make_plan
+from charrnn.training.plan import Plan, _Times, make_plan, validated_characters
 
 PLAN = Plan(100, window=8, batch=4, eval_every=10, layout=Layout(2), kernels="numpy")
 
@@ -35,9 +35,9 @@ def planned(model, ids, **settings):
     return plan_for(model, ids[:-400], ids[-400:], config)
 
 
-def plan_for(model, train, val, config):
+def plan_for(model, train, val, config, **options):
     T, N = fit_windows(len(train), config.window, config.batch)
-    return make_plan(model, Windows(train, T, N), val, config)
+    return make_plan(model, Windows(train, T, N), val, config, **options)
 
 
 def test_steps_are_taken_as_they_are(model, ids):
@@ -74,8 +74,87 @@ def test_minutes_become_steps_and_the_model_stays_as_it_is(model, ids):
     np.testing.assert_array_equal(model.params.flat, before)
 
 
-def test_minutes_too_few_for_a_step_still_make_one(model, ids):
-    assert planned(model, ids, batch=4, window=8, minutes=1e-9).steps == 1
+def test_minutes_too_few_for_a_step_still_make_fifty(model, ids):
+    assert planned(model, ids, batch=4, window=8, minutes=1e-9).steps == 50
+
+
+def test_time_already_spent_leaves_fewer_steps_but_never_a_handful(model, ids):
+    train, val = ids[:-400], ids[-400:]
+    config = small_config(steps=0, minutes=0.02)
+    plan = plan_for(model, train, val, config, spent=1000)
+    assert plan.steps >= 50
+    assert plan.seconds > 1000
+    assert "this will take about 16.7 minutes instead of 0.02" in plan.overtime(0.02)
+    plan = plan_for(model, train, val, config)
+    assert 0 < plan.seconds < 11
+    assert plan.overtime(0.02) == ""
+
+
+TIMES = _Times(step=0.1, validation=2.0, counting=1.0, spent=5.0)
+
+
+def test_the_minutes_include_everything():
+    config = TrainConfig(minutes=1)
+    steps = TIMES.affordable_steps(config, 4)
+    # 60 s less 5 before, 4 validations of 2, and 5 for the scoreboard.
+    assert steps == 420
+    assert TIMES.total(steps, 0, 4) == pytest.approx(60)
+    config = TrainConfig(minutes=1, eval_every=20)
+    steps = TIMES.affordable_steps(config, 4)
+    assert steps == 250  # each costs 0.1 s, and a twentieth of 2 s
+    assert TIMES.total(steps, 20, 4) == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize("eval_every", [0, 10])
+def test_more_time_spent_leaves_fewer_steps_down_to_half_the_minutes(eval_every):
+    config = TrainConfig(minutes=1, eval_every=eval_every)
+    found = [
+        replace(TIMES, spent=spent).affordable_steps(config, 4)
+        for spent in (0, 1, 5, 20, 30, 60, 1e9)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[1]
+    assert found[-1] == (99 if eval_every else 300)
+    slow = replace(TIMES, step=10.0, spent=1e9)
+    assert slow.affordable_steps(config, 4) == 50
+
+
+def test_a_validation_part_is_scored_whole_unless_it_is_long():
+    assert validated_characters(0, 111_540) == 0
+    assert validated_characters(1e9, 1_000_000) == 0
+    assert validated_characters(10e6, 1_000_000) == 0
+    # A run too short for a pass over a million characters, and a long text.
+    assert validated_characters(9e6, 1_000_000) == 128_000
+    assert validated_characters(9e6, 10**9) == 128_000
+    assert validated_characters(200e6, 10**9) == 384_000
+    assert validated_characters(1e12, 10**9) == 1_024_000
+
+
+def test_a_longer_run_validates_on_no_less_of_a_long_text():
+    trained = [*np.geomspace(1e3, 1e12, 200)]
+    found = [validated_characters(each, 10**9) for each in trained]
+    assert found == sorted(found)
+    assert len({*found}) == 8
+
+
+@pytest.mark.parametrize(
+    ("steps", "val_characters", "validations"),
+    [(500, 128_000, 2), (60_000, 256_000, 25), (10_000_000, 1_024_000, 25)],
+)
+def test_a_long_text_is_validated_often(model, ids, steps, val_characters, validations):
+    val = np.tile(ids, 250)[:1_100_000]
+    config = TrainConfig(steps=steps, batch=32, window=64, threads=1)
+    plan = plan_for(model, np.tile(ids, 4), val, config)
+    assert plan.val_characters == val_characters
+    assert -(-plan.steps // plan.eval_every) == validations
+
+
+def test_a_short_run_reads_a_part_of_what_a_longer_one_reads_whole(model, ids):
+    val = np.tile(ids, 40)[:150_000]
+    for steps, val_characters in ((730, 128_000), (733, 0)):
+        config = TrainConfig(steps=steps, batch=32, window=64, threads=1)
+        plan = plan_for(model, np.tile(ids, 4), val, config)
+        assert plan.val_characters == val_characters
 
 
 def test_threads_become_parts_of_the_batch_and_no_more_than_it_has(model, ids):
@@ -106,8 +185,22 @@ def test_a_text_of_one_character_has_nothing_to_plan(model, ids):
         planned(model, ids[: 400 + 1], steps=1)
 
 
-def test_a_plan_survives_json():
-    assert Plan.from_json(json.loads(json.dumps(PLAN.to_json()))) == PLAN
+@pytest.mark.parametrize("val_characters", [0, 128_000])
+def test_a_plan_survives_json(val_characters):
+    plan = replace(PLAN, val_characters=val_characters)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_what_was_measured_is_not_saved():
+    late = replace(PLAN, seconds=1e6)
+    assert late.to_json() == PLAN.to_json()
+    assert Plan.from_json(PLAN.to_json() | {"seconds": 1e6}).overtime(1) == ""
+
+
+def test_the_plan_of_an_older_version_validates_on_everything():
+    older = PLAN.to_json()
+    del older["val_characters"]
+    assert Plan.from_json(older).val_characters == 0
 
 
 def test_lengthening_changes_the_steps_and_nothing_else():

@@ -179,6 +179,21 @@ def test_a_snapshot_restores_every_bit_and_is_not_touched_by_training():
     assert_equal_trainers(run.trainer, twin.trainer)
 
 
+def test_a_snapshot_at_a_validation_is_not_touched_by_training():
+    run = small_run(sentences(6), **OVERFITTING)
+    taken = []
+    for record in run.trainer.run():
+        if isinstance(record, Validation):
+            here = run.trainer.snapshot()
+            arrays = [here.params, here.best, *here.moments.values()]
+            taken.append((arrays, [array.copy() for array in arrays]))
+            np.testing.assert_array_equal(here.params, run.model.params.flat)
+    assert len(taken) > 2
+    for arrays, copies in taken:
+        for array, copy in zip(arrays, copies, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
 def test_the_trainer_prints_nothing_and_writes_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     finished(small_run())
@@ -206,6 +221,24 @@ def test_a_validation_is_a_pass_over_all_of_the_validation_text():
             now = evaluate(run.checkpoint.model, run.val_ids)
             assert record.val_loss == now.nats
             assert now.characters == len(run.val_ids) - 1
+
+
+def test_a_validation_of_a_long_text_is_on_the_segments_that_are_planned():
+    config, run = small_config(), small_run(steps=20)
+    ids = np.tile(run.val_ids, 20)
+    plan = replace(run.plan, val_characters=1024)
+    assert len(ids) > 3 * 1024
+    trainer = Trainer(
+        run.model, Windows(run.train_ids, plan.window, plan.batch), ids, config, plan
+    )
+    found = []
+    for event in trainer.run():
+        if isinstance(event, Validation):
+            found.append(event.val_loss)
+            assert event.val_characters == 1024
+            now = evaluate(trainer.averaged_model, ids, limit=1024)
+            assert event.val_loss == now.nats
+    assert len(found) == 2
 
 
 def test_a_validation_sums_up_the_steps_since_the_last_one():

@@ -6,8 +6,15 @@ from texts import small_config
 
 from charrnn.config import CELLS, ModelConfig
 from charrnn.nn.model import Model
+from charrnn.nn.parameters import scratch
 from charrnn.nn.workers import Layout, Workers
-from charrnn.training.update import CLIPPERS, Update, clip_norm, clip_value
+from charrnn.training.update import (
+    CLIPPERS,
+    Update,
+    clip_norm,
+    clip_value,
+    update_average,
+)
 
 
 def gradient(dtype=np.float64):
@@ -122,3 +129,11 @@ def test_without_dropout_an_update_draws_no_random_number():
     window, rng = Window(), np.random.default_rng(0)
     window.update.gradient(window.inputs, window.targets, window.state, rng=rng)
     assert rng.random() == np.random.default_rng(0).random()
+
+
+def test_the_average_of_a_long_vector_is_updated_to_its_end():
+    rng = np.random.default_rng(0)
+    mean, weights = rng.normal(size=(2, 150_000)).astype(np.float32)
+    expected = 0.9 * mean + 0.1 * weights
+    update_average(mean, weights, 0.9, scratch(mean))
+    np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
