@@ -3,11 +3,11 @@
 No NumPy here: the command line shows these fields in `--help` and must start fast.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from charrnn.errors import ConfigError
-from charrnn.option import Option, check_fields, option
+from charrnn.option import Option, check_fields, option, settings_of
 
 # Cell name -> its class. Adding a cell is one file and one line here.
 CELLS = {
@@ -19,9 +19,59 @@ OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
 KERNELS = ("auto", "numpy", "numba")
+NORMAL_FORMS = ("nfc", "nfd", "nfkc", "none")
+BYTES = "bytes"  # the "encoding" of a file that is read as a sequence of 256 symbols
+AUTOMATIC = -1  # for max_vocab
+UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
+
+
+_TEXT = "Text"
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How a text is read."""
+
+    encoding: str = option(
+        "",
+        "Encoding of the text.",
+        group=_TEXT,
+        default_text="utf-8, or what a byte-order mark says",
+    )
+    normalize: str = option(
+        "nfc",
+        "Unicode form, so that a letter with an accent is always the same character: "
+        "{choices}. none keeps the text as it is.",
+        group=_TEXT,
+        choices=NORMAL_FORMS,
+    )
+    documents: str = option(
+        "",
+        "Learn documents that have nothing to do with each other: lines, files, or the "
+        "parts between separators that you name. An end mark closes each, and `sample` "
+        "writes whole documents.",
+        group=_TEXT,
+        default_text="one long text",
+        metavar="KIND",
+    )
+    max_vocab: int = option(
+        AUTOMATIC,
+        "Most characters to tell apart; the rarer ones share one symbol, which is "
+        "never written. 0 keeps all.",
+        group=_TEXT,
+        minimum=AUTOMATIC,
+        default_text="all, unless most of them occur only once or twice",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.encoding == BYTES and self.documents:
+            raise ConfigError(
+                "documents are made of characters; expected no --documents with bytes"
+            )
 
 
 _NETWORK = "Network"
@@ -52,9 +102,20 @@ class ModelConfig:
         group=_NETWORK,
         choices=CELLS,
     )
+    end: int = option(
+        -1,
+        "Id of the mark before and after every document; -1 if there is none.",
+        minimum=-1,
+        label="end mark",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.end >= self.vocab:
+            raise ConfigError(
+                f"end mark is {self.end}; expected -1, or an id below the vocabulary "
+                f"size, {self.vocab}"
+            )
 
 
 _LENGTH = "Length of the run (give one)"
@@ -70,8 +131,8 @@ class TrainConfig:
 
     minutes: float = option(
         0.0,
-        "Time to train for. It is turned into steps at the start, by the measured "
-        "speed of this machine.",
+        "Time of the run, everything included. It is turned into steps at the start, "
+        "by the measured speed of this machine.",
         group=_LENGTH,
         minimum=0,
     )
@@ -192,9 +253,10 @@ class TrainConfig:
     )
     val_fraction: float = option(
         0.1,
-        "Fraction of the text to validate on, taken from its end.",
+        "Fraction of the text to validate on, taken from its end. 0 trains on all of "
+        "it and keeps the last weights.",
         group=_VALIDATION,
-        minimum=0.001,
+        minimum=0,
         maximum=0.9,
     )
     eval_every: int = option(
@@ -278,6 +340,32 @@ class SampleConfig:
         minimum=1e-9,
         maximum=1,
     )
+    min_p: float = option(
+        0.0,
+        "Draw only from characters at least this many times as likely as the most "
+        "likely one.",
+        group=_SAMPLING,
+        minimum=0,
+        maximum=1,
+        default_text="",
+    )
+    typical: float = option(
+        1.0,
+        "Draw only from the characters whose surprisal is nearest to the entropy, and "
+        "that together have this probability.",
+        group=_SAMPLING,
+        minimum=1e-9,
+        maximum=1,
+    )
+    loop_penalty: float = option(
+        0.0,
+        "Penalty for repeating a stretch of the text, in nats for each character "
+        "beyond 15; 0.5 keeps a text out of loops.",
+        group=_SAMPLING,
+        minimum=0,
+        maximum=100,
+        default_text="",
+    )
     seed: int = option(
         0,
         "Seed of the random numbers. The seed that was used is printed.",
@@ -296,6 +384,11 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.loop_penalty and self.kernels == "numba":
+            raise ConfigError(
+                "the loop penalty is computed in NumPy only; choose --kernels numpy or "
+                "auto"
+            )
 
 
 def new_seed() -> int:
@@ -307,5 +400,5 @@ def new_seed() -> int:
 
 def known_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are fields of the dataclass `kind`."""
-    names = {each.name for each in fields(kind)}
+    names = {each.name for each, _ in settings_of(kind)}
     return {name: value for name, value in settings.items() if name in names}

@@ -21,13 +21,14 @@ class Option:
     """How a field is explained and checked."""
 
     text: str  # help; "{choices}" stands for the list of choices
-    group: str = ""  # heading in `--help`
+    group: str = ""  # heading in `--help`; "" if the text determines the field
     minimum: float = -inf
     maximum: float = inf
     choices: Collection[str] = ()
     # Shown as the default if the default value does not explain itself; "" shows none.
     default_text: str | None = None
     label: str = ""  # the field's name in messages, if not its own
+    metavar: str = ""  # what the value is called in `--help`
 
     @property
     def help(self) -> str:
@@ -45,6 +46,11 @@ def options_of(kind: Any) -> Iterator[tuple[Field[Any], Option]]:
     """Yield the fields of a configuration class, each with its Option."""
     for each in fields(kind):
         yield each, each.metadata["option"]
+
+
+def settings_of(kind: Any) -> Iterator[tuple[Field[Any], Option]]:
+    """Yield the fields that a user may set: those with a heading in `--help`."""
+    return ((each, option) for each, option in options_of(kind) if option.group)
 
 
 def one_of(label: str, value: object, choices: Collection[str]) -> str:
@@ -99,6 +105,8 @@ def check_fields(config: Any) -> None:
             value = _within(label, _whole(label, value), option)
         elif each.type is float:
             value = _within(label, _real(label, value), option)
-        else:
+        elif option.choices:
             value = one_of(label, value, option.choices)
+        elif not isinstance(value, str):
+            raise ConfigError(f"{label} is {value!r}; expected a string")
         object.__setattr__(config, each.name, value)

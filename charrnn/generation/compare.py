@@ -8,21 +8,20 @@ import numpy as np
 from charrnn.config import SampleConfig, new_seed
 from charrnn.errors import ConfigError
 from charrnn.evaluation.calibration import calibrated_temperature
+from charrnn.evaluation.corpus_search import search_corpus
 from charrnn.evaluation.loss import predictions
-from charrnn.evaluation.textstats import (
-    distinct_ngrams,
-    known_words,
-    longest_copy,
-    repetition,
-    words,
-)
+from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
 from charrnn.generation.html_card import html_columns
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_model import joined
-from charrnn.generation.writer import distribution
+from charrnn.nn.filters import distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
-from charrnn.text.corpus import Corpus, split
+from charrnn.text.corpus import Corpus
+
+# Characters of the corpus that the texts are compared with, about five seconds' work.
+# Of a longer corpus, only a part is read, spread over its length.
+_SEARCHED = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,22 @@ class Comparison:
     columns: list[Column]
     # The temperature that makes held-out text most likely; 1 means calibrated.
     calibrated: float | None
+    # The share of the corpus in which words and copies were looked up, up to 1; None
+    # without a corpus.
+    searched: float | None = None
 
     def last_line(self) -> str:
-        """Return the line below the columns, or "" without a calibrated temperature."""
-        if self.calibrated is None:
-            return ""
-        return f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
+        """Return what is to be read below the columns, or "" if there is nothing."""
+        sentences = []
+        if self.searched is not None and self.searched < 1:
+            sentences.append(
+                f"known and copied refer to {self.searched:.1%} of the corpus."
+            )
+        if self.calibrated is not None:
+            sentences.append(
+                f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
+            )
+        return " ".join(sentences)
 
     def _repr_html_(self) -> str:
         """Return the texts side by side, as notebooks show them."""
@@ -106,20 +115,17 @@ def compare(
     if not given:
         raise ConfigError("no temperatures; expected at least one")
     values = [SampleConfig(temperature=t).temperature for t in given]
-    rows = language_model.draw(
-        prime,
-        config,
-        texts=[0] * len(values),
-        temperatures=values,
-        on_unknown=on_unknown,
-    )
-    texts = joined(rows, len(values))
-    known = set(words(corpus.text)) if corpus else None
-    start = language_model.encode(prime or language_model.default_prime(), on_unknown)
+    drawn = _draw(language_model, prime, config, values, on_unknown)
+    texts = ["\n".join(documents) for documents in drawn]
+    shared, searched = None, None
+    if corpus:
+        searched = min(1.0, _SEARCHED / corpus.characters)
+        shared = search_corpus(texts, corpus.spread(_SEARCHED), gaps=searched < 1)
+    start = language_model.encode_prime(prime, on_unknown)
     columns = []
-    for temperature, text in zip(values, texts, strict=True):
+    for i, (temperature, text) in enumerate(zip(values, texts, strict=True)):
         log_prob, entropy = _log_prob_and_entropy(
-            language_model, start, text, temperature
+            language_model, start, drawn[i], temperature
         )
         columns.append(
             Column(
@@ -129,30 +135,68 @@ def compare(
                 entropy,
                 distinct_ngrams(text),
                 repetition(text),
-                known_words(text, known) if known is not None else None,
-                longest_copy(text, corpus.text) if corpus else None,
+                known_words(text, shared.words) if shared else None,
+                shared.copies[i] if shared else None,
             )
         )
-    calibrated = _calibrated_on(language_model, corpus) if corpus else None
-    return Comparison(prime, config.seed, columns, calibrated)
+    calibrated = None
+    if corpus:
+        _, held_out = language_model.parts_of(corpus)
+        if len(held_out) > 1:
+            calibrated = calibrated_temperature(language_model.model, held_out)
+    return Comparison(prime, config.seed, columns, calibrated, searched)
+
+
+def _draw(
+    language_model: LanguageModel,
+    prime: str,
+    config: SampleConfig,
+    temperatures: Sequence[float],
+    on_unknown: str,
+) -> list[list[str]]:
+    """Return a text for each temperature or, from a model of documents, several.
+
+    There are as many documents as the length has room for. Document i uses the same
+    random numbers at every temperature.
+    """
+    drawn: list[list[str]] = [[] for _ in temperatures]
+    rooms = [config.length] * len(drawn)
+    number = 0
+    while columns := [i for i, room in enumerate(rooms) if room > 0]:
+        rows = language_model.draw(
+            prime,
+            config,
+            texts=[number] * len(columns),
+            temperatures=[temperatures[i] for i in columns],
+            on_unknown=on_unknown,
+        )
+        for i, text in zip(columns, joined(rows, len(columns)), strict=True):
+            drawn[i].append(text[: rooms[i]])
+            rooms[i] -= len(text) + 1  # and a line end
+        number += 1
+        if language_model.vocab.end_id is None:
+            break
+    return drawn
 
 
 def _log_prob_and_entropy(
-    language_model: LanguageModel, start: Array, text: str, temperature: float
+    language_model: LanguageModel,
+    start: Array,
+    texts: Sequence[str],
+    temperature: float,
 ) -> tuple[float, float]:
-    """Return a text's mean log-probability, and the mean entropy of its draws."""
-    model, vocab = language_model.model, language_model.vocab
-    ids = np.concatenate([start, vocab.encode(text)])
-    windows = predictions(model, ids, streams=1)
-    logits = np.concatenate([window.logits[:, 0].copy() for window in windows])
-    logits = logits[len(start) - 1 :]
-    p = distribution(logits, np.full((len(logits), 1), temperature))
-    entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1).mean()
-    losses, _ = softmax_losses_(logits, ids[len(start) :])
-    return -float(losses.mean()), float(entropy) + 0.0
-
-
-def _calibrated_on(language_model: LanguageModel, corpus: Corpus) -> float | None:
-    ids = language_model.vocab.encode(corpus.text)
-    _, val = split(ids, language_model.split.val_fraction)
-    return calibrated_temperature(language_model.model, val)
+    """Return the mean log-probability of texts, and the mean entropy of their draws."""
+    loss = entropy = 0.0
+    skipped = len(start) - 1  # predictions of the prime
+    for text in texts:
+        ids = np.concatenate([start, language_model.vocab.encode(text)])
+        for window in predictions(language_model.model, ids, streams=1):
+            own = slice(max(0, skipped - window.start), None)
+            logits, targets = window.logits[own, 0].copy(), window.targets[own, 0]
+            drawn = without(logits, language_model.never_drawn)
+            p = distribution(drawn, np.full((len(logits), 1), temperature))
+            entropy -= float((p * np.log(np.where(p > 0, p, 1))).sum())
+            losses, _ = softmax_losses_(logits, targets)
+            loss += float(losses.sum(dtype=np.float64))
+    characters = max(1, sum(map(len, texts)))
+    return -loss / characters, entropy / characters + 0.0

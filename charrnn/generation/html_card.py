@@ -4,8 +4,9 @@ Colors are the page's own (`currentColor`) or readable on white and on black. Al
 strings are escaped, because a checkpoint is not trusted.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as escape_markup
 from math import isfinite
 
 _TRAIN, _VAL = "#3b82c4", "#d9822b"
@@ -20,24 +21,29 @@ _VALUE = "padding:1px 0;text-align:left;border:0"
 
 _TEXT = (
     "padding:2px 14px 8px 0;text-align:left;vertical-align:top;border:0;min-width:9em;"
-    "max-width:22em;white-space:pre-wrap;overflow-wrap:anywhere"
+    "max-width:22em;white-space:pre-wrap;overflow-wrap:anywhere;"
+    "unicode-bidi:plaintext"  # each line from its own side, right-to-left ones too
 )
+# What no page can hold: control characters, half characters and non-characters.
+_NO_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 Point = tuple[float, float]
 
 
 def html_card(
-    title: str, facts: Iterable[tuple[str, str]], history: Sequence[Sequence[float]]
+    title: str,
+    facts: Iterable[tuple[str, str]],
+    history: Sequence[Sequence[float | None]],
 ) -> str:
     """Return a card as HTML.
 
     facts are names and values, plain text. history has rows (step, training loss,
     validation loss); rows that are not finite are left out of the curve.
     """
-    rows = "".join(_row(name, [escape(value)], _VALUE) for name, value in facts)
+    rows = "".join(_row(name, [_escape(value)], _VALUE) for name, value in facts)
     return (
         f'<div style="{_CARD}"><div style="font-weight:600;margin-bottom:4px">'
-        f"{escape(title)}</div>"
+        f"{_escape(title)}</div>"
         f'<table style="border-collapse:collapse;border:0">{rows}</table>'
         f"{_curve(history)}</div>"
     )
@@ -54,30 +60,39 @@ def html_columns(
 
     figures has a name and one value for each text; all are plain text.
     """
-    head = _row("", [f"<b>{escape(title)}</b>" for title in titles], _VALUE)
-    body = _row("", [escape(text) for text in texts], _TEXT)
+    head = _row("", [f"<b>{_escape(title)}</b>" for title in titles], _VALUE)
+    body = _row("", [_escape(text) for text in texts], _TEXT)
     rows = "".join(
-        _row(name, [escape(value) for value in values], _VALUE)
+        _row(name, [_escape(value) for value in values], _VALUE)
         for name, values in figures.items()
     )
-    last = f'<div style="margin-top:6px">{escape(footer)}</div>' if footer else ""
+    last = f'<div style="margin-top:6px">{_escape(footer)}</div>' if footer else ""
     return (
         f'<div style="{_CARD}"><table style="border-collapse:collapse;border:0">'
         f"{head}{body}{rows}</table>{last}</div>"
     )
 
 
+def _escape(text: str) -> str:
+    """Return a text as HTML, with U+FFFD for what a page cannot hold."""
+    return escape_markup(_NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
 def _row(name: str, cells: Iterable[str], style: str) -> str:
     return (
-        f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
+        f'<tr style="background:none"><td style="{_NAME}">{_escape(name)}</td>'
         + "".join(f'<td style="{style}">{cell}</td>' for cell in cells)
         + "</tr>"
     )
 
 
-def _curve(history: Sequence[Sequence[float]]) -> str:
+def _curve(history: Sequence[Sequence[float | None]]) -> str:
     """Return the losses over the steps as an SVG, or "" for fewer than two points."""
-    points = [row for row in history if len(row) == 3 and all(map(isfinite, row))]
+    points = [
+        [number for number in row if number is not None and isfinite(number)]
+        for row in history
+    ]
+    points = [row for row in points if len(row) == 3]
     if len(points) < 2 or points[0][0] >= points[-1][0]:
         return ""
     steps = [row[0] for row in points]
@@ -126,5 +141,5 @@ def _label(
 ) -> str:
     return (
         f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{color}" '
-        f'font-size="11">{escape(text)}</text>'
+        f'font-size="11">{_escape(text)}</text>'
     )

@@ -12,8 +12,10 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.torch_weights import to_torch
-from charrnn.text.corpus import CorpusInfo, SplitInfo
-from charrnn.text.sources import PathLike
+from charrnn.text.corpus import Corpus
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.reading import Progress
+from charrnn.text.sources import PathLike, Paths, Texts, same_corpus
 from charrnn.text.vocab import Vocabulary
 
 
@@ -57,7 +59,7 @@ class LanguageModel(TextModel):
         corpus: CorpusInfo | None = None,
         split: SplitInfo | None = None,
         training: Mapping[str, Any] | None = None,
-        history: Iterable[Sequence[float]] = (),
+        history: Iterable[Sequence[float | None]] = (),
         path: Path | None = None,
         notes: Iterable[str] = (),
     ) -> None:
@@ -83,6 +85,36 @@ class LanguageModel(TextModel):
             history=checkpoint.history,
             path=path,
         )
+
+    def read_corpus(
+        self,
+        paths: Paths | None = None,
+        text: Texts | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Corpus:
+        """Return the text that the model was trained on.
+
+        By default it is read from the files that the checkpoint names. `progress` is
+        called as in `text.corpus.read_corpus`. Raises TextError if the text is missing
+        or another one.
+        """
+        beside = self.path.parent if self.path else None
+        return same_corpus(self.corpus, paths, text, beside=beside, progress=progress)
+
+    def parts_of(self, corpus: Corpus) -> tuple[Array, Array]:
+        """Return the ids that the model was trained on, and those it was validated on.
+
+        corpus is the text of `read_corpus`. The second part may be empty.
+        """
+        ids, split = corpus.ids_in(self.vocab), self.split
+        if split.val_text:
+            beside = self.path.parent if self.path else None
+            val = same_corpus(split.val_text, beside=beside)
+            return ids, val.ids_in(self.vocab)
+        if not split.val_fraction:
+            return ids, ids[:0]
+        return corpus.split(ids, split.val_fraction)
 
     def to_checkpoint(self) -> Checkpoint:
         """Return the model as a checkpoint. It shares the weights."""
@@ -111,8 +143,8 @@ class LanguageModel(TextModel):
         if self.corpus.name:
             length = f", {self.corpus.characters:,} characters"
             facts.append(("trained on", f"{self.corpus.name}{length}"))
-        if self._history:
-            nats = min(row[2] for row in self._history)
+        if any(row[2] is not None for row in self._history):
+            nats = min(row[2] for row in self._history if row[2] is not None)
             bits = nats / log(2)
             best = f"{nats:.4f} nats, {bits:.4f} bits per character"
             facts.append(("best validation loss", best))
@@ -120,7 +152,7 @@ class LanguageModel(TextModel):
         return html_card(f"LanguageModel: {self._network()}", facts, self._history)
 
     @property
-    def history(self) -> list[dict[str, float]]:
+    def history(self) -> list[dict[str, float | None]]:
         """The validations: dicts with step, train_loss and val_loss (nats).
 
         `pandas.DataFrame(model.history)` makes a table of them.
@@ -132,6 +164,16 @@ class LanguageModel(TextModel):
     def reads_bytes(self) -> bool:
         """Whether characters stand for bytes, byte b as `chr(b)`."""
         return self.corpus.reads_bytes
+
+    def default_prime(self) -> str:
+        """Return what the model reads first if no prime is given.
+
+        It is a likely start of a text, if the checkpoint has one. For older models see
+        `TextModel.default_prime`.
+        """
+        start, vocab = self.corpus.start, self.vocab
+        usual = super().default_prime()
+        return start if start and usual and not vocab.unknown(start) else usual
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the weights under PyTorch's names and in its shapes."""

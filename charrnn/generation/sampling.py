@@ -6,13 +6,16 @@ on the seed and i, and texts at different temperatures can share their random nu
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from charrnn.config import SampleConfig
 from charrnn.errors import TextError
+from charrnn.generation.repeats import Repeats
 from charrnn.generation.writer import NumpyWriter, Writer
 from charrnn.nn import kernels
+from charrnn.nn.filters import Filters, without
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import available_cores, blas_threads, in_threads
@@ -64,18 +67,26 @@ def sample(
     *,
     texts: Sequence[int] = (0,),
     temperatures: Sequence[float] | None = None,
+    never: Sequence[int] = (),
+    not_first: Sequence[int] = (),
 ) -> Iterator[Array]:
     """Yield the next id of every text, (len(texts),), `config.length` times.
 
-    prime (P,) ids, read first and not returned. temperatures, one per text,
-    replace the one in config.
+    prime (P,) ids, read first and not returned. temperatures, one per text, replace the
+    one in config. never are ids that are not drawn, and not_first those that are not
+    drawn as the first character.
     """
     n, length = len(texts), config.length
     each = [config.temperature] * n if temperatures is None else temperatures
     temperature = np.array(each, float)[:, None]
-    writer, threads = _writer(model, config, n)
+    filters = Filters(config.top_k, config.top_p, config.min_p, config.typical)
+    repeats = Repeats(config.loop_penalty, prime, n) if config.loop_penalty else None
+    writer, threads = _writer(model, config, n, never, repeats)
     parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
     last, layers = read_prime(model, prime, n)
+    last = without(last, [*never, *not_first])
+    if repeats:
+        repeats.lower(last)
     state: Array = np.array(layers)  # (L, S, n, H)
     logits = [last[part].copy() for part in parts]
     states = [state[:, :, part].copy() for part in parts]
@@ -90,9 +101,9 @@ def sample(
 
         def write(i: int, u: Array = block, ids: Array = ids) -> None:
             part = parts[i]
-            args = temperature[part], config.top_k, config.top_p, u[:, part]
             mine = np.empty((len(u), part.stop - part.start), ids.dtype)
-            writer.write(states[i], logits[i], *args, mine)
+            args = temperature[part], filters, u[:, part], mine
+            writer.write(states[i], logits[i], *args)
             ids[:, part] = mine
 
         # Matrix products this small are slower on several BLAS threads. The limit is
@@ -102,15 +113,27 @@ def sample(
         yield from ids
 
 
-def _writer(model: Model, config: SampleConfig, n: int) -> tuple[Writer, int]:
+def with_kernels(config: SampleConfig, model: Model, n: int) -> SampleConfig:
+    """Return the configuration with "numpy" or "numba" for "auto", to write n texts."""
+    few = config.length * n < _MANY or model.dtype != np.float32
+    if config.kernels == "auto" and (few or config.loop_penalty):
+        return replace(config, kernels="numpy")
+    return replace(config, kernels=kernels.resolve(config.kernels))
+
+
+def _writer(
+    model: Model,
+    config: SampleConfig,
+    n: int,
+    never: Sequence[int],
+    repeats: Repeats | None,
+) -> tuple[Writer, int]:
     """Return the writer for n texts, and the number of threads to use."""
-    name = config.kernels
-    if name == "auto" and (config.length * n < _MANY or model.dtype != np.float32):
-        name = "numpy"
-    if kernels.resolve(name) == "numba" and kernels.has_twin(model.config.cell):
+    name = with_kernels(config, model, n).kernels
+    if name == "numba" and kernels.has_twin(model.config.cell):
         from charrnn.nn.compiled.generate import CompiledWriter
 
         threads = min(available_cores(), n // _TEXTS_PER_THREAD)
-        return CompiledWriter(model), max(1, threads)
+        return CompiledWriter(model, never), max(1, threads)
     # One thread: NumPy's many short calls would wait for the interpreter lock.
-    return NumpyWriter(model), 1
+    return NumpyWriter(model, never, repeats), 1

@@ -4,11 +4,13 @@ Letters: n texts side by side, B characters in the block, V vocabulary, L layers
 hidden, S arrays in a cell's state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from charrnn.generation.repeats import Repeats
+from charrnn.nn.filters import Filters, filter_, temper, without
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 
@@ -21,8 +23,7 @@ class Writer(Protocol):
         state: Array,
         logits: Array,
         temperature: Array,
-        top_k: int,
-        top_p: float,
+        filters: Filters,
         u: Array,
         ids: Array,
     ) -> None:
@@ -35,28 +36,41 @@ class Writer(Protocol):
 
 
 class NumpyWriter:
-    """Writes with the cells' own `step`, in NumPy."""
+    """Writes with the cells' own `step`, in NumPy.
 
-    def __init__(self, model: Model) -> None:
+    Parameters
+    ----------
+    model : Model
+        The network and its weights.
+    never : sequence of int
+        Ids that are not to be drawn; their logits are minus infinity.
+    repeats : Repeats, optional
+        Lowers logits after each character. It holds the n texts so far.
+    """
+
+    def __init__(
+        self, model: Model, never: Sequence[int] = (), repeats: Repeats | None = None
+    ) -> None:
         config, params = model.config, model.params
         self._cell = model.cell
         self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
         lowest = self._layers[0]
         self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
-        self._W, self._b = params["output.W"], params["output.b"]
+        self._W, self._b = params["output.W"], without(params["output.b"], never)
+        self._repeats = repeats
 
     def write(
         self,
         state: Array,
         logits: Array,
         temperature: Array,
-        top_k: int,
-        top_p: float,
+        filters: Filters,
         u: Array,
         ids: Array,
     ) -> None:
         """Draw the next B characters of n texts; see `Writer`."""
-        draw_next = _drawer(logits, temperature, top_k, top_p)
+        draw_next = _drawer(logits, temperature, filters)
+        repeats = self._repeats
         # A single text uses vectors: NumPy is twice as fast with them as with matrices
         # of one row.
         single = len(logits) == 1
@@ -73,26 +87,11 @@ class NumpyWriter:
                     states[i] = step(layer, a, states[i])
                 np.dot(states[-1][0], self._W, out=z)
                 z += self._b
+                if repeats:
+                    repeats.append(ids_t)
+                    repeats.lower(logits)
         for out, parts in zip(state, states, strict=True):
             out[:] = np.reshape(parts, out.shape)
-
-
-def distribution(
-    logits: Array, temperature: Array, top_k: int = 0, top_p: float = 1.0
-) -> Array:
-    """Return the probabilities (n, V) to draw from, in float64.
-
-    logits (n, V) are divided by temperature (n, 1); temperature 0 always takes the
-    likeliest character, the first if several are equal. Then only the top_k likeliest
-    are kept, and of these the likeliest that together have the share top_p of what is
-    left (Holtzman et al. 2020).
-    """
-    greedy = temperature == 0
-    p = np.empty(logits.shape)
-    _temper(logits, np.where(greedy, 1, temperature), p)
-    _filter(p, logits, greedy, top_k, top_p)
-    p /= p.sum(axis=1, keepdims=True)
-    return p
 
 
 def draw(p: Array, u: Array) -> Array:
@@ -107,45 +106,19 @@ def draw(p: Array, u: Array) -> Array:
     return ids
 
 
-def _temper(logits: Array, divisor: Array, p: Array) -> None:
-    """Write exp(logits / divisor) into p, scaled so that each row's maximum is 1."""
-    np.copyto(p, logits)
-    p -= np.maximum.reduce(p, axis=1, keepdims=True)
-    with np.errstate(over="ignore"):  # minus infinity, at the lowest temperatures
-        p /= divisor
-    np.exp(p, out=p)
-
-
-def _filter(p: Array, logits: Array, greedy: Array, top_k: int, top_p: float) -> None:
-    """Set the probabilities of characters that must not be drawn to 0."""
-    if greedy.any():
-        likeliest = np.arange(p.shape[1]) == logits.argmax(1)[:, None]
-        np.copyto(p, likeliest, where=greedy)
-    if 0 < top_k < p.shape[1]:
-        dropped = np.argsort(-p, axis=1, kind="stable")[:, top_k:]
-        np.put_along_axis(p, dropped, 0, axis=1)
-    if top_p < 1:
-        order = np.argsort(-p, axis=1, kind="stable")
-        ranked = np.take_along_axis(p, order, axis=1)
-        share = top_p * ranked.sum(axis=1, keepdims=True)
-        # A character stays while those likelier than it hold less than the share.
-        ranked[np.cumsum(ranked, axis=1) - ranked >= share] = 0
-        np.put_along_axis(p, order, ranked, axis=1)
-
-
 def _drawer(
-    logits: Array, temperature: Array, top_k: int, top_p: float
+    logits: Array, temperature: Array, filters: Filters
 ) -> Callable[[Array], Any]:
     """Return a function that draws from the current logits (n, V), given u (n,)."""
     p = np.empty(logits.shape)
     greedy = temperature == 0
     divisor = np.where(greedy, 1, temperature)
-    filtered = greedy.any() or top_k > 0 or top_p < 1
+    filtered = greedy.any() or filters.active
 
     def draw_many(u: Array) -> Array:
-        _temper(logits, divisor, p)
+        temper(logits, divisor, p)
         if filtered:
-            _filter(p, logits, greedy, top_k, top_p)
+            filter_(p, logits, greedy, filters)
         return draw(p, u[:, None])
 
     z, p_z, cumulated = logits[0], p[0], np.empty(logits.shape[1])
@@ -158,7 +131,7 @@ def _drawer(
         np.divide(p_z, τ, out=p_z)
         np.exp(p_z, out=p_z)
         if filtered:
-            _filter(p, logits, greedy, top_k, top_p)
+            filter_(p, logits, greedy, filters)
         np.add.accumulate(p_z, out=cumulated)
         goal = u[0] * cumulated[last]
         return min(int(cumulated.searchsorted(goal, "right")), last)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from math import ceil
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,11 +11,14 @@ from texts import sentences, trained
 
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.calibration import calibrated_temperature
+from charrnn.evaluation.corpus_search import longest_copy
+from charrnn.generation import compare as module
 from charrnn.generation.compare import compare
 from charrnn.nn.functional import log_softmax
-from charrnn.text.corpus import from_text
+from charrnn.text import corpus as corpus_module
+from charrnn.text.reading import from_text
 
-CORPUS = from_text(sentences(300), "lines")
+CORPUS = from_text(sentences(300), name="lines")
 
 
 def comparison(*temperatures, corpus=CORPUS, prime="Ann ", **settings):
@@ -136,6 +140,42 @@ def test_the_calibration_is_on_the_held_out_part():
     held_out = ids[len(ids) - int(len(ids) * 0.1) :]
     expected = calibrated_temperature(trained().model, held_out)
     assert comparison(1.0).calibrated == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_a_long_corpus_a_part_is_searched(monkeypatch):
+    whole = comparison(1.0)
+    assert whole.searched == 1
+    monkeypatch.setattr(corpus_module, "_PIECE", 1000)
+    assert comparison(1.0) == whole
+    monkeypatch.setattr(module, "_SEARCHED", len(CORPUS.text) // 4)
+    part = comparison(1.0)
+    assert part.searched == pytest.approx(0.25, abs=1e-3)
+    pieces = [CORPUS.text[i : i + 1000] for i in range(0, len(CORPUS.text), 1000)]
+    read = [piece[: ceil(part.searched * 1000)] for piece in pieces]
+    (column,) = part.columns
+    copies = [longest_copy(column.text, piece) for piece in read]
+    assert len(column.longest_copy) == max(map(len, copies))
+    assert 0 < column.known_words <= whole.columns[0].known_words
+    assert "known and copied refer to 25.0% of the corpus" in part._repr_html_()
+    assert comparison(1.0, corpus=None).searched is None
+
+
+def test_a_copy_does_not_go_on_after_a_part_that_was_left_out(monkeypatch):
+    monkeypatch.setattr(corpus_module, "_PIECE", 1000)
+    monkeypatch.setattr(module, "_SEARCHED", 500)
+    (column,) = comparison(1.0, corpus=None).columns
+    text, filler = column.text, CORPUS.text
+    halves = filler[:190] + text[:60], filler[:750], text[60:] + filler[:940]
+    (column,) = comparison(1.0, corpus=from_text("".join(halves))).columns
+    assert column.longest_copy in (text[:60], text[60:])
+
+
+@pytest.mark.parametrize("prime", ["Ann ", "Ann mends the moon, in June.\n" * 5])
+def test_a_long_prime_is_not_measured(prime):
+    (column,) = comparison(1.0, prime=prime, length=40).columns
+    logits, ids = by_hand(prime, column.text)
+    mean = log_softmax(logits)[np.arange(len(ids)), ids].mean()
+    assert column.log_prob == pytest.approx(mean, abs=1e-5)
 
 
 @pytest.mark.parametrize(

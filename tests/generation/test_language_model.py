@@ -1,19 +1,22 @@
 """From text to text, from a model to files and back, and what notebooks show."""
 
 import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from texts import sentences, small_config, small_run, trained
 
-from charrnn.config import SampleConfig
-from charrnn.errors import ConfigError, TextError
+from charrnn.config import ModelConfig, SampleConfig, TextConfig
+from charrnn.errors import CharRNNWarning, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.generation.language_model import LanguageModel
+from charrnn.generation.sampling import read_prime
+from charrnn.generation.text_model import TextModel
+from charrnn.nn.model import Model
 from charrnn.run import start_run
-from charrnn.text.corpus import read_corpus
+from charrnn.text.reading import read_corpus
 from charrnn.text.vocab import Vocabulary
 
 
@@ -29,7 +32,7 @@ def bytes_model(tmp_path_factory):
     """Return a model of bytes, trained a little on UTF-8 text with accents."""
     path = tmp_path_factory.mktemp("bytes") / "text.bin"
     path.write_bytes(("Le café où l’été dort. " * 60).encode())
-    corpus = read_corpus([path], encoding="bytes")
+    corpus = read_corpus([path], TextConfig("bytes"))
     run = start_run(corpus, asdict(small_config()))
     for _ in run.events():
         pass
@@ -62,8 +65,10 @@ def test_without_a_prime_a_text_starts_as_a_line_does():
 
 def test_without_line_ends_a_text_starts_after_the_first_character():
     model = knowing("cab")
-    assert model.default_prime() == "a"
-    assert model.generate(length=5, seed=1) == model.generate("a", length=5, seed=1)[1:]
+    assert model.default_prime() == "c"
+    assert model.generate(length=5, seed=1) == model.generate("c", length=5, seed=1)[1:]
+    older = TextModel(model.model, model.vocab)
+    assert older.default_prime() == "a"
 
 
 def test_the_text_is_the_same_for_the_same_seed_alone():
@@ -90,7 +95,7 @@ def test_a_text_ends_before_its_stop():
 
 def test_a_stop_that_never_comes_changes_nothing():
     whole = trained().generate("Ann ", length=90, seed=1)
-    assert trained().generate("Ann ", length=90, seed=1, stop="XYZZY") == whole
+    assert trained().generate("Ann ", length=90, seed=1, stop="Ann Ann") == whole
 
 
 def test_a_stop_in_the_prime_does_not_count():
@@ -98,7 +103,7 @@ def test_a_stop_in_the_prime_does_not_count():
 
 
 def test_unknown_characters_are_named():
-    with pytest.raises(TextError, match="'#' 'é' '漢'") as error:
+    with pytest.raises(TextError, match=r"'#', 'é' \(nearest: 'e'\), '漢'") as error:
         trained().encode("Ann é#漢#")
     assert "\n" not in str(error.value)
 
@@ -337,3 +342,121 @@ def test_its_name_is_one_line():
     model = copy.copy(trained())
     model.path = Path("run/best.npz")
     assert repr(model).endswith("33 characters, from run/best.npz)")
+
+
+@pytest.fixture(scope="module")
+def documents():
+    """Return an untrained model of documents that has all special symbols."""
+    vocab = Vocabulary("abc", unknown=True, end=True)
+    model = Model(ModelConfig(len(vocab), 12))
+    model.init(rng=np.random.default_rng(3))
+    model.params["output.b"][:] = [0, 0, 0, 2, 0.5]  # the unknown symbol is likely
+    return LanguageModel(model, vocab)
+
+
+def test_a_document_ends_at_its_end_mark_and_is_never_empty(documents):
+    texts = documents.generate(n=400, length=40, temperature=1, seed=1)
+    assert {len(text) for text in texts} > {1, 2, 3, 4, 5}
+    assert min(map(len, texts)) == 1
+    assert max(map(len, texts)) <= 40
+    assert set("".join(texts)) == set("abc")
+
+
+def test_a_document_is_at_most_as_long_as_asked(documents):
+    texts = documents.generate(n=100, length=3, temperature=1, seed=1)
+    assert {len(text) for text in texts} == {1, 2, 3}
+
+
+def test_a_document_that_has_begun_may_end_at_once(documents):
+    texts = documents.generate("b", n=100, length=5, temperature=1, seed=1)
+    assert "b" in texts
+    assert all(text.startswith("b") for text in texts)
+
+
+def test_the_end_mark_stands_before_a_document(documents):
+    end = documents.vocab.end_id
+    assert documents.default_prime() == ""
+    np.testing.assert_array_equal(documents.encode_prime(""), [end])
+    np.testing.assert_array_equal(documents.encode_prime("ab"), [end, 0, 1])
+    ranked = documents.next("ab")
+    assert {character for character, _ in ranked} == {*"abc", "\ufffd", ""}
+    assert sum(p for _, p in ranked) == pytest.approx(1)
+
+
+def test_lengths_of_documents_follow_the_model(documents):
+    """The first characters are as likely as without the end mark and the unknown."""
+    n = 4000
+    texts = documents.generate(n=n, length=1, temperature=1, seed=2)
+    logits, _ = read_prime(documents.model, documents.encode_prime(""))
+    p = np.exp(logits[0, :3]) / np.exp(logits[0, :3]).sum()
+    found = np.array([texts.count(c) for c in "abc"])
+    assert ((found - n * p) ** 2 / (n * p)).sum() < 13.8  # 0.1 % of chance
+
+
+def test_unknown_characters_are_read_as_their_symbol(documents):
+    ids = documents.encode("aXb")
+    np.testing.assert_array_equal(ids, [0, documents.vocab.unknown_id, 1])
+    with pytest.raises(TextError, match="never seen 'X'"):
+        documents.generate(stop="X")
+
+
+def test_only_new_texts_on_request(documents):
+    options = {"length": 2, "temperature": 1, "seed": 3, "n": 8}
+    plain = documents.generate(**options)
+    assert len(set(plain)) < 8
+    unique = documents.generate(**options, unique=True)
+    assert len(set(unique)) == len(unique) == 8
+    shorter = list(dict.fromkeys(plain))
+    assert unique[: len(shorter)] == shorter
+    known = plain[0]
+    found = documents.generate(**options, is_known=known.__eq__)
+    assert found[:1] == [text for text in plain if text != known][:1]
+    assert known not in found
+    with pytest.warns(CharRNNWarning, match="0 of 8 texts"):
+        assert documents.generate(**options, is_known=lambda text: True) == []
+
+
+def test_one_text_cannot_be_chosen_from():
+    with pytest.raises(ConfigError, match="among several texts; give n"):
+        trained().generate(unique=True)
+
+
+def test_texts_in_batches_are_those_of_one_batch():
+    options = {"length": 30, "seed": 4, "kernels": "numpy"}
+    many = trained().generate("Ben ", n=600, **options)
+    assert many[:3] == trained().generate("Ben ", n=3, **options)
+    rows = trained().draw("Ben ", SampleConfig(**options), texts=[299, 599])
+    drawn = ["".join(text) for text in zip(*rows, strict=True)]
+    assert [many[299], many[599]] == ["Ben " + text for text in drawn]
+
+
+def test_several_stops():
+    whole = trained().generate("Ann ", length=200, seed=1)[4:]
+    stops = [whole[50:58], whole[30:33], whole[90:95]]
+    first = min(whole.index(stop) for stop in stops)
+    found = trained().generate("Ann ", length=200, seed=1, stop=stops)
+    assert found == "Ann " + whole[:first]
+
+
+def test_a_text_that_goes_on_until_a_sentence_ends():
+    for seed in range(5):
+        short = trained().generate("Ann ", length=60, seed=seed)
+        found = trained().generate("Ann ", length=60, seed=seed, until="sentence")
+        assert found.startswith(short)
+        assert found[-1] in ".!?"
+        assert "\n" not in found[64:]
+    texts = trained().generate(n=20, length=60, seed=1, until="line")
+    whole = trained().generate(n=20, length=2060, seed=1)
+    for text, longer in zip(texts, whole, strict=True):
+        end = longer.index("\n", 60)
+        assert text == longer[: 60 if longer[59] == "\n" else end]
+
+
+def test_a_recorded_start_is_read_if_no_prime_is_given():
+    model = copy.copy(trained())
+    model.corpus = replace(model.corpus, start="Old Joan")
+    assert model.default_prime() == "Old Joan"
+    text = model.generate(length=30, seed=1)
+    assert "Old Joan" + text == trained().generate("Old Joan", length=30, seed=1)
+    model.corpus = replace(model.corpus, start="#")  # not among its characters
+    assert model.default_prime() == "\n"

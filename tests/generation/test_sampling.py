@@ -1,6 +1,7 @@
 """Drawing characters: closed forms, exact boundaries, whose random numbers count."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -10,8 +11,10 @@ from texts import trained
 
 from charrnn.config import CELLS, ModelConfig, SampleConfig
 from charrnn.errors import ConfigError, TextError
-from charrnn.generation.sampling import read_prime, sample, uniforms
-from charrnn.generation.writer import distribution, draw
+from charrnn.generation.sampling import read_prime, sample, uniforms, with_kernels
+from charrnn.generation.writer import draw
+from charrnn.nn import kernels
+from charrnn.nn.filters import Filters, distribution
 from charrnn.nn.functional import softmax
 from charrnn.nn.model import Model
 
@@ -46,9 +49,9 @@ def test_a_temperature_raises_probabilities_to_its_inverse(temperature):
 
 
 def test_top_p_that_the_likeliest_hold_exactly_leaves_out_the_rest():
-    found = distribution(LOGITS, temperatures(1), top_p=0.5)[0]
+    found = distribution(LOGITS, temperatures(1), Filters(top_p=0.5))[0]
     np.testing.assert_allclose(found, [1, 0, 0, 0], rtol=1e-12)
-    found = distribution(LOGITS, temperatures(1), top_p=0.5 + 1e-6)[0]
+    found = distribution(LOGITS, temperatures(1), Filters(top_p=0.5 + 1e-6))[0]
     np.testing.assert_allclose(found, [2 / 3, 1 / 3, 0, 0], rtol=1e-6)
 
 
@@ -91,7 +94,7 @@ def test_every_row_has_its_own_temperature():
     ],
 )
 def test_top_k_keeps_the_k_likeliest(k, expected):
-    p = distribution(LOGITS, temperatures(1), top_k=k)[0]
+    p = distribution(LOGITS, temperatures(1), Filters(top_k=k))[0]
     np.testing.assert_allclose(p, expected, rtol=1e-10)
 
 
@@ -108,19 +111,19 @@ def test_top_k_keeps_the_k_likeliest(k, expected):
     ],
 )
 def test_top_p_keeps_the_fewest_that_hold_the_share(share, expected):
-    p = distribution(LOGITS, temperatures(1), top_p=share)[0]
+    p = distribution(LOGITS, temperatures(1), Filters(top_p=share))[0]
     np.testing.assert_allclose(p, expected, rtol=1e-10)
 
 
 def test_top_p_counts_what_top_k_left():
     # Of the three that top_k leaves, the first holds 4/7 and the first two 6/7.
-    p = distribution(LOGITS, temperatures(1), top_k=3, top_p=0.6)[0]
+    p = distribution(LOGITS, temperatures(1), Filters(top_k=3, top_p=0.6))[0]
     np.testing.assert_allclose(p, [2 / 3, 1 / 3, 0, 0], rtol=1e-10)
 
 
 def test_filters_work_on_every_row_whatever_its_order():
     logits = np.log([P, P[::-1], P[[2, 0, 3, 1]]])
-    p = distribution(logits, temperatures(1, 1, 1), top_k=2)
+    p = distribution(logits, temperatures(1, 1, 1), Filters(top_k=2))
     third = [0, 2 / 3, 0, 1 / 3]
     np.testing.assert_allclose(
         p, [[2 / 3, 1 / 3, 0, 0], [0, 0, 1 / 3, 2 / 3], third], rtol=1e-10
@@ -131,7 +134,7 @@ def test_distributions_sum_to_1_and_leave_the_logits_alone():
     logits = np.random.default_rng(1).normal(size=(5, 40)).astype(np.float32) * 10
     before = logits.copy()
     for settings in ({}, {"top_k": 3}, {"top_p": 0.9}, {"top_k": 7, "top_p": 0.5}):
-        p = distribution(logits, temperatures(0, 0.3, 1, 2, 50), **settings)
+        p = distribution(logits, temperatures(0, 0.3, 1, 2, 50), Filters(**settings))
         assert p.dtype == np.float64
         np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_array_equal(logits, before)
@@ -223,7 +226,15 @@ def test_texts_with_shared_numbers_and_equal_temperatures_are_equal():
 
 @pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize("filters", [{}, {"top_k": 5, "top_p": 0.8}])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"top_k": 5, "top_p": 0.8},
+        {"min_p": 0.2, "typical": 0.7},
+        {"top_k": 30, "top_p": 0.95, "min_p": 0.05, "typical": 0.9},
+    ],
+)
 def test_characters_are_those_of_one_forward_pass_after_another(kind, kernels, filters):
     model, prime = random_model(kind), np.array([3, 1, 4], np.uint8)
     config = SampleConfig(
@@ -236,7 +247,7 @@ def test_characters_are_those_of_one_forward_pass_after_another(kind, kernels, f
         u = np.concatenate([*islice(uniforms(2, [i]), 3)])[:, 0]
         logits, state = read_prime(exact, prime)
         for t, id_ in enumerate(found[:, i]):
-            p = distribution(logits, temperatures(0.9), **filters)[0]
+            p = distribution(logits, temperatures(0.9), Filters(**filters))[0]
             cumulated = np.cumsum(p)
             # The random number falls into the character's part, but for rounding.
             assert cumulated[id_] > u[t] - 1e-5
@@ -328,3 +339,43 @@ def test_settings_that_make_no_sense_are_refused(setting):
     (name,) = setting
     with pytest.raises(ConfigError, match=rf"{name} is .*; expected"):
         SampleConfig(**setting)
+
+
+@pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 100.0])
+def test_ids_that_are_never_drawn(kernels, temperature):
+    model, prime = random_model("rnn"), np.array([3], np.uint8)
+    config = SampleConfig(length=300, kernels=kernels, temperature=temperature)
+
+    def ids(**options):
+        return np.array([*sample(model, prime, config, texts=range(3), **options)])
+
+    free = ids()
+    likely = np.bincount(free.ravel(), minlength=41).argmax()
+    never = [int(likely), 40]
+    kept = ids(never=never)
+    assert not np.isin(kept, never).any()
+    # The random numbers are the same, so most texts begin alike until then.
+    not_first = [int(id_) for id_ in free[0]]
+    other = ids(not_first=not_first)
+    assert not np.isin(other[0], not_first).any()
+
+
+@needs_numba
+@pytest.mark.parametrize("never", [(), (40,), (0, 7, 40)])
+def test_compiled_draws_without_some_ids_are_the_plain_ones(never):
+    model, prime = random_model("gru"), np.array([3], np.uint8)
+    texts = []
+    for name in ("numpy", "numba"):
+        config = SampleConfig(length=80, kernels=name, temperature=2.0)
+        texts.append(np.array([*sample(model, prime, config, never=never)]))
+    np.testing.assert_array_equal(*texts)
+
+
+def test_the_kernels_for_a_number_of_texts_are_those_for_all_of_them_together():
+    model = random_model("rnn")
+    config = SampleConfig(length=500)
+    assert with_kernels(config, model, 1).kernels == "numpy"
+    assert with_kernels(config, model, 100).kernels == kernels.resolve("auto")
+    looping = replace(config, loop_penalty=0.5)
+    assert with_kernels(looping, model, 100).kernels == "numpy"

@@ -1,0 +1,105 @@
+"""How well a model predicts a text of any origin, as a whole and part by part."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.errors import TextError
+from charrnn.evaluation.loss import OnProgress, Score, evaluate, losses
+from charrnn.generation.text_model import TextModel
+from charrnn.generation.unknown import known_only
+from charrnn.nn.parameters import Array
+from charrnn.text.corpus import Corpus
+from charrnn.text.ids import blocks
+from charrnn.text.spool import Spool
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """A text in the ids of a model, after what a text starts with."""
+
+    ids: Array  # (1 + n,) or more; those after the start are predicted
+    start: int  # ids before the text
+    skipped: int  # characters left out because the model does not know them
+    replaced: int  # characters replaced by others
+
+
+@dataclass(frozen=True)
+class PartScore:
+    """The score of a line or a document."""
+
+    number: int  # from 1
+    text: str
+    score: Score
+
+
+def read_text(model: TextModel, corpus: Corpus, on_unknown: str = "error") -> ReadText:
+    """Return a text in the ids of a model; on_unknown as in `TextModel.encode`.
+
+    The model reads first what a text starts with by default, so that the first
+    character is predicted, too.
+    """
+    vocab = model.vocab
+    unknown = vocab.unknown("".join(corpus.vocab.characters))
+    if unknown:  # all of them in one message
+        known_only("".join(unknown), vocab, on_unknown)
+    known = [known_only(c, vocab, on_unknown) for c in corpus.vocab.characters]
+    counts = dict(zip(corpus.vocab.characters, corpus.counts.tolist(), strict=False))
+    replaced = {c for c, found in zip(counts, known, strict=True) if found}
+    symbols = [vocab.encode(text) for text in known]
+    start, ids = model.encode_prime(""), corpus.ids
+    if corpus.vocab.end_id is not None:
+        symbols.append(np.array([vocab.end_id], vocab.dtype))
+        ids = ids[1:]  # it is the start
+    with Spool() as spool:
+        spool.append(start)
+        for block in blocks(ids):
+            spool.append(_translated(block, symbols))
+        return ReadText(
+            spool.temporary(),
+            len(start),
+            skipped=sum(counts[c] for c in unknown if c not in replaced),
+            replaced=sum(counts[c] for c in unknown if c in replaced),
+        )
+
+
+def _translated(ids: Array, symbols: Sequence[Array]) -> Array:
+    """Return ids with each id i replaced by the ids symbols[i], of any number."""
+    lengths = np.array([len(symbol) for symbol in symbols])
+    places = np.cumsum(lengths) - lengths  # of each symbol among all, one after another
+    repeats = lengths[ids]
+    ends = np.cumsum(repeats)
+    sources = np.repeat(places[ids] - (ends - repeats), repeats)
+    sources += np.arange(len(sources))
+    found: Array = np.concatenate(symbols)[sources]
+    return found
+
+
+def score_text(
+    model: TextModel, text: ReadText, *, on_progress: OnProgress | None = None
+) -> Score:
+    """Return how well a model predicts all of a text."""
+    ids = text.ids[text.start - 1 :]
+    if len(ids) < 2:
+        raise TextError("nothing is left to score; expected characters that it knows")
+    return evaluate(model.model, ids, threads=0, on_progress=on_progress)
+
+
+def score_parts(model: TextModel, text: ReadText, last: int) -> Iterator[PartScore]:
+    """Yield the score of each part of a text; the id `last` ends a part."""
+    ids = text.ids[text.start - 1 :]
+    found = losses(model.model, ids, threads=0)
+    targets = ids[1:]
+    ends = np.flatnonzero(targets == last) + 1
+    if not len(ends) or ends[-1] < len(targets):
+        ends = np.append(ends, len(targets))
+    begin = 0
+    for number, end in enumerate(ends.tolist(), 1):
+        part = model.vocab.decode(targets[begin:end])
+        yield PartScore(
+            number,
+            part.rstrip("\n"),
+            Score(float(found[begin:end].mean()), end - begin),
+        )
+        begin = end
