@@ -33,8 +33,8 @@ from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, SampleConfig
 from charrnn.generation.sampling import read_prime, sample, uniforms
-from charrnn.generation.writer import distribution
 from charrnn.nn import kernels
+from charrnn.nn.filters import distribution
 from charrnn.nn.model import Model
 from charrnn.nn.workers import available_cores
 from charrnn.storage.checkpoint import Checkpoint, save

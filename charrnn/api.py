@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
+from time import perf_counter
 
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import TextError
 from charrnn.generation.compare import Comparison
 from charrnn.generation.compare import compare as compare_temperatures
@@ -13,19 +13,21 @@ from charrnn.generation.language_model import LanguageModel
 from charrnn.interactive import OnEvent, finish
 from charrnn.nn.kernels import numba_trouble
 from charrnn.nn.parameters import Array
+from charrnn.option import settings_of
 from charrnn.presets import resolve_settings
 from charrnn.run import resume_run, start_run
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.storage.run_folder import find_checkpoint
-from charrnn.text.corpus import Corpus, check_digest, reopen_corpus
-from charrnn.text.sources import PathLike, Paths, Texts, new_corpus, text_or_paths
+from charrnn.text.corpus import Corpus
+from charrnn.text.reopening import MissingTextError
+from charrnn.text.sources import PathLike, Paths, Texts, new_corpus
 
+_TEXT_SETTINGS = tuple(field.name for field, _ in settings_of(TextConfig))
 _SETTINGS = tuple(
     field.name
     for config in (ModelConfig, TrainConfig)
-    for field in fields(config)
-    if field.name != "vocab"
+    for field, _ in settings_of(config)
 )
 _log = logging.getLogger("charrnn")
 
@@ -38,7 +40,12 @@ def train(
     out: PathLike | None = None,
     force: bool = False,
     preset: str | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
+    normalize: str | None = None,
+    documents: str | None = None,
+    max_vocab: int | None = None,
+    glob: str | Sequence[str] = (),
+    val: Paths | None = None,
     init_from: PathLike | LanguageModel | None = None,
     on_event: OnEvent | None = None,
     cell: str | None = None,
@@ -92,8 +99,20 @@ def train(
     preset : {"quick", "small", "medium", "large"}, optional
         Settings that go together, by training time: half a minute, 3 minutes (the
         default), 15 or 60.
-    encoding : str
-        The encoding of the files, or "bytes" to read bytes instead of characters.
+    encoding : str, optional
+        The encoding of the files, or "bytes" to read bytes instead of characters. By
+        default UTF-8, or what a byte-order mark says.
+    normalize : {"nfc", "nfd", "nfkc", "none"}, optional
+        The Unicode form of the characters; by default NFC.
+    documents : str, optional
+        "lines", "files" or a separator: learn documents that have nothing to do with
+        each other, and write whole documents. Each string of `text` counts as a file.
+    max_vocab : int, optional
+        Most characters to tell apart; the rarer ones share one symbol. 0 keeps all.
+    glob : str or sequence of str
+        Patterns for the files to take from folders, such as "*.txt".
+    val : path-like or sequence of path-like, optional
+        A text to validate on, instead of the end of the training text.
     init_from : path-like or LanguageModel, optional
         A checkpoint, run folder or model to start from. The vocabulary grows as needed.
     on_event : callable, optional
@@ -135,7 +154,8 @@ def train(
     patience : int, optional
         Stop after this many validations without a new best; 0 means never.
     val_fraction : float, optional
-        Fraction of the text, at its end, to validate on.
+        Fraction of the text, at its end, to validate on. With 0 nothing is validated,
+        and the model is that of the last step.
     seed : int, optional
         Seed of the initial weights and of dropout.
     threads : int, optional
@@ -165,16 +185,23 @@ def train(
     >>> model = charrnn.train(text="To be, or not to be. " * 500, steps=200)
     """
     given = locals()
+    begun = perf_counter()
     chosen = {name: given[name] for name in _SETTINGS if given[name] is not None}
     settings = resolve_settings(preset, chosen)
-    corpus = new_corpus(paths, text, encoding=encoding)
+    reading = {name: given[name] for name in _TEXT_SETTINGS if given[name] is not None}
+    config = TextConfig(**reading)
+    seed = settings["seed"]
+    patterns = [glob] if isinstance(glob, str) else glob
+    corpus = new_corpus(paths, text, config, glob=patterns, seed=seed)
     run = start_run(
         corpus,
         settings,
         chosen,
+        val=None if val is None else new_corpus(val, None, config, seed=seed),
         init_from=_source(init_from),
         folder=None if out is None else Path(out),
         force=force,
+        begun=begun,
     )
     run.notes = [*corpus.notes, *run.notes]
     if run.config.kernels == "auto" and numba_trouble():
@@ -222,12 +249,9 @@ def resume(
     """
     given = steps is not None or epochs is not None
     length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
-    found = text_or_paths(paths, text)
     try:
-        run = resume_run(Path(folder), found, length=length)
-    except TextError as error:
-        if found is not None:
-            raise
+        run = resume_run(Path(folder), paths, text, length=length)
+    except MissingTextError as error:
         raise TextError(f"{error}; give its text as paths or as text=…") from None
     return finish(run, progress=progress, on_event=on_event)
 
@@ -302,7 +326,7 @@ def compare(
         model,
         prime,
         temperatures,
-        corpus=_corpus_of(model, text_or_paths(paths, text)),
+        corpus=_corpus_of(model, paths, text),
         on_unknown=on_unknown,
         length=length,
         seed=seed,
@@ -318,16 +342,13 @@ def _source(
 
 
 def _corpus_of(
-    model: LanguageModel, text: Corpus | list[str | Path] | None
+    model: LanguageModel, paths: Paths | None, text: Texts | None
 ) -> Corpus | None:
     """Return the text that a model was trained on, or None if it is missing."""
-    if isinstance(text, Corpus):
-        check_digest(text, model.corpus)
-        return text
     try:
-        return reopen_corpus(model.corpus, text)
+        return model.read_corpus(paths, text)
     except TextError as error:
-        if text:
+        if paths is not None or text is not None:
             raise
         _log.info("%s", error)
         return None

@@ -55,11 +55,18 @@ def locked(folder: Path, refusal: CharRNNError) -> Iterator[None]:
     if not folder.is_dir():  # locking would create it; that is up to the block
         yield
         return
+    with locked_by(folder / LOCK, refusal):
+        yield
+
+
+@contextmanager
+def locked_by(file: Path, refusal: CharRNNError) -> Iterator[None]:
+    """Lock a file, which is created if necessary, during the block; see `locked`."""
     from filelock import FileLock, Timeout
 
     # A generator that holds the lock may be closed by another thread. A soft lock would
     # outlive a killed process.
-    lock = FileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
+    lock = FileLock(file, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:

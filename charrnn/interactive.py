@@ -30,7 +30,11 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
     Notes are logged. Settings that were adapted to the text and an interrupted run are
     CharRNNWarnings, at the line of the caller's caller.
     """
-    changes = [str(change) for change in (run.adaptation, run.short_text) if change]
+    changes = [
+        str(change)
+        for change in (run.adaptation, run.short_text, run.overtime)
+        if change
+    ]
     for note in run.notes:
         _log.info("%s", note)
     for change in changes:
@@ -166,7 +170,10 @@ class BarUpdater:
             before = event.loss if self._loss is None else self._loss
             self._loss = 0.98 * before + 0.02 * event.loss
             self._bar.update(event.characters)
-            self._show_losses(_REFRESH)
+            if self._trainer.validation_due:  # it comes next, and may take seconds
+                self._bar.set_postfix_str("validating")
+            else:
+                self._show_losses(_REFRESH)
         elif isinstance(event, Validation):
             self._val_loss = event.val_loss
             self._show_losses()

@@ -4,13 +4,13 @@ No NumPy here: the command line shows the presets in `--help` and must start fas
 benchmarks/recipes.md describes how they were found.
 """
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
 from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import ConfigError
-from charrnn.option import one_of
+from charrnn.option import one_of, settings_of
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
     defaults = {
         each.name: each.default
         for kind in (ModelConfig, TrainConfig)
-        for each in fields(kind)
-        if each.default is not MISSING
+        for each, _ in settings_of(kind)
     }
     name = one_of("preset", name or DEFAULT_PRESET, PRESETS)
     preset = PRESETS[name].settings
@@ -112,6 +111,12 @@ _WIDEST = {100_000: 128, _SHORT: 256}
 # In the presets' time, a text longer than _LONG characters is read less than twice, so
 # nothing is memorised and dropout is turned off.
 _LONG = 8_000_000
+# With more than MANY distinct characters, nearly all memory and time goes into the
+# weights from and to each of them. The output layer then gets at most _WEIGHTS weights,
+# and the network at least _NARROWEST units.
+MANY = 10_000
+_WEIGHTS = 1_280_000
+_NARROWEST, _MULTIPLE = 64, 32
 
 
 @dataclass(frozen=True)
@@ -138,12 +143,14 @@ def adapt_to_text(
     chosen: dict[str, Any],
     characters: int,
     network: ModelConfig | None = None,
+    vocab: int = 0,
 ) -> Adaptation:
     """Adapt the settings of a preset to a text of this many characters.
 
-    chosen are the settings that the user gave; they never change. If training starts
-    from the weights of another network, `network` is its configuration, and its shape
-    is kept. Raises ConfigError if the user chose another shape.
+    vocab is the number of distinct characters. chosen are the settings that the user
+    gave; they never change. If training starts from the weights of another network,
+    `network` is its configuration, and its shape is kept. Raises ConfigError if the
+    user chose another shape.
     """
     shape = {name: getattr(network, name) for name in SHAPE} if network else {}
     for name, value in shape.items():
@@ -153,18 +160,34 @@ def adapt_to_text(
                 "leave it out"
             )
     settings = settings | shape
-    wanted, reason = _wanted(settings, characters)
-    changes = {
-        name: value
-        for name, value in wanted.items()
-        if name not in chosen | shape and value != settings[name]
-    }
-    if not changes:
-        return Adaptation(settings)
-    return Adaptation(settings | changes, changes, reason)
+    changes: dict[str, Any] = {}
+    reasons = []
+    for rule, size in ((_for_length, characters), (_for_vocabulary, vocab)):
+        wanted, reason = rule(settings, size)
+        new = {
+            name: value
+            for name, value in wanted.items()
+            if name not in chosen | shape and value != settings[name]
+        }
+        if new:
+            settings, changes = settings | new, changes | new
+            reasons.append(reason)
+    return Adaptation(settings, changes, "; ".join(reasons))
 
 
-def _wanted(settings: dict[str, Any], characters: int) -> tuple[dict[str, Any], str]:
+def _for_vocabulary(settings: dict[str, Any], vocab: int) -> tuple[dict[str, Any], str]:
+    """Return the settings that this many distinct characters need, and why."""
+    if vocab <= MANY:
+        return {}, ""
+    units = max(_NARROWEST, _WEIGHTS // vocab // _MULTIPLE * _MULTIPLE)
+    return {
+        "hidden": min(settings["hidden"], units),
+    }, f"with {vocab:,} distinct characters, a wider network is slow"
+
+
+def _for_length(
+    settings: dict[str, Any], characters: int
+) -> tuple[dict[str, Any], str]:
     """Return the settings that a text of this many characters needs, and why."""
     if characters < _SHORT:
         widest = next(units for limit, units in _WIDEST.items() if characters < limit)

@@ -4,11 +4,12 @@
 trains it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ import numpy as np
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.nn import kernels
+from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.presets import Adaptation, adapt_to_text
+from charrnn.presets import MANY, Adaptation, adapt_to_text
 from charrnn.storage.checkpoint import Checkpoint, load, save
 from charrnn.storage.run_folder import (
     BEST,
@@ -35,19 +37,16 @@ from charrnn.storage.run_folder import (
     weights_in,
     with_best_weights,
 )
-from charrnn.text.corpus import (
-    Corpus,
-    CorpusInfo,
-    SplitInfo,
-    check_digest,
-    reopen_corpus,
-    split,
-)
+from charrnn.text.corpus import Corpus
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.reading import Progress
+from charrnn.text.sources import Paths, Texts, same_corpus
 from charrnn.text.vocab import Vocabulary
-from charrnn.text.windows import Windows, fit_windows
+from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import Plan, make_plan
+from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
 
@@ -60,6 +59,7 @@ class Run:
     corpus: CorpusInfo
     train_ids: Array
     val_ids: Array
+    val_text: CorpusInfo | None = None  # if the validation part is another text
     folder: Path | None = None
     adaptation: Adaptation | None = None  # settings changed to fit the text
     growth: Growth | None = None  # changes to the vocabulary of init_from
@@ -101,19 +101,31 @@ class Run:
             f"of {asked.batch} and {asked.window}"
         )
 
+    @property
+    def overtime(self) -> str:
+        """A warning if the run will take longer than its minutes, or ""."""
+        return self.plan.overtime(self.config.minutes)
+
     def best_checkpoint(self) -> Checkpoint:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()
         model.params.flat[:] = self.trainer.best_params
         last, history = self.trainer.progress.best_step, self.trainer.progress.history
-        return self._checkpoint(model, [line for line in history if line[0] <= last])
+        until = [line for line in history if line[0] is not None and line[0] <= last]
+        return self._checkpoint(model, until)
 
-    def _checkpoint(self, model: Model, history: list[list[float]]) -> Checkpoint:
+    def _checkpoint(self, model: Model, history: History) -> Checkpoint:
+        beside = self.folder
         return Checkpoint(
             model,
             self.vocab,
-            self.corpus,
-            SplitInfo(self.config.val_fraction, len(self.train_ids), len(self.val_ids)),
+            self.corpus.relative_to(beside),
+            SplitInfo(
+                self.config.val_fraction,
+                len(self.train_ids),
+                len(self.val_ids),
+                self.val_text.relative_to(beside) if self.val_text else None,
+            ),
             asdict(self.config) | {"plan": self.plan.to_json()},
             [*history],
         )
@@ -146,7 +158,9 @@ class Run:
         if isinstance(event, Rollback) and (folder / LAST).exists():
             append_history(folder, event)
         if isinstance(event, Validation | Finished):
-            is_new = isinstance(event, Validation) and event.best
+            is_new = (
+                event.best if isinstance(event, Validation) else not len(self.val_ids)
+            )
             self._save_best(folder, is_new=is_new)
             last = replace(self.checkpoint, snapshot=self.trainer.snapshot())
             save(last, folder / LAST)
@@ -169,21 +183,28 @@ def start_run(
     settings: dict[str, Any],
     chosen: dict[str, Any] | None = None,
     *,
+    val: Corpus | None = None,
     init_from: str | Path | Checkpoint | None = None,
     folder: Path | None = None,
     root: Path | None = None,
     force: bool = False,
+    begun: float | None = None,
 ) -> Run:
     """Return a new run on a text.
 
     settings are the fields of ModelConfig (except vocab) and TrainConfig. Those that
     are also in `chosen` are kept, and the others are adapted to the text. If `chosen`
-    is None, all are kept. `init_from` is a checkpoint or a run folder; it determines
+    is None, all are kept. `val` is a text to validate on, instead of the end of the
+    corpus. `init_from` is a checkpoint or a run folder; it determines
     the shape of the network and its initial weights.
 
     The run is saved in `folder` (with `force`, in place of an older run) or in a new
     folder in `root`, named after the text. If neither is given, it is not saved.
+
+    `begun` is the time of `perf_counter` from which the minutes of the run count, by
+    default that of this call.
     """
+    begun = perf_counter() if begun is None else begun
     if folder:  # first, because the rest takes time
         check_folder(folder, force=force)
     if init_from is None or isinstance(init_from, Checkpoint):
@@ -193,18 +214,25 @@ def start_run(
     adaptation = None
     if chosen is not None:
         network = source.model.config if source else None
-        adaptation = adapt_to_text(settings, chosen, len(corpus.text), network)
+        adaptation = adapt_to_text(
+            settings, chosen, corpus.characters, network, len(corpus.vocab)
+        )
         settings = adaptation.settings
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = known_settings(ModelConfig, settings)
-    model, vocab, growth = _new_model(corpus, config, shape, source)
+    model, vocab, growth = _new_model(corpus, val, config, shape, source)
     model = _with_kernels(model, config.kernels)
-    train_ids, val_ids = _split_ids(corpus, vocab, config.val_fraction)
+    train_ids, val_ids = _split_ids(corpus, val, vocab, config.val_fraction)
+    if not source and len(vocab) > MANY:
+        # Otherwise it would take most of a short run to learn them.
+        log_frequencies(model.params["output.b"], train_ids)
     T, N = fit_windows(len(train_ids), config.window, config.batch)
-    windows = Windows(train_ids, T, N)
-    plan = make_plan(model, windows, val_ids, config)
+    windows = _windows(train_ids, T, N, vocab, config.seed)
+    spent = perf_counter() - begun
+    plan = make_plan(model, windows, val_ids, config, spent=spent)
     trainer = Trainer(model, windows, val_ids, config, plan)
-    run = Run(trainer, vocab, corpus.info(), train_ids, val_ids)
+    run = Run(trainer, vocab, corpus.info, train_ids, val_ids)
+    run.val_text = val.info if val else None
     run.adaptation, run.growth = adaptation, growth
     # Last, so that a wrong setting does not delete the run that `force` replaces.
     if folder:
@@ -216,16 +244,17 @@ def start_run(
 
 def _new_model(
     corpus: Corpus,
+    val: Corpus | None,
     config: TrainConfig,
     shape: dict[str, Any],
     source: Checkpoint | None,
 ) -> tuple[Model, Vocabulary, Growth | None]:
     """Return a model with initial weights for the characters of a text."""
-    vocab = corpus.vocabulary()
-    if len(vocab) < 2:
+    vocab = _vocabulary(corpus, val)
+    if len(vocab.characters) < 2:
         raise TextError(
-            f"{corpus.name}: every character is {corpus.text[0]!r}; expected at least "
-            "two different ones to learn from"
+            f"{corpus.name}: every character is {vocab.characters[0]!r}; expected at "
+            "least two different ones to learn from"
         )
     (init_seed,) = np.random.SeedSequence(config.seed).spawn(1)
     rng = np.random.default_rng(init_seed)
@@ -233,7 +262,7 @@ def _new_model(
         _check_alphabet(corpus, source)
         growth = grow(source.model, source.vocab, vocab, rng=rng)
         return growth.model, growth.vocab, growth
-    model = Model(ModelConfig(len(vocab), **shape))
+    model = Model(ModelConfig(len(vocab), **shape, end=vocab.end))
     model.init(rng=rng)
     return model, vocab, None
 
@@ -250,7 +279,7 @@ def _with_kernels(model: Model, name: str) -> Model:
 
 def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
     """Raise ConfigError if one vocabulary would mix characters and bytes."""
-    before, now = source.corpus.reads_bytes, corpus.info().reads_bytes
+    before, now = source.corpus.reads_bytes, corpus.info.reads_bytes
     if before != now:
         raise ConfigError(
             f"the weights to start from read {'bytes' if before else 'characters'}, "
@@ -259,44 +288,74 @@ def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
         )
 
 
+def _vocabulary(corpus: Corpus, val: Corpus | None) -> Vocabulary:
+    """Return the symbols of a text and, if none stands for the others, of `val`."""
+    vocab = corpus.vocab
+    if val is None or vocab.unknown_id is not None:
+        return vocab
+    characters = sorted({*vocab.characters, *val.vocab.characters})
+    return Vocabulary(characters, end=vocab.end_id is not None)
+
+
+def _windows(ids: Array, T: int, N: int, vocab: Vocabulary, seed: int) -> Windows:
+    if vocab.end_id is None:
+        return Windows(ids, T, N)
+    return DocumentWindows(ids, T, N, end_id=vocab.end_id, seed=seed)
+
+
 def _split_ids(
-    corpus: Corpus, vocab: Vocabulary, val_fraction: float
+    corpus: Corpus, val: Corpus | None, vocab: Vocabulary, val_fraction: float
 ) -> tuple[Array, Array]:
-    """Return the ids to train on and to validate on."""
-    train, val = split(vocab.encode(corpus.text), val_fraction)
-    if min(len(train), len(val)) < 2:
+    """Return the ids to train on and to validate on, which may be none."""
+    ids = corpus.ids_in(vocab)
+    if val:
+        train, held_out = ids, val.ids_in(vocab)
+    elif val_fraction:
+        train, held_out = corpus.split(ids, val_fraction)
+    else:
+        return ids, ids[:0]
+    if min(len(train), len(held_out)) < 2:
         raise TextError(
-            f"{corpus.name}: {len(corpus.text)} characters leave {len(train)} to train "
-            f"and {len(val)} to validate on; expected at least 2 of each: a longer "
+            f"{corpus.name}: {len(ids)} characters leave {len(train)} to train and "
+            f"{len(held_out)} to validate on; expected at least 2 of each: a longer "
             "text, or another --val-fraction"
         )
-    return train, val
+    return train, held_out
 
 
 def resume_run(
     folder: Path,
-    text: Corpus | Sequence[str | Path] | None = None,
+    paths: Paths | None = None,
+    text: Texts | None = None,
     *,
     length: TrainConfig | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
-    `text` is the text that it was trained on, or the files that hold it now; by
-    default, it is read from the files that the checkpoint names. The steps or epochs of
-    `length`, if given, replace the run's length.
+    `paths` or `text` is the text that it was trained on; by default, it is read from
+    the files that the checkpoint names. The steps or epochs of `length`, if given,
+    replace the run's length. `progress` is called while the text is read.
     """
     saved_at = last_saved(folder)
     checkpoint = load_last(folder)
     config, plan = checkpoint.settings()
-    corpus = _same_text(folder, checkpoint.corpus, text)
-    train_ids, val_ids = _split_ids(corpus, checkpoint.vocab, config.val_fraction)
+    vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
+    try:
+        corpus = same_corpus(
+            checkpoint.corpus, paths, text, beside=folder, progress=progress
+        )
+        val = same_corpus(val_info, beside=folder) if val_info else None
+    except TextError as error:
+        raise type(error)(f"{folder} cannot be resumed: {error}") from None
+    train_ids, val_ids = _split_ids(corpus, val, vocab, config.val_fraction)
     T, N = plan.window, plan.batch
     if fit_windows(len(train_ids), T, N) != (T, N):
         raise CheckpointError(
             f"{folder / LAST}: its text is too short for batch {N} and window {T}; the "
             "file is damaged or was edited"
         )
-    windows = Windows(train_ids, T, N)
+    windows = _windows(train_ids, T, N, vocab, config.seed)
     assert checkpoint.snapshot  # load_last reads it
     snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
     if length:
@@ -306,21 +365,9 @@ def resume_run(
     trainer.restore(snapshot)
     if length:
         trainer.progress.since_best = 0  # patience may have stopped the run
-    run = Run(trainer, checkpoint.vocab, corpus.info(), train_ids, val_ids, folder)
+    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
     run.notes, run._saved_at = notes, saved_at
     return run
-
-
-def _same_text(
-    folder: Path, info: CorpusInfo, text: Corpus | Sequence[str | Path] | None
-) -> Corpus:
-    try:
-        if not isinstance(text, Corpus):
-            return reopen_corpus(info, text)
-        check_digest(text, info)
-    except TextError as error:
-        raise TextError(f"{folder} cannot be resumed: {error}") from None
-    return text
 
 
 def _lengthened(

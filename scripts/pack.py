@@ -14,8 +14,8 @@ from pathlib import Path
 from charrnn.evaluation.loss import evaluate
 from charrnn.storage.checkpoint import load, save
 from charrnn.storage.run_folder import PRETRAINED, find_checkpoint
-from charrnn.text.corpus import read_corpus, split
 from charrnn.text.download.registry import CORPORA
+from charrnn.text.reading import read_corpus
 
 LIMIT = 4_000_000  # bytes
 TOLERANCE = 0.001  # nats per character
@@ -23,8 +23,9 @@ TOLERANCE = 0.001  # nats per character
 
 def validation_loss(path: Path, text: Path) -> float:
     checkpoint = load(path)
-    ids = checkpoint.vocab.encode(read_corpus([text]).text)
-    _, val = split(ids, checkpoint.split.val_fraction)
+    corpus = read_corpus([text])
+    ids = corpus.ids_in(checkpoint.vocab)
+    _, val = corpus.split(ids, checkpoint.split.val_fraction)
     return evaluate(checkpoint.model, val, streams=1).nats
 
 
@@ -36,14 +37,17 @@ def main() -> None:
     best = find_checkpoint(args.run)
     checkpoint = load(best)
     text = Path(checkpoint.corpus.files[0])
-    digests = {checkpoint.corpus.sha256, read_corpus([text]).sha256}
+    digests = {checkpoint.corpus.sha256, read_corpus([text]).info.sha256}
     if digests != {CORPORA["tinyshakespeare"].sha256}:
         sys.exit(
             f"{args.run}: expected a run on tiny Shakespeare, with its text at {text}"
         )
     # Where `charrnn download` puts it in the working folder.
     checkpoint.corpus = replace(
-        checkpoint.corpus, name="tinyshakespeare", files=("data/tinyshakespeare.txt",)
+        checkpoint.corpus,
+        name="tinyshakespeare",
+        files=("data/tinyshakespeare.txt",),
+        relative=(),
     )
     packed = PRETRAINED.with_suffix(".new.npz")
     packed.parent.mkdir(exist_ok=True)

@@ -23,12 +23,19 @@ from charrnn.errors import ConfigError
 from charrnn.option import options_of
 from charrnn.training import optimizers, schedules, update
 
+BY_TEXT = {"vocab", "end"}  # fields that the text determines
 # Field, a value beyond its limit, and what the message says of it.
 MODEL = [
     ("vocab", 0, "vocabulary size is 0; expected at least 1"),
     ("hidden", 0, "hidden is 0; expected at least 1"),
     ("layers", -2, "layers is -2; expected at least 1"),
     ("cell", "GRU", "cell is 'GRU'; expected one of rnn, gru, lstm"),
+    ("end", -2, "end mark is -2; expected at least -1"),
+    (
+        "end",
+        5,
+        "end mark is 5; expected -1, or an id below the vocabulary size, 5",
+    ),
 ]
 TRAIN = [
     *[(name, 0, f"{name} is 0; expected at least 1") for name in ("batch", "window")],
@@ -62,8 +69,8 @@ TRAIN = [
     ("lr", -0.1, "lr is -0.1; expected at least 1e-12"),
     ("lr", nan, "lr is nan; expected at least 1e-12"),
     ("minutes", nan, "minutes is nan; expected at least 0"),
-    ("val_fraction", 0, "val_fraction is 0; expected 0.001 to 0.9"),
-    ("val_fraction", 0.95, "val_fraction is 0.95; expected 0.001 to 0.9"),
+    ("val_fraction", -0.1, "val_fraction is -0.1; expected 0 to 0.9"),
+    ("val_fraction", 0.95, "val_fraction is 0.95; expected 0 to 0.9"),
     (
         "optimizer",
         "lion",
@@ -85,6 +92,9 @@ SAMPLE = [
     ("top_k", -1, "top_k is -1; expected at least 0"),
     ("top_p", 0, "top_p is 0; expected 1e-09 to 1"),
     ("top_p", 1.5, "top_p is 1.5; expected 1e-09 to 1"),
+    ("min_p", -0.1, "min_p is -0.1; expected 0 to 1"),
+    ("typical", 0, "typical is 0; expected 1e-09 to 1"),
+    ("loop_penalty", -1, "loop_penalty is -1; expected 0 to 100"),
     ("seed", -1, "seed is -1; expected at least 0"),
     ("kernels", "cuda", "kernels is 'cuda'; expected one of auto, numpy, numba"),
 ]
@@ -112,7 +122,8 @@ def test_every_field_has_a_limit_that_is_tested(kind):
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (ModelConfig, {"vocab": 1, "hidden": 1, "layers": 1}),
+        (ModelConfig, {"vocab": 1, "hidden": 1, "layers": 1, "end": -1}),
+        (ModelConfig, {"vocab": 2, "end": 1}),
         (
             TrainConfig,
             {"batch": 1, "window": 1, "lr_floor": 0, "lr_decay": 1, "clip": 0},
@@ -264,10 +275,10 @@ def test_every_field_explains_itself(kind):
         assert option.help.endswith("."), field.name
         assert "{" not in option.help
         assert all(choice in option.help for choice in option.choices), field.name
-        assert bool(option.group) == (field.name != "vocab")
+        assert bool(option.group) == (field.name not in BY_TEXT)
 
 
 def test_known_settings_are_the_fields_of_the_kind():
-    settings = {"hidden": 3, "lr": 0.1, "colour": "red"}
+    settings = {"hidden": 3, "lr": 0.1, "colour": "red", "vocab": 5, "end": 1}
     assert known_settings(ModelConfig, settings) == {"hidden": 3}
     assert known_settings(TrainConfig, settings) == {"lr": 0.1}

@@ -41,7 +41,9 @@ LIBRARIES = {
     "presets": set(),
     "atomic": {"filelock"},
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
-    "text": MATHS | {"charset_normalizer", "requests", "tqdm", "urllib3"},
+    "text": MATHS
+    | {"charset_normalizer", "requests", "tqdm", "urllib3"}
+    | {"compression", "zstandard", "platformdirs"},
     "evaluation": MATHS,
     "training": MATHS,
     "storage": MATHS | {"safetensors"},

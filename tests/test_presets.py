@@ -48,11 +48,11 @@ def test_default_preset_applies_where_none_is_named():
     assert resolve_settings(None, {}) == resolve_settings(DEFAULT_PRESET, {})
 
 
-def test_all_settings_are_there_but_the_vocabulary():
+def test_all_settings_are_there_except_what_the_text_determines():
     names = {
         field.name for kind in (ModelConfig, TrainConfig) for field in fields(kind)
     }
-    assert set(resolve_settings(None, {})) == names - {"vocab"}
+    assert set(resolve_settings(None, {})) == names - {"vocab", "end"}
 
 
 def test_presets_are_not_changed_by_use():
@@ -122,6 +122,30 @@ def test_a_long_text_needs_no_dropout():
     )
 
 
+@pytest.mark.parametrize(
+    ("vocab", "units"),
+    [(10_000, 640), (10_001, 96), (13_333, 96), (13_334, 64), (200_000, 64)],
+)
+def test_a_large_vocabulary_gets_a_narrower_network(vocab, units):
+    settings = resolve_settings("large", {})
+    adapted = adapt_to_text(settings, {}, 1_000_000, vocab=vocab)
+    assert adapted.settings == settings | {"hidden": units}
+    if adapted:
+        assert str(adapted) == (
+            f"with {vocab:,} distinct characters, a wider network is slow: using "
+            f"hidden {units}, unless you give them"
+        )
+
+
+def test_a_short_text_with_a_large_vocabulary_gets_the_narrower_network_of_both():
+    adapted = adapt_to_text(resolve_settings("large", {}), {}, 50_000, vocab=10_001)
+    assert adapted.changes["hidden"] == 96
+    assert adapted.reason == (
+        "the text is short, and a large network would memorise it; with 10,001 "
+        "distinct characters, a wider network is slow"
+    )
+
+
 def test_what_was_chosen_fits_every_text():
     chosen = {"hidden": 300, "dropout": 0.1, "patience": 3}
     adapted = adapt_to_text(resolve_settings("small", chosen), chosen, 50_000)
@@ -130,6 +154,9 @@ def test_what_was_chosen_fits_every_text():
     chosen = {"dropout": 0.2, "recurrent_dropout": 0.1}
     settings = resolve_settings("small", chosen)
     assert adapt_to_text(settings, chosen, 50_000_000) == Adaptation(settings)
+    chosen = {"hidden": 500}
+    settings = resolve_settings("small", chosen)
+    assert adapt_to_text(settings, chosen, 10**6, vocab=50_000) == Adaptation(settings)
 
 
 def test_the_shape_of_other_weights_is_kept():

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -20,13 +20,14 @@ from texts import (
 )
 
 from charrnn.atomic import LOCK
-from charrnn.config import CELLS, TrainConfig
+from charrnn.config import CELLS, TextConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import resume_run, start_run
 from charrnn.storage.checkpoint import load, save
 from charrnn.storage.run_folder import load_last
-from charrnn.text.corpus import CorpusInfo, SplitInfo, from_text, read_corpus
+from charrnn.text.corpus_info import SplitInfo
+from charrnn.text.reading import from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
@@ -43,8 +44,7 @@ def train(run, stop_after=None):
 
 
 def reopened(folder, text=None, lengthen=None):
-    corpus = from_text(text or sentences())
-    return resume_run(folder, corpus, length=lengthen)
+    return resume_run(folder, text=text or sentences(), length=lengthen)
 
 
 def history(folder):
@@ -319,6 +319,8 @@ def test_resuming_from_an_edited_header_is_one_line(tmp_path, key, value):
         ("plan", {"steps": "many"}),
         ("plan", {"eval_every": 0}),
         ("plan", {"kernels": "cuda"}),
+        ("plan", {"val_characters": -1}),
+        ("plan", {"val_characters": 0.5}),
         ("plan", {"layout": {}, "steps": 0}),
         ("plan", {"layout": {"workers": 0}}),
         ("plan", {"layout": {"workers": 1000}}),
@@ -343,7 +345,8 @@ def test_what_a_header_lacks_of_its_text_has_a_default(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=5)
     edit_header(folder / "last.npz", lambda header: header.update(corpus={}, split={}))
     train(reopened(folder))
-    assert load(folder / "last.npz").corpus == from_text(sentences()).info()
+    as_before = TextConfig("utf-8", normalize="none", max_vocab=0)
+    assert load(folder / "last.npz").corpus == from_text(sentences(), as_before).info
 
 
 def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
@@ -444,9 +447,8 @@ def test_the_checkpoint_events_text_split_configuration_and_plan(tmp_path):
     train(run)
     checkpoint = load(tmp_path / "last.npz")
     n = len(corpus.text)
-    assert checkpoint.corpus == CorpusInfo(
-        "lines", corpus.sha256, n, "utf-8", (str(path),)
-    )
+    assert checkpoint.corpus == replace(corpus.info, relative=("lines.txt",))
+    assert checkpoint.corpus.files == (str(path),)
     assert checkpoint.split == SplitInfo(0.1, int(n * 0.9), n - int(n * 0.9))
     assert checkpoint.train == asdict(small_config(seed=7)) | {
         "plan": run.plan.to_json()
@@ -577,6 +579,34 @@ def test_an_older_checkpoint_that_was_never_validated_resumes(tmp_path):
     assert_equal_folders(whole, folder)
 
 
+def many_characters():
+    rng = np.random.default_rng(0)
+    common = "".join(chr(0x4E00 + i) for i in rng.integers(0, 50, 20_000))
+    return "".join(map(chr, range(0x5000, 0x5000 + 10_000))), common
+
+
+def unused_run(text):
+    settings = asdict(small_config(steps=1)) | {"hidden": 2}
+    return start_run(from_text(text, TextConfig(max_vocab=0)), settings)
+
+
+def test_with_very_many_characters_the_first_guess_is_how_often_each_occurs():
+    rare, common = many_characters()
+    run = unused_run(rare + common)
+    guess = np.exp(run.model.params["output.b"].astype(float))
+    counts = np.bincount(run.train_ids, minlength=len(run.vocab))
+    assert guess.sum() == pytest.approx(1, rel=1e-5)
+    assert (counts.max() > 300, counts.min()) == (True, 1)
+    np.testing.assert_allclose(guess / guess[-1], (counts + 0.5) / 1.5, rtol=1e-5)
+
+
+def test_with_fewer_characters_the_first_guess_is_uniform():
+    rare, common = many_characters()
+    run = unused_run(rare[:9_950] + common)
+    assert len(run.vocab) == 10_000
+    assert not run.model.params["output.b"].any()
+
+
 def test_a_header_holds_no_infinity(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=3)
     with np.load(folder / "last.npz") as file:
@@ -615,7 +645,7 @@ def test_force_replaces_a_run_only_after_its_settings_were_accepted(tmp_path):
 
 
 def test_a_run_may_have_a_new_folder_named_after_its_text(tmp_path):
-    corpus, settings = from_text(sentences(), "lines"), asdict(small_config())
+    corpus, settings = from_text(sentences(), name="lines"), asdict(small_config())
     assert start_run(corpus, settings).folder is None
     assert start_run(corpus, settings, root=tmp_path).folder == tmp_path / "lines"
     assert start_run(corpus, settings, root=tmp_path).folder == tmp_path / "lines-2"

@@ -5,13 +5,14 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from keyword import iskeyword
 from typing import Any
 
 import click
 
 from charrnn import __version__
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, CharRNNWarning
 
 # Name, and the line that `--help` shows without loading the command.
 COMMANDS = {
@@ -21,17 +22,19 @@ COMMANDS = {
     "compare": "Show texts at several temperatures side by side.",
     "next": "Show which characters come next, and how likely each is.",
     "eval": "Score a model on a text, and compare it with an n-gram.",
+    "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",
     "export": "Write a model's weights for PyTorch.",
     "import": "Make a checkpoint from PyTorch's weights.",
     "gradcheck": "Check the gradients by finite differences.",
 }
 
+ESCAPE = "charrnn.escape"  # how output treats characters that its encoding lacks
 # Exit statuses, as shells report them for SIGINT and for SIGPIPE.
 CTRL_C = 130
 CLOSED_PIPE = 141
 # Options to reduce if memory runs out, in the commands that have them.
-_MEMORY_OPTIONS = ("--hidden", "--batch", "--length", "-n")
+_MEMORY_OPTIONS = ("--hidden", "--batch", "--max-vocab", "--length")
 
 
 class _Commands(click.Group):
@@ -69,7 +72,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         _print_any_character()
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                _print_warnings()
+                result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except CharRNNError as error:
@@ -93,16 +98,49 @@ def _print_any_character() -> None:
     """Make every character printable, whatever the locale's encoding is.
 
     Files and pipes get UTF-8. A terminal keeps its encoding, and characters that it
-    cannot show become escapes such as \\u2192.
+    cannot show become escapes such as \\u2192, which a note announces.
     """
-    for stream in (sys.stdout, sys.stderr):
+    codecs.register_error(ESCAPE, _Escape())
+    for stream, errors in ((sys.stdout, ESCAPE), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that claims ASCII has no locale set.
             ascii_only = codecs.lookup(stream.encoding).name == "ascii"
             keep = stream.isatty() and not ascii_only
-            stream.reconfigure(
-                encoding=None if keep else "utf-8", errors="backslashreplace"
+            stream.reconfigure(encoding=None if keep else "utf-8", errors=errors)
+
+
+class _Escape:
+    """Escapes what an encoding lacks, and prints a note the first time."""
+
+    def __init__(self) -> None:
+        self._noted = False
+
+    def __call__(self, error: UnicodeError) -> tuple[str | bytes, int]:
+        if not self._noted and isinstance(error, UnicodeEncodeError):
+            self._noted = True
+            character = ascii(error.object[error.start])
+            # Python calls every code page "charmap". Only a terminal has one.
+            page = error.encoding == "charmap"
+            encoding = sys.stdout.encoding if page else error.encoding
+            click.echo(
+                f"{encoding} lacks the character {character}; it and others are "
+                "written as such escapes",
+                err=True,
             )
+        return codecs.backslashreplace_errors(error)
+
+
+def _print_warnings() -> None:
+    """Print each of the library's warnings as a note, once."""
+    noted = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in noted:
+            noted.add(str(message))
+            click.echo(str(message), err=True)
+
+    warnings.simplefilter("always", CharRNNWarning)
+    warnings.showwarning = show
 
 
 @click.group(

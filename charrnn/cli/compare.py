@@ -1,22 +1,24 @@
 """charrnn compare: show texts at several temperatures side by side."""
 
-import json
 import shutil
+import sys
 from dataclasses import asdict
 
 import click
 
 from charrnn.cli.options import (
     GroupedCommand,
+    check_is_no_prime,
     checkpoint_argument,
     drawing_options,
     find_corpus,
     grouped,
     note,
     open_model,
-    resolve_prime,
     resolve_seed,
+    to_json,
 )
+from charrnn.cli.text_arguments import resolve_prime
 
 _comparing = grouped("Comparing")
 _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
@@ -74,9 +76,10 @@ def command(
 
     The last line is the temperature at which held-out text is most likely.
     """
-    from charrnn.cli.format import comparison_page
+    from charrnn.cli.format import comparison_page, on_terminal
     from charrnn.generation.compare import compare
 
+    check_is_no_prime(checkpoint, "compare")
     model = open_model(checkpoint)
     prime = resolve_prime(model, prime, prime_file)
     corpus = find_corpus(model, text)
@@ -92,6 +95,7 @@ def command(
         seed=resolve_seed(seed),
     )
     if as_json:
-        click.echo(json.dumps(asdict(comparison), ensure_ascii=False))
+        click.echo(to_json(asdict(comparison), sys.stdout.encoding))
         return
-    click.echo(comparison_page(comparison, width or shutil.get_terminal_size().columns))
+    width = width or shutil.get_terminal_size().columns
+    click.echo(comparison_page(comparison, width, place=on_terminal()))

@@ -1,9 +1,9 @@
-"""charrnn eval: score a model on a text, next to an n-gram."""
+"""charrnn eval: score a model on a text."""
 
 import json
-import zipfile
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,16 +11,33 @@ from charrnn.cli.options import (
     GroupedCommand,
     find_corpus,
     grouped,
+    note,
     on_unknown_option,
     open_model,
+    reading_bar,
+    scoring_bar,
+    sort_arguments,
 )
 
+if TYPE_CHECKING:
+    from charrnn.generation.language_model import LanguageModel
+    from charrnn.generation.text_score import PartScore, ReadText
+    from charrnn.text.corpus import Corpus
+
 _options = grouped("Options")
+_SHOWN = 60  # columns of a line's text, at most
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("checkpoint", required=False, type=click.Path())
 @click.argument("text", nargs=-1, type=click.Path())
+@_options("--text", "sentence", metavar="TEXT", help="Score this text itself.")
+@_options(
+    "--per",
+    type=click.Choice(("line", "document")),
+    metavar="NAME",
+    help="Print a score for each line or document, too.",
+)
 @_options(
     "--encoding",
     metavar="NAME",
@@ -28,63 +45,153 @@ _options = grouped("Options")
     help="Encoding of TEXT.",
 )
 @on_unknown_option(_options, "TEXT")
-@_options("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_options("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     checkpoint: str | None,
     text: tuple[str, ...],
+    sentence: str | None,
+    per: str | None,
     encoding: str | None,
     on_unknown: str,
     as_json: bool,
 ) -> None:
-    """Score a model on a text, next to an n-gram fitted on the same split.
+    """Score a model on a text.
 
-    TEXT is a file, a folder, several of them, or - for standard input; by default it is
-    the text that the model was trained on. The n-gram is fitted on the training part of
-    TEXT, and both are scored on the validation part. Another text is split in the same
-    proportion. CHECKPOINT is a file or a run folder; by default it is the newest run's
-    best model, so `charrnn eval my.txt` scores that on my.txt.
+    By default it is the text that the model was trained on, in its training and its
+    validation part, next to an n-gram fitted on the training part. TEXT is another
+    text: a file, a folder, several of them, or - for standard input. All of it is
+    scored. CHECKPOINT is a file or a run folder; by default it is the newest run's best
+    model, so `charrnn eval my.txt` scores that on my.txt.
     """
+    checkpoint, text = sort_arguments(checkpoint, text)
+    if text and sentence is not None:
+        raise click.UsageError("TEXT and --text exclude each other; give one")
+    model = open_model(checkpoint)
+    corpus = _corpus(model, text, sentence, encoding)
+    if corpus.info.sha256 == model.corpus.sha256 and not per:
+        _print_scoreboard(model, corpus, as_json)
+    else:
+        _print_scores(model, corpus, per, on_unknown, as_json)
+
+
+def _corpus(
+    model: "LanguageModel",
+    text: tuple[str, ...],
+    sentence: str | None,
+    encoding: str | None,
+) -> "Corpus":
+    """Return the text to score."""
+    from charrnn.errors import TextError
+    from charrnn.text.reading import from_text, read_corpus
+
+    config = replace(model.corpus.config, max_vocab=0)
+    if sentence is not None:
+        if model.reads_bytes:
+            sentence = sentence.encode("utf-8", "surrogateescape").decode("latin-1")
+        return from_text(sentence, replace(config, encoding=""), name="--text")
+    if text:
+        with reading_bar() as progress:
+            return read_corpus(
+                text,
+                replace(config, encoding=encoding or config.encoding),
+                progress=progress,
+            )
+    found = find_corpus(model)
+    if found is None:
+        raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
+    return found
+
+
+def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -> None:
+    """Print the scores on the two parts of the training text."""
     from charrnn.cli.format import scoreboard_table
     from charrnn.errors import TextError
     from charrnn.evaluation.scoreboard import score
-    from charrnn.text.corpus import read_corpus, split
 
-    if checkpoint and _is_text(Path(checkpoint)):
-        text = (checkpoint, *text)
-        checkpoint = None
-    model = open_model(checkpoint)
-    if text:
-        corpus = read_corpus(list(text), encoding=encoding or model.corpus.encoding)
-    else:
-        found = find_corpus(model)
-        if found is None:
-            raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
-        corpus = found
-    ids = model.encode(corpus.text, on_unknown)
-    fraction = model.split.val_fraction
-    train, val = split(ids, fraction)
-    if min(len(train), len(val)) < 2:
+    train, val = model.parts_of(corpus)
+    if len(val) < 2:
         raise TextError(
-            f"{corpus.name}: {len(ids)} characters are too few to score; the last "
-            f"{fraction:.0%} must hold at least 2"
+            f"{corpus.name}: the model was trained on all of it; to score it on other "
+            "text, name one: charrnn eval CHECKPOINT TEXT"
         )
-    board = score(model.model, train, val)
+    with scoring_bar() as on_progress:
+        board = score(model.model, train, val, on_progress=on_progress)
     if as_json:
         click.echo(json.dumps(asdict(board)))
-        return
-    trained = corpus.sha256 == model.corpus.sha256
-    first, last = f"first {1 - fraction:.0%}", f"last {fraction:.0%}"
-    click.echo(
-        scoreboard_table(board, ("train", "validation") if trained else (first, last))
-    )
+    else:
+        click.echo(scoreboard_table(board, ("train", "validation")))
 
 
-def _is_text(path: Path) -> bool:
-    """Return whether the first argument is a text and not a checkpoint."""
-    from charrnn.storage.run_folder import holds_run
+def _print_scores(
+    model: "LanguageModel",
+    corpus: "Corpus",
+    per: str | None,
+    on_unknown: str,
+    as_json: bool,
+) -> None:
+    """Print the score on all of a text and, on request, on each of its parts."""
+    from charrnn.cli.format import score_table
+    from charrnn.generation.text_score import read_text, score_parts, score_text
 
-    if str(path) == "-":
-        return True
-    if path.is_dir():
-        return not holds_run(path)
-    return path.is_file() and path.suffix != ".npz" and not zipfile.is_zipfile(path)
+    text = read_text(model, corpus, on_unknown)
+    if text.skipped or text.replaced:
+        note(
+            f"{text.skipped:,} characters that the model does not know were left out, "
+            f"and {text.replaced:,} replaced by others"
+        )
+    if per:
+        _print_parts(score_parts(model, text, _last_of(model, per)), as_json)
+    total = len(text.ids) - text.start
+    with scoring_bar() as on_progress:
+        done = 0
+
+        def advance(characters: int) -> None:
+            nonlocal done
+            done += characters
+            on_progress(done, total)
+
+        score = score_text(model, text, on_progress=advance)
+    if as_json:
+        click.echo(json.dumps(_as_json(score) | _left_out(text)))
+    else:
+        click.echo(score_table(corpus.name, score))
+
+
+def _last_of(model: "LanguageModel", per: str) -> int:
+    """Return the id that ends a line or a document."""
+    from charrnn.errors import TextError
+
+    vocab = model.vocab
+    if per == "document" or vocab.end_id is not None:
+        if vocab.end_id is None:
+            raise TextError(
+                "the model was trained on one long text, not on documents; expected "
+                "--per line"
+            )
+        return vocab.end_id
+    if "\n" not in vocab:
+        raise TextError("the model knows no line ends; leave out --per line")
+    return int(vocab.encode("\n")[0])
+
+
+def _print_parts(parts: Iterator["PartScore"], as_json: bool) -> None:
+    for part in parts:
+        if as_json:
+            about = {"number": part.number, "text": part.text} | _as_json(part.score)
+            click.echo(json.dumps(about, ensure_ascii=False))
+        else:
+            from charrnn.cli.format import shortened
+
+            text = shortened(part.text, _SHOWN)
+            click.echo(
+                f"{part.number:>6}  {part.score.nats:.4f}  "
+                f"{part.score.characters:>6}  {text}"
+            )
+
+
+def _as_json(score: Any) -> dict[str, Any]:
+    return asdict(score) | {"bits": score.bits, "perplexity": score.perplexity}
+
+
+def _left_out(text: "ReadText") -> dict[str, int]:
+    return {"skipped": text.skipped, "replaced": text.replaced}

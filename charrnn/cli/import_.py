@@ -44,14 +44,16 @@ def command(
     printed on standard output. The checkpoint has no training state to resume from, but
     `charrnn train --init-from` can start from it.
     """
+    from charrnn.config import TextConfig
     from charrnn.generation.files import check_free, save
     from charrnn.storage.run_folder import new_folder
     from charrnn.storage.torch_weights import import_weights
-    from charrnn.text.corpus import read_corpus
+    from charrnn.text.reading import read_corpus
 
     if out:
         check_free(out, force=force)
-    text = read_corpus([vocab], encoding=encoding) if vocab else None
+    as_it_is = TextConfig(encoding, normalize="none", max_vocab=0)
+    text = read_corpus([vocab], as_it_is) if vocab else None
     checkpoint = import_weights(file, text)
     out = out or new_folder(file.stem)
     save(checkpoint, out, force=force)

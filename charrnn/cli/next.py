@@ -1,16 +1,19 @@
 """charrnn next: show which characters come next, and how likely each is."""
 
-import json
+import sys
+from shlex import quote
 
 import click
 
 from charrnn.cli.options import (
     GroupedCommand,
-    decode_argument,
     grouped,
+    is_missing,
     on_unknown_option,
     open_model,
+    to_json,
 )
+from charrnn.cli.text_arguments import read_text
 
 _options = grouped("Options")
 _BAR = 30  # length of the bar for probability 1
@@ -33,15 +36,34 @@ def command(
 ) -> None:
     """Show which characters come next after PREFIX, and how likely each is.
 
-    Probabilities are for temperature 1. CHECKPOINT is a file or a run folder;
-    by default it is the newest run's best model.
+    PREFIX may have escapes such as \\n and \\u00e9; a backslash is \\\\. Probabilities
+    are for temperature 1. CHECKPOINT is a file or a run folder; by default it is the
+    newest run's best model.
     """
+    if checkpoint and is_missing(checkpoint) and not is_missing(prefix):
+        raise click.UsageError(
+            "PREFIX comes before CHECKPOINT: "
+            f"`charrnn next {quote(checkpoint)} {quote(prefix)}`"
+        )
     model = open_model(checkpoint)
-    ranked = model.next(decode_argument(model, prefix), top, on_unknown=on_unknown)
-    for rank, (character, p) in enumerate(ranked, 1):
-        if as_json:
+    prefix = read_text(model, prefix, "PREFIX")
+    ranked = model.next(prefix, top, on_unknown=on_unknown)
+    if as_json:
+        for rank, (character, p) in enumerate(ranked, 1):
             about = {"rank": rank, "character": character, "probability": p}
-            click.echo(json.dumps(about, ensure_ascii=False))
-        else:
-            bar = "█" * round(_BAR * p)
-            click.echo(f"{rank:3}  {character!r:6}  {p:.4f}  {bar}".rstrip())
+            click.echo(to_json(about, sys.stdout.encoding))
+        return
+    from charrnn.cli.format import on_terminal, table
+    from charrnn.text.characters import quoted
+
+    # Next to each other, a right-to-left character and a number would change places.
+    rows = [
+        (
+            f"{rank:3}",
+            f"{p:.4f}",
+            f"{quoted(character) if character else 'end':6}",
+            "█" * round(_BAR * p),
+        )
+        for rank, (character, p) in enumerate(ranked, 1)
+    ]
+    click.echo(table(rows, heads=4, place=on_terminal()))

@@ -1,8 +1,16 @@
 """Shared by several commands: grouped options, and opening a model and its text."""
 
+import json
+import os
 import re
+import shlex
+import zipfile
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import Field
+from math import inf
+from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +21,7 @@ from charrnn.option import Option, options_of
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
     from charrnn.text.corpus import Corpus
+    from charrnn.text.reading import Progress
 
 Decorator = Callable[[Any], Any]
 
@@ -20,6 +29,30 @@ Decorator = Callable[[Any], Any]
 def note(message: str) -> None:
     """Print a message, which is not part of the result, on standard error."""
     click.echo(message, err=True)
+
+
+@contextmanager
+def scoring_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many characters are scored, and of how many.
+
+    The bar is drawn on a terminal only, and only if scoring takes more than a second.
+    """
+    from tqdm import tqdm
+
+    with tqdm(
+        desc="scoring",
+        delay=1,
+        leave=False,
+        dynamic_ncols=True,
+        bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}",
+        disable=True if quiet else None,  # None: if no terminal
+    ) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
 _HELP = "Help"
@@ -132,7 +165,7 @@ def field_option(
         cls=GroupedOption,
         group=option.group,
         type=_Choice(option.choices) if option.choices else kind,
-        metavar="NAME" if option.choices else None,
+        metavar=option.metavar or ("NAME" if option.choices else None),
         help=option.help,
         default_text=shown,
         **kwargs,
@@ -189,8 +222,9 @@ def drawing_options(length: int, *names: str) -> Decorator:
             "--prime",
             default="",
             metavar="TEXT",
-            default_text="the start of a line",
-            help="Text that the model reads first and then continues.",
+            default_text="a likely start",
+            help="Text that the model reads first and then continues, with escapes "
+            r"such as \n and \u00e9; a backslash is \\.",
         ),
         _sampling(
             "--prime-file",
@@ -222,23 +256,30 @@ def resolve_seed(seed: int | None) -> int:
     return seed
 
 
-def decode_argument(model: "LanguageModel", text: str) -> str:
-    """Return a command-line argument in the characters of the model."""
-    if not model.reads_bytes:
-        return text
-    # Python escapes bytes of an argument that are not UTF-8.
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+def to_json(value: object, encoding: str) -> str:
+    """Return a line of JSON, with escapes for characters that the encoding lacks."""
+    line = json.dumps(value, ensure_ascii=False)
+    whole = line.encode(encoding, "replace").decode(encoding) == line
+    return line if whole else json.dumps(value)
 
 
-def resolve_prime(model: "LanguageModel", prime: str, prime_file: str | None) -> str:
-    """Return the prime, perhaps read from a file, in the characters of the model."""
-    if not prime_file:
-        return decode_argument(model, prime)
-    if prime:
-        raise click.UsageError("--prime and --prime-file exclude each other; give one")
-    from charrnn.text.corpus import read_corpus
+def is_missing(checkpoint: str) -> bool:
+    """Return whether there is no file, folder or run of this name."""
+    from charrnn.storage.run_folder import CHECKPOINTS, PRETRAINED
 
-    return read_corpus([prime_file], encoding=model.corpus.encoding).text
+    # Unlike Path.exists, this is False for a text too long to be a name.
+    exists = os.path.exists
+    found = exists(checkpoint) or exists(CHECKPOINTS / checkpoint)
+    return not found and checkpoint != PRETRAINED.stem
+
+
+def check_is_no_prime(checkpoint: str | None, command: str) -> None:
+    """Raise UsageError if CHECKPOINT seems to be the text to start with."""
+    if checkpoint and not checkpoint.endswith(".npz") and is_missing(checkpoint):
+        raise click.UsageError(
+            f"{checkpoint}: no such file or run; to start a text with it, use "
+            f"`charrnn {command} --prime {shlex.quote(checkpoint)}`"
+        )
 
 
 def open_model(checkpoint: str | None) -> "LanguageModel":
@@ -258,6 +299,37 @@ def open_model(checkpoint: str | None) -> "LanguageModel":
     return model
 
 
+def sort_arguments(
+    checkpoint: str | None, text: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return CHECKPOINT and TEXT, if the first argument is a text and not a checkpoint.
+
+    Raises UsageError if a checkpoint comes after a text.
+    """
+    if not checkpoint or not _is_text(checkpoint):
+        return checkpoint, text
+    for other in text:
+        if not _is_text(other) and Path(other).exists():
+            raise click.UsageError(
+                f"{other} is a checkpoint and {checkpoint} a text; expected the "
+                f"checkpoint first: charrnn eval {shlex.quote(other)} "
+                f"{shlex.quote(checkpoint)}"
+            )
+    return None, (checkpoint, *text)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether an argument is a text and not a checkpoint."""
+    from charrnn.storage.run_folder import holds_run
+
+    path = Path(name)
+    if name == "-":
+        return True
+    if path.is_dir():
+        return not holds_run(path)
+    return path.is_file() and path.suffix != ".npz" and not zipfile.is_zipfile(path)
+
+
 def find_corpus(model: "LanguageModel", text: str | None = None) -> "Corpus | None":
     """Return the text that a model was trained on, or print why it is missing.
 
@@ -265,13 +337,46 @@ def find_corpus(model: "LanguageModel", text: str | None = None) -> "Corpus | No
     """
     from charrnn.errors import TextError
     from charrnn.storage.run_folder import PRETRAINED
-    from charrnn.text.corpus import reopen_corpus
 
     if text:
-        return reopen_corpus(model.corpus, [text])
+        with reading_bar() as progress:
+            return model.read_corpus(text, progress=progress)
     try:
-        return reopen_corpus(model.corpus)
+        with reading_bar() as progress:
+            return model.read_corpus(progress=progress)
     except TextError as error:
         fetch = " (`charrnn download` gets it)" if model.path == PRETRAINED else ""
         note(f"The text that this model was trained on is missing{fetch}: {error}")
         return None
+
+
+@contextmanager
+def reading_bar(quiet: bool = False, *, announce: bool = True) -> "Iterator[Progress]":
+    """Yield a function that shows how much of a text has been read.
+
+    If that takes longer than a second, a bar appears on a terminal, and elsewhere, with
+    `announce`, a line.
+    """
+    from tqdm import tqdm
+
+    announced_at = monotonic() + 1
+
+    with tqdm(
+        desc="reading",
+        unit="B",
+        unit_scale=True,
+        delay=1,
+        leave=False,
+        dynamic_ncols=True,
+        disable=True if quiet else None,
+    ) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            nonlocal announced_at
+            if bar.disable and announce and not quiet and monotonic() > announced_at:
+                note("reading the text...")
+                announced_at = inf
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,29 +1,35 @@
 """charrnn sample: write text with a trained model."""
 
-import json
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from charrnn.cli.options import (
     GroupedCommand,
+    check_is_no_prime,
     checkpoint_argument,
-    decode_argument,
     drawing_options,
+    find_corpus,
     grouped,
+    note,
     open_model,
-    resolve_prime,
     resolve_seed,
+    to_json,
 )
-from charrnn.config import SampleConfig
+from charrnn.cli.text_arguments import read_text, resolve_prime
+from charrnn.config import UNTIL, SampleConfig
+from charrnn.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
 
-_SEPARATOR = "-" * 16
+_DASHES = "-" * 16
 _BLOCK = 1024  # characters written at once, except to a terminal
 _sampling = grouped("Sampling")
 _output = grouped("Output")
@@ -31,13 +37,26 @@ _output = grouped("Output")
 
 @click.command(cls=GroupedCommand)
 @checkpoint_argument
-@drawing_options(SampleConfig.length, "temperature", "top_k", "top_p", "kernels")
+@drawing_options(
+    SampleConfig.length,
+    *("temperature", "top_k", "top_p", "min_p", "typical", "loop_penalty", "kernels"),
+)
 @_sampling(
     "--stop",
-    default="",
+    "stops",
+    multiple=True,
     metavar="TEXT",
     default_text="none",
-    help="End a text before the first occurrence of this.",
+    help=r"End a text before the first occurrence of this, for example '\n\n'. Repeat "
+    "it for several.",
+)
+@_sampling(
+    "--until",
+    type=click.Choice(UNTIL),
+    metavar="NAME",
+    default_text="the length",
+    help="After --length characters, go on to the next end of a sentence, line or "
+    "paragraph, for at most 2,000 characters.",
 )
 @_output(
     "-n",
@@ -46,59 +65,152 @@ _output = grouped("Output")
     default=1,
     metavar="N",
     default_text="1",
-    help="Number of texts, separated by a line of dashes.",
+    help="Number of texts.",
 )
-@_output("--json", "as_json", is_flag=True, help="Print a line of JSON for each text.")
+@_output(
+    "--separator",
+    metavar="TEXT",
+    default_text="a line of dashes, or a line end if texts are single lines",
+    help=r"What to write between texts, with escapes such as \n.",
+)
+@_output("--unique", is_flag=True, help="Leave out texts that have come before.")
+@_output(
+    "--novel",
+    is_flag=True,
+    help="Leave out texts that are whole lines or documents of the training text.",
+)
+@_output("--json", "as_json", is_flag=True, help="Write a line of JSON for each text.")
+@_output(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    default_text="standard output",
+    help="File to write to, always in UTF-8.",
+)
+@_output("--force", is_flag=True, help="Replace an existing --output.")
 def command(
     checkpoint: str | None,
     prime: str,
     prime_file: str | None,
     seed: int | None,
     on_unknown: str,
-    stop: str,
+    stops: tuple[str, ...],
+    until: str | None,
     count: int,
+    separator: str | None,
+    unique: bool,
+    novel: bool,
     as_json: bool,
+    output: Path | None,
+    force: bool,
     **settings: Any,
 ) -> None:
     """Write text with a trained model.
 
     CHECKPOINT is a file, a run folder or the name of a run in checkpoints/; by default
-    it is the newest run's best model. The text is written to standard output while it
-    is generated, and everything else to standard error.
+    it is the newest run's best model. The text is written while it is generated.
+    Everything else is printed on standard error.
     """
+    check_is_no_prime(checkpoint, "sample")
+    if output and output.exists() and not force:
+        raise ConfigError(
+            f"{output}: already exists; replace it with --force, or name another file"
+        )
+    if separator is not None and as_json:
+        raise click.UsageError("--separator and --json exclude each other; give one")
     model = open_model(checkpoint)
-    prime, stop = resolve_prime(model, prime, prime_file), decode_argument(model, stop)
+    prime = resolve_prime(model, prime, prime_file)
+    stops = tuple(read_text(model, stop, "--stop") for stop in stops)
+    between = (
+        _usual_separator(model, prime, stops)
+        if separator is None
+        else read_text(model, separator, "--separator")
+    )
     SampleConfig(**settings, seed=seed or 0)  # raises before anything is printed
+    is_known = _is_in_corpus(model) if novel else None
     settings["seed"] = resolve_seed(seed)
-    options = settings | {"stop": stop, "on_unknown": on_unknown}
-    if count == 1 and not as_json:
-        _stream(model, prime, model.stream(prime, **options))
-        return
-    texts = model.generate(prime, n=count, **options)
-    for i, text in enumerate(texts):
-        if as_json:
-            about = {"index": i, "prime": prime, "text": text[len(prime) :]} | settings
-            click.echo(json.dumps(about, ensure_ascii=False))
-        else:
-            _write(model, f"{_SEPARATOR}\n" if i else "")
-            _write(model, f"{text}\n")
+    options: Any = {"stop": stops, "until": until or "", "on_unknown": on_unknown}
+    if count == 1 and not (as_json or unique or novel):
+        pieces = model.stream(prime, **settings, **options)
+        with _opened(output, force) as out:
+            _stream(model, out, prime, pieces)
+    else:
+        texts = model.texts(
+            prime,
+            SampleConfig(**settings),
+            count,
+            unique=unique,
+            is_known=is_known,
+            **options,
+        )
+        with _opened(output, force) as out:
+            if as_json:
+                _write_json(out, prime, texts, settings)
+            else:
+                _write_texts(model, out, texts, between)
+    if output:
+        note(f"wrote {output}")
 
 
-def _stream(model: "LanguageModel", prime: str, pieces: Iterator[str]) -> None:
+def _usual_separator(model: "LanguageModel", prime: str, stops: Sequence[str]) -> str:
+    lines = "\n" not in prime and ("\n" not in model.vocab or "\n" in stops)
+    return "\n" if lines else f"\n{_DASHES}\n"
+
+
+def _is_in_corpus(model: "LanguageModel") -> Callable[[str], bool]:
+    """Return a function that tells whether a text is in the corpus."""
+    corpus = find_corpus(model)
+    if corpus is None:
+        raise TextError("--novel needs the text that the model was trained on")
+    return corpus.contains
+
+
+def _opened(output: Path | None, force: bool) -> AbstractContextManager[TextIO]:
+    """Return the file to write to, or standard output."""
+    if output is None:
+        return nullcontext(sys.stdout)
+    from charrnn.cli import ESCAPE
+
+    return io.TextIOWrapper(
+        output.open("wb" if force else "xb"), "utf-8", errors=ESCAPE, newline="\n"
+    )
+
+
+def _stream(
+    model: "LanguageModel", out: TextIO, prime: str, pieces: Iterator[str]
+) -> None:
     """Write one text while it is generated."""
-    terminal = sys.stdout.isatty()
-    _write(model, prime)
+    terminal = out.isatty()
+    _write(model, out, prime)
     while block := list(islice(pieces, 1 if terminal else _BLOCK)):
-        _write(model, "".join(block))
+        _write(model, out, "".join(block))
         if terminal:
-            sys.stdout.flush()
+            out.flush()
     # A program that reads the bytes of a model of bytes must not get one too many.
     if terminal or not model.reads_bytes:
-        _write(model, "\n")
+        _write(model, out, "\n")
 
 
-def _write(model: "LanguageModel", text: str) -> None:
+def _write_texts(
+    model: "LanguageModel", out: TextIO, texts: Iterator[str], separator: str
+) -> None:
+    before, after = "", ""
+    for text in texts:
+        _write(model, out, before + text)
+        before, after = separator, "\n"
+    _write(model, out, after)
+
+
+def _write_json(
+    out: TextIO, prime: str, texts: Iterator[str], settings: dict[str, Any]
+) -> None:
+    for i, text in enumerate(texts):
+        about = {"index": i, "prime": prime, "text": text[len(prime) :]} | settings
+        out.write(to_json(about, out.encoding) + "\n")
+
+
+def _write(model: "LanguageModel", out: TextIO, text: str) -> None:
     if model.reads_bytes:
-        sys.stdout.buffer.write(text.encode("latin-1"))
+        out.buffer.write(text.encode("latin-1"))
     else:
-        sys.stdout.write(text)
+        out.write(text)

@@ -1,6 +1,7 @@
 """charrnn train: learn to write like a text."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import click
@@ -15,32 +16,34 @@ from charrnn.cli.options import (
     note,
 )
 from charrnn.cli.train_setup import (
+    TextReader,
     check_unchanged,
     print_summary,
-    read_text,
     resume_old_run,
     start_new_run,
 )
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.option import options_of
+from charrnn.config import BYTES, ModelConfig, TextConfig, TrainConfig, known_settings
+from charrnn.option import options_of, settings_of
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
 
 _text = grouped("Text")
 _network = grouped("Network")
 _output = grouped("Output")
+_validation = grouped("Validation")
 
 
 def _field_options(kind: type) -> Decorator:
     """Return a decorator that adds an option for each field of a configuration."""
-    defaults, preset = resolve_settings(None, {}), PRESETS[DEFAULT_PRESET].settings
+    text = {each.name: each.default for each, _ in options_of(TextConfig)}
+    defaults = text | resolve_settings(None, {})
+    preset = PRESETS[DEFAULT_PRESET].settings
     decorators = []
-    for field, option in options_of(kind):
-        if field.name in defaults:
-            shown = default_text_of(option, defaults[field.name], field.default)
-            if field.name in preset:
-                shown += ", by preset"
-            # Without a default, to tell which options were given.
-            decorators.append(field_option(field, option, shown=shown))
+    for field, option in settings_of(kind):
+        shown = default_text_of(option, defaults[field.name], field.default)
+        if field.name in preset:
+            shown += ", by preset"
+        # Without a default, to tell which options were given.
+        decorators.append(field_option(field, option, shown=shown))
     return apply(decorators)
 
 
@@ -50,13 +53,15 @@ def _presets() -> str:
 
 @click.command(cls=GroupedCommand)
 @click.argument("text", nargs=-1, type=click.Path())
-@_text(
-    "--encoding",
-    metavar="NAME",
-    default_text="utf-8",
-    help="Encoding of the text.",
-)
+@_field_options(TextConfig)
 @_text("--bytes", "as_bytes", is_flag=True, help="Read bytes instead of characters.")
+@_text(
+    "--glob",
+    multiple=True,
+    metavar="PATTERN",
+    default_text="all texts",
+    help="Files to take from folders, such as '*.txt'. Repeat it for several patterns.",
+)
 @_text(
     "--data-dir",
     type=click.Path(file_okay=False),
@@ -80,6 +85,13 @@ def _presets() -> str:
     help="Start from these weights. Characters that they do not know are added.",
 )
 @_field_options(TrainConfig)
+@_validation(
+    "--val",
+    type=click.Path(),
+    metavar="FILE",
+    default_text="the end of the text",
+    help="Text to validate on, a file or a folder.",
+)
 @_output(
     "--out",
     type=click.Path(file_okay=False),
@@ -98,8 +110,9 @@ def _presets() -> str:
 @_output("--quiet", is_flag=True, help="Print only the scoreboard at the end.")
 def command(
     text: tuple[str, ...],
-    encoding: str | None,
     as_bytes: bool,
+    glob: tuple[str, ...],
+    val: str | None,
     preset: str | None,
     init_from: str | None,
     sample_every: int,
@@ -119,24 +132,29 @@ def command(
     """
     from charrnn.cli.train_progress import train_with_progress
 
+    begun = perf_counter()
     report: Callable[[str], None] = (lambda message: None) if quiet else note
     chosen = {name: value for name, value in options.items() if value is not None}
-    if as_bytes and encoding:
+    if as_bytes and "encoding" in chosen:
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
     if resume:
         check_unchanged(click.get_current_context())
-        run = resume_old_run(text, out, chosen, report)
+        run = resume_old_run(text, out, chosen, quiet=quiet, report=report)
     else:
         settings = resolve_settings(preset, chosen)
-        encoding = "bytes" if as_bytes else encoding or "utf-8"
-        corpus = read_text(text, encoding, data_dir, quiet, report)
+        reading = known_settings(TextConfig, chosen)
+        config = TextConfig(**reading | ({"encoding": BYTES} if as_bytes else {}))
+        reader = TextReader(config, settings["seed"], quiet, report)
+        corpus = reader.read(text, glob) if text else reader.default(data_dir)
         run = start_new_run(
             corpus,
             settings,
             chosen,
+            val=reader.read([val]) if val else None,
             init_from=init_from,
             out=out,
             force=force,
+            begun=begun,
             report=report,
         )
     print_summary(run, report)

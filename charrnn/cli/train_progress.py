@@ -104,10 +104,12 @@ class ProgressDisplay:
 
 
 def _validation_line(event: "Validation", steps: int) -> str:
+    val = ""
+    if event.val_loss is not None:
+        val = f"  val {event.val_loss:.4f}{'*' if event.best else ' '}"
     return (
         f"step {event.step:>{len(f'{steps:,}')},}  epoch {event.epoch:5.2f}  "
-        f"train {event.train_loss:.4f}  val {event.val_loss:.4f}"
-        f"{'*' if event.best else ' '}  {_clock(event.seconds)}"
+        f"train {event.train_loss:.4f}{val}  {_clock(event.seconds)}"
     )
 
 
@@ -157,16 +159,37 @@ def _announce_stop() -> None:
 def _print_results(run: "Run", quiet: bool) -> None:
     """Print the scoreboard of the best model, and which commands use it."""
     from charrnn.cli.format import scoreboard_table
+    from charrnn.cli.options import scoring_bar
     from charrnn.evaluation.scoreboard import score
 
     progress = run.trainer.progress
+    if not len(run.val_ids):
+        note(
+            f"Trained on the whole text for {_clock(progress.seconds)}; the last "
+            "weights are kept. Without a validation part, nothing shows how well they "
+            "predict other text, or when they began to memorise this one."
+        )
+        _print_commands(run, quiet)
+        return
     if not quiet:
         note(
             f"Best (*) at step {progress.best_step:,}; {_clock(progress.seconds)} of "
             "training in all."
         )
-    board = score(run.best_checkpoint().model, run.train_ids, run.val_ids)
+    with scoring_bar(quiet=quiet) as on_progress:
+        board = score(
+            run.best_checkpoint().model,
+            run.train_ids,
+            run.val_ids,
+            limit=run.plan.val_characters,
+            on_progress=on_progress,
+        )
     click.echo(scoreboard_table(board, ("train", "validation")))
+    _print_commands(run, quiet)
+
+
+def _print_commands(run: "Run", quiet: bool) -> None:
+    """Print which commands use the model."""
     if not quiet:
         folder = shlex.quote(str(run.folder))
         note(f"Write with it: charrnn sample {folder}")

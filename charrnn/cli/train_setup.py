@@ -1,13 +1,14 @@
 """The start of `charrnn train`: reading the text, making the run, the summary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.core import ParameterSource
 
-from charrnn.config import TrainConfig, known_settings
+from charrnn.cli.options import reading_bar
+from charrnn.config import TextConfig, TrainConfig, known_settings
 from charrnn.errors import TextError
 
 if TYPE_CHECKING:
@@ -15,26 +16,65 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.training.grow_vocab import Growth
 
+_LARGE = 10_000_000  # bytes
 Report: TypeAlias = Callable[[str], None]  # prints a line, or drops it with --quiet
 
 
-def read_text(
-    text: tuple[str, ...], encoding: str, data_dir: str, quiet: bool, report: Report
-) -> "Corpus":
-    """Return the named text, or the default corpus, and report its size."""
-    from charrnn.text.corpus import printable, read_corpus
+class TextReader:
+    """Reads texts in one way, with a bar if that takes long, and reports on them."""
 
-    if text:
-        corpus = read_corpus(list(text), encoding=encoding)
-    else:
+    def __init__(
+        self, config: TextConfig, seed: int, quiet: bool, report: Report
+    ) -> None:
+        self._config, self._seed = config, seed
+        self._quiet, self._report = quiet, report
+
+    def read(
+        self, sources: Sequence[str], glob: Sequence[str] = (), name: str | None = None
+    ) -> "Corpus":
+        """Return a text, and report its size and what was changed in it."""
+        from charrnn.text.reading import read_corpus
+        from charrnn.text.streams import printable
+
+        if any(map(_takes_long, map(Path, sources))):
+            self._report("reading the text...")
+        with reading_bar(self._quiet, announce=False) as progress:
+            corpus = read_corpus(
+                [*sources],
+                self._config,
+                name=name,
+                glob=glob,
+                seed=self._seed,
+                progress=progress,
+            )
+        for line in corpus.notes:
+            self._report(line)
+        documents = f"{corpus.documents:,} documents, " if corpus.documents else ""
+        self._report(
+            f"{printable(corpus.name)}: {documents}{corpus.characters:,} characters"
+        )
+        if corpus.looks_like_a_list:
+            self._report(
+                "This looks like a list. With --documents lines, every line is learned "
+                "by itself, and whole lines are written."
+            )
+        return corpus
+
+    def default(self, data_dir: str) -> "Corpus":
+        """Return the default corpus, which is downloaded if necessary."""
         from charrnn.text.download.registry import default_corpus
 
-        path, name = default_corpus(Path(data_dir), quiet=quiet, note=report)
-        corpus = read_corpus([path], name=name)
-    for line in corpus.notes:
-        report(line)
-    report(f"{printable(corpus.name)}: {len(corpus.text):,} characters")
-    return corpus
+        path, name = default_corpus(
+            Path(data_dir), quiet=self._quiet, note=self._report
+        )
+        return self.read([str(path)], name=name)
+
+
+def _takes_long(source: Path) -> bool:
+    """Return whether it may take more than a moment to read a source."""
+    if source.is_file():
+        return source.stat().st_size > _LARGE
+    return source.exists()  # a folder, or a pipe
 
 
 def start_new_run(
@@ -42,14 +82,17 @@ def start_new_run(
     settings: dict[str, Any],
     chosen: dict[str, Any],
     *,
+    val: "Corpus | None",
     init_from: str | None,
     out: str | None,
     force: bool,
+    begun: float,
     report: Report,
 ) -> "Run":
     """Return a new run, and report how it was adapted to the text.
 
-    settings are those of `resolve_settings`; chosen are those that the user gave.
+    settings are those of `resolve_settings`; chosen are those that the user gave. The
+    minutes of the run count from `begun`, a time of `perf_counter`.
     """
     from charrnn.run import start_run
     from charrnn.storage.run_folder import CHECKPOINTS, check_folder
@@ -65,10 +108,12 @@ def start_new_run(
         corpus,
         settings,
         chosen,
+        val=val,
         init_from=init_from,
         folder=Path(out) if out else None,
         root=CHECKPOINTS,
         force=force,
+        begun=begun,
     )
     if run.adaptation:
         report(str(run.adaptation))
@@ -113,24 +158,35 @@ def _describe_growth(init_from: str | None, growth: "Growth") -> str:
 
 
 def resume_old_run(
-    text: tuple[str, ...], out: str | None, chosen: dict[str, Any], report: Report
+    text: tuple[str, ...],
+    out: str | None,
+    chosen: dict[str, Any],
+    *,
+    quiet: bool,
+    report: Report,
 ) -> "Run":
     """Return the run in a folder, at the step where it stopped."""
     from charrnn.run import resume_run
     from charrnn.storage.run_folder import newest_run
-    from charrnn.text.corpus import printable
+    from charrnn.text.reopening import GrownTextError, MissingTextError
+    from charrnn.text.streams import printable
 
     folder = Path(out) if out else newest_run()
     length = TrainConfig(**chosen) if chosen else None
     try:
-        run = resume_run(folder, text or None, length=length)
+        with reading_bar(quiet) as progress:
+            run = resume_run(folder, text or None, length=length, progress=progress)
+    except GrownTextError:
+        raise
+    except MissingTextError as error:
+        raise TextError(
+            f"{error}; if it has moved, name it: charrnn train TEXT --resume"
+        ) from None
     except TextError as error:
-        hint = (
-            "give the same text, or start a new run from these weights with --init-from"
-            if text
-            else "if it has moved, name it: charrnn train TEXT --resume"
-        )
-        raise TextError(f"{error}; {hint}") from None
+        raise TextError(
+            f"{error}; give the same text, or start a new run from these weights with "
+            "--init-from"
+        ) from None
     for line in run.notes:
         report(line)
     report(f"resuming {folder} at step {run.trainer.progress.step:,}")
@@ -162,13 +218,18 @@ def print_summary(run: "Run", report: Report) -> None:
         f"{config.vocab} distinct characters; {len(run.train_ids):,} characters to "
         f"train on, {len(run.val_ids):,} to validate on"
     )
+    if plan.val_characters:
+        report(
+            f"each validation is on {plan.val_characters:,} of the "
+            f"{len(run.val_ids):,} characters, spread evenly"
+        )
     report(
         f"{config.cell}, {config.layers} x {config.hidden} units, "
         f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps per "
         "epoch"
     )
-    if run.short_text:
-        report(run.short_text)
+    for line in filter(None, (run.short_text, run.overtime)):
+        report(line)
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
         f"{run.config.seed}, {describe_layout(plan.layout)}"

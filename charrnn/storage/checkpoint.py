@@ -32,10 +32,16 @@ from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.storage.npz import DAMAGED, Archive, open_archive
-from charrnn.text.corpus import CorpusInfo, SplitInfo
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.vocab import Vocabulary
 from charrnn.training.plan import Plan
-from charrnn.training.state import Progress, Snapshot, check_history, moment_names
+from charrnn.training.state import (
+    History,
+    Progress,
+    Snapshot,
+    check_history,
+    moment_names,
+)
 
 FORMAT = "charrnn"
 VERSION = 1
@@ -53,7 +59,7 @@ class Checkpoint:
     corpus: CorpusInfo = field(default_factory=CorpusInfo)
     split: SplitInfo = field(default_factory=SplitInfo)
     train: dict[str, Any] = field(default_factory=dict)  # configuration and plan
-    history: list[list[float]] = field(default_factory=list)
+    history: History = field(default_factory=list)
     snapshot: Snapshot | None = None  # what resuming needs
 
     def settings(self) -> tuple[TrainConfig, Plan]:
@@ -110,6 +116,10 @@ def parse_header(
         )
     if len(vocab) != config.vocab:
         raise CheckpointError(f"{len(vocab)} characters for a model of {config.vocab}")
+    if vocab.end != config.end:
+        raise CheckpointError(
+            f"the end mark is {vocab.end} in the vocabulary, {config.end} in the model"
+        )
     info = {"corpus": corpus, "split": split, "train": train, "history": history}
     return config, vocab, info
 
@@ -133,10 +143,10 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         header["progress"] = snapshot.progress.to_json()
         arrays |= _training_arrays(params, snapshot)
         if snapshot.best is not None:
-            arrays |= _named("best", params.unflatten(snapshot.best))
+            arrays |= _named("best", params.views(snapshot.best))
         if snapshot.last_good:
             header["good_progress"] = snapshot.last_good.progress.to_json()
-            good = _named("params", params.unflatten(snapshot.last_good.params))
+            good = _named("params", params.views(snapshot.last_good.params))
             good |= _training_arrays(params, snapshot.last_good)
             arrays |= {f"good/{name}": array for name, array in good.items()}
     if half:
@@ -146,7 +156,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
-def _named(prefix: str, params: Parameters) -> dict[str, Any]:
+def _named(prefix: str, params: Mapping[str, Array]) -> dict[str, Any]:
     return {f"{prefix}/{name}": array for name, array in params.items()}
 
 
@@ -154,7 +164,7 @@ def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
     """Return a snapshot's moments and state, by member name."""
     arrays: dict[str, Any] = {}
     for moment, flat in snapshot.moments.items():
-        arrays |= _named(f"optimizer/{moment}", params.unflatten(flat))
+        arrays |= _named(f"optimizer/{moment}", params.views(flat))
     for i, layer in enumerate(snapshot.state):
         arrays |= {f"state/layer{i}.{j}": part for j, part in enumerate(layer)}
     return arrays

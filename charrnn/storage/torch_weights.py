@@ -19,7 +19,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from charrnn.storage.checkpoint import (
     make_header,
     parse_header,
 )
-from charrnn.text.corpus import Corpus, CorpusInfo
+from charrnn.text.corpus import Corpus
+from charrnn.text.corpus_info import CorpusInfo
 
 VERSION = "1"  # of the metadata, in which every value is a string
 FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
@@ -220,13 +221,13 @@ def _with_vocabulary(model: Model, text: Corpus | None) -> Checkpoint:
             "no vocabulary in this file, which charrnn did not write; expected a text "
             f"with its {V} distinct characters: give one with --vocab"
         )
-    vocab = text.vocabulary()
+    vocab = text.vocab
     if len(vocab) != V:
         raise CheckpointError(
             f"weights for {V} characters, but {text.name} has {len(vocab)} distinct "
             "ones; expected the text that they were trained on: give it with --vocab"
         )
-    return Checkpoint(model, vocab, CorpusInfo(encoding=text.encoding))
+    return Checkpoint(model, vocab, CorpusInfo(encoding=text.info.encoding))
 
 
 def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
@@ -237,7 +238,9 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
         )
     try:
         config, vocab, info = parse_header(_parsed(metadata))
-        for key, value in asdict(model.config).items():
+        # The shapes of the weights do not tell which id is the end mark.
+        known = replace(model.config, end=config.end)
+        for key, value in asdict(known).items():
             found = getattr(config, key)
             if found != value:
                 raise CheckpointError(
@@ -245,7 +248,9 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
                 )
     except CheckpointError as error:
         raise CheckpointError(f"{error}; {_AGAIN}") from None
-    return Checkpoint(model, vocab, **info)
+    marked = Model(config)
+    marked.params.flat[:] = model.params.flat
+    return Checkpoint(marked, vocab, **info)
 
 
 def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from terminal import on_terminal
 from texts import save_trained, sentences, trained
 
 from charrnn.cli import main
 from charrnn.storage.checkpoint import load, save
-from charrnn.text.corpus import CorpusInfo
+from charrnn.text.corpus_info import CorpusInfo
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,8 @@ def test_columns_share_their_random_numbers():
 def test_json_holds_everything():
     arguments = ("--prime", "Ann ", "--seed", 3, "--length", 50, "-t", 0.5)
     found = json.loads(compare(*arguments, "--json").stdout)
-    assert list(found) == ["prime", "seed", "columns", "calibrated"]
+    assert list(found) == ["prime", "seed", "columns", "calibrated", "searched"]
+    assert found["searched"] == 1
     assert (found["prime"], found["seed"]) == ("Ann ", 3)
     assert found["calibrated"] > 0
     (column,) = found["columns"]
@@ -73,12 +75,12 @@ def test_a_missing_corpus_is_said_and_its_figures_left_out(run):
     for name in ("known", "copied", "Held-out"):
         assert name not in result.stdout
     found = json.loads(compare("--seed", 1, "--json").stdout)
-    assert found["calibrated"] is None
+    assert found["calibrated"] is found["searched"] is None
     assert {column["known_words"] for column in found["columns"]} == {None}
 
 
 def test_a_corpus_that_changed_is_said_and_its_figures_left_out(run):
-    (run / "lines.txt").write_text(sentences(300) + "More.\n", encoding="utf-8")
+    (run / "lines.txt").write_text(sentences(300, seed=2), encoding="utf-8")
     result = compare("--seed", 1, "--length", 40)
     assert "SHA-256 " in result.stderr
     assert "is not that of the text that this model was trained on" in result.stderr
@@ -120,6 +122,20 @@ def test_the_page_fits_the_terminal(columns):
     assert longest > columns * 0.7
 
 
+def test_only_a_terminal_gets_control_sequences(run):
+    short = ("--width", 60, "--length", 50, "--seed", 1)
+    arguments = ("compare", run, "-t", 0.5, "-t", 1, *short)
+    status, shown = on_terminal(*arguments, cwd=run, TERM="xterm")
+    assert status == 0
+    assert b"\x1b[32Gtemperature 1" in shown
+    _, dumb = on_terminal(*arguments, cwd=run, TERM="dumb")
+    assert b"\x1b" not in dumb
+    plain = compare(*arguments[1:]).stdout
+    assert "\x1b" not in plain
+    bare = re.sub(rb"\x1b\[\d+G", b"", shown).replace(b"\r", b"")
+    assert bare == b"seed 1\n" + plain.encode()
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
@@ -147,3 +163,13 @@ def test_a_model_of_bytes_is_compared():
     found = json.loads(compare("run", "--length", 40, "--seed", 1, "--json").stdout)
     assert found["calibrated"] is None  # after nine steps it knows nothing
     assert {len(column["text"]) for column in found["columns"]} == {40}
+
+
+def test_a_prime_takes_escapes():
+    escaped = compare("--prime", r"Ann\x20", "--seed", 1, "--length", 30).stdout
+    assert escaped == compare("--prime", "Ann ", "--seed", 1, "--length", 30).stdout
+
+
+def test_a_text_for_a_checkpoint_is_an_error_that_shows_the_option():
+    error = compare("Ann mends", status=2).stderr
+    assert "use `charrnn compare --prime 'Ann mends'`" in error

@@ -16,7 +16,7 @@ from charrnn.config import CELLS
 from charrnn.storage import safetensors_file, torch_file
 from charrnn.storage.checkpoint import load, save
 from charrnn.storage.torch_weights import SUFFIXES
-from charrnn.text.corpus import CorpusInfo
+from charrnn.text.corpus_info import CorpusInfo
 
 FORMATS = ("safetensors", "torch")
 

@@ -1,17 +1,21 @@
 """Tables and columns on a page: aligned, within the width, nothing lost."""
 
 import math
+import random
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from texts import sentences, trained
+from wcwidth import wcswidth
 
 from charrnn.cli.format import comparison_page, scoreboard_table, table, wrapped
 from charrnn.evaluation.loss import Score
 from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.generation.compare import Column, Comparison, compare
-from charrnn.text.corpus import from_text
+from charrnn.text.characters import is_mark
+from charrnn.text.reading import from_text
 
 ACUTE = "e\N{COMBINING ACUTE ACCENT}"  # one column
 FAMILY = "👨\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"  # one emoji, two columns
@@ -58,6 +62,20 @@ def test_a_scoreboard_says_when_counting_wins():
     )
 
 
+def test_a_scoreboard_names_what_was_scored_and_counted_if_not_all():
+    whole = replace(board(1.0, 1.25), fitted=900, train_part=900, val_part=101)
+    names = ("train", "validation")
+    assert scoreboard_table(whole, names) == scoreboard_table(board(1.0, 1.25), names)
+    part = replace(whole, val_part=5000, train_part=45_000)
+    lines = scoreboard_table(part, names).split("\n")
+    assert lines[4:7] == [
+        "Scored on 100 of 5,000 characters (validation) and",
+        "100 of 45,000 (train), spread evenly.",
+        "The 4-gram was fitted on the last 900 of 45,000 characters.",
+    ]
+    assert lines[7:] == ["The network beats counting by 0.250 nats per character."]
+
+
 def test_a_hopeless_score_still_fits_a_scoreboard():
     text = scoreboard_table(board(1e6, math.inf), ("train", "validation"))
     assert "1000000.0000" in text
@@ -81,8 +99,22 @@ def test_a_hopeless_score_still_fits_a_scoreboard():
         ("漢字 ab 漢字", 7, ["漢字 ab", "漢字"]),
         (f"{ACUTE * 5} {ACUTE * 4}", 5, [ACUTE * 5, ACUTE * 4]),
         (ACUTE * 7, 3, [ACUTE * 3, ACUTE * 3, ACUTE]),
-        (FAMILY * 3, 5, [FAMILY * 2, FAMILY]),
+        # Terminals that do not join emoji show this one on six columns.
+        (FAMILY * 3, 12, [FAMILY * 2, FAMILY]),
+        (FAMILY * 2, 5, [FAMILY, FAMILY]),
+        ("1\ufe0f\u20e3漢字", 4, ["1\ufe0f\u20e3漢", "字"]),
         ("ab\N{RIGHT-TO-LEFT OVERRIDE}", 9, ["ab\N{REPLACEMENT CHARACTER}"]),
+        ("\x1b[31m\x9b\ud800\u0378", 9, ["\ufffd[31m\ufffd\ufffd\ufffd"]),
+        ("a\tbc\t漢\td", 20, ["a   bc  漢  d"]),
+        ("ab\u00adc\u200bd\u2060\ufeff\u200e\u3164", 9, ["abcd"]),
+        ("a\u00a0b c", 4, ["a\u00a0b", "c"]),  # a no-break space does not break
+        ("漢\u3000字", 4, ["漢", "字"]),
+        ("\u0301a \u0301", 9, ["\u25cc\u0301a \u25cc\u0301"]),
+        ("क्षि" * 3, 8, ["क्षि" * 2, "क्षि"]),  # up to three columns each
+        ("မာမာမာ", 4, ["မာမာ", "မာ"]),
+        ("กำกำกำ", 4, ["กำกำ", "กำ"]),
+        ("\u1112\u1161\u11ab" * 3, 4, ["\u1112\u1161\u11ab" * 2, "\u1112\u1161\u11ab"]),
+        ("\u06dd١٢", 9, ["\u06dd١٢"]),
     ],
 )
 def test_text_is_wrapped_between_words_if_possible(text, width, lines):
@@ -126,6 +158,60 @@ def test_columns_of_wide_and_combining_text_line_up():
     # Three columns of 14 and gaps of 2; what is at the left of each is given by hand.
     assert page[2] == f"{'漢字漢字漢字漢'}  {ACUTE * 3} {FAMILY}{' ' * 8}  plain"
     assert page[3] == f"字漢字{' ' * 8}  {ACUTE * 9} {ACUTE}"
+
+
+def places(line):
+    """Return what a line for a terminal shows, by the column where it is put."""
+    first, *rest = re.split("\x1b\\[(\\d+)G", line)
+    cells = [first, *rest[1::2]]
+    starts = [0, *(int(start) - 1 for start in rest[::2])]
+    return {start: cell.rstrip() for start, cell in zip(starts, cells, strict=True)}
+
+
+def test_on_a_terminal_every_column_is_put_at_its_place():
+    texts = ["हिन्दी " * 9, FAMILY * 9, "plain " * 9]
+    columns = [Column(t, text, -1, 1, 1, 0, None, None) for t, text in enumerate(texts)]
+    comparison = Comparison("", 1, columns, None)
+    page = comparison_page(comparison, 46, place=True).split("\n")
+    assert [*places(page[0])] == [*places(page[1])] == [*places(page[2])] == [0, 16, 32]
+    assert places(page[2])[32] == "plain plain"
+    assert places(page[5]) == {0: "हिन्दी हिन्दी", 16: FAMILY * 2, 32: "plain plain"}
+    # Without the control sequences, the same cells are padded.
+    bare = [re.sub("\x1b[^G]*G", "", line).rstrip() for line in page]
+    assert bare == comparison_page(comparison, 46).split("\n")
+
+
+def test_a_table_for_a_terminal_puts_its_columns_at_their_places():
+    rows = [("ab", "1", "x"), ("c", FAMILY, "y")]
+    first, second = table(rows, heads=3, place=True).split("\n")
+    assert places(first) == {0: "ab", 4: "1", 8: "x"}
+    assert places(second) == {0: "c", 4: FAMILY, 8: "y"}
+
+
+@pytest.mark.parametrize("text", ["שלום עולם", "مرحبا", "١٢٣"])
+def test_texts_from_right_to_left_have_no_neighbours(text):
+    columns = [Column(t, text, -1, 1, 1, 0, None, None) for t in range(3)]
+    lines = comparison_page(Comparison("", 1, columns, None), 100).split("\n")
+    assert lines.count(text) == 3
+    titles = [line for line in lines if line.startswith("temperature")]
+    assert titles == ["temperature 0", "temperature 1", "temperature 2"]
+
+
+@pytest.mark.parametrize("width", [8, 11, 30])
+def test_no_line_is_wider_than_its_column_and_no_letter_is_cut(width):
+    rng = random.Random(1)
+    letters = ["a", " ", ACUTE, "漢", FAMILY, "กำ", "क्षि", "🇩🇪", "1\ufe0f\u20e3", "각"]
+    text = "".join(rng.choices(letters, k=400))
+    lines = wrapped(text, width)
+    assert max(map(wcswidth, lines)) <= width
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(not is_mark(line[0]) for line in lines if line)
+
+
+def test_a_page_names_the_share_of_the_corpus_that_was_searched(comparison):
+    page = comparison_page(replace(comparison, searched=0.0163), 100)
+    assert "known and copied refer to 1.6% of the corpus. Held-out" in page
+    assert "refer to" not in comparison_page(comparison, 100)
 
 
 def test_wrapping_loses_no_word():

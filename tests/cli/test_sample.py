@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,11 @@ from click.testing import CliRunner
 from texts import charrnn, command, environment, save_trained, small_config, trained
 
 from charrnn.cli import main
+from charrnn.config import TextConfig
 from charrnn.run import start_run
-from charrnn.storage.checkpoint import save
-from charrnn.text.corpus import read_corpus
+from charrnn.storage.checkpoint import load, save
+from charrnn.text.reading import from_text, read_corpus
+from charrnn.text.vocab import Vocabulary
 
 ACCENTS = "Le café où l’été dort → à côté. "
 
@@ -31,10 +33,14 @@ def untrained(name, data, encoding="utf-8"):
     folder = Path(name)
     folder.mkdir()
     (folder / "text").write_bytes(data)
-    corpus = read_corpus([folder / "text"], encoding=encoding)
+    corpus = read_corpus([folder / "text"], TextConfig(encoding))
     run = start_run(corpus, asdict(small_config()) | {"hidden": 4})
     save(run.best_checkpoint(), folder / "best.npz")
     return name
+
+
+def untrained_ab():
+    return untrained("ab", b"ab" * 100)
 
 
 @pytest.fixture
@@ -159,10 +165,215 @@ def test_each_of_several_texts_ends_at_its_own_stop():
         assert json.loads(after)["text"] == text.split(".\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"\n", "\n"),
+        (r".\x0a", ".\n"),
+        (r"\u0065", "e"),
+        (r"\U00000065", "e"),
+        ("e", "e"),
+    ],
+)
+def test_a_stop_takes_escapes(escaped, text):
+    shared = ("--seed", 1, "--length", 300, "--prime", "Ann ")
+    whole = written(*shared)[4:]
+    assert written(*shared, "--stop", escaped) == "Ann " + whole[: whole.index(text)]
+
+
+def test_the_first_of_several_stops():
+    shared = ("--seed", 1, "--length", 300, "--prime", r"Ann\x20")
+    whole = written(*shared)
+    first = min(whole.index("!"), whole.index("?"), whole.index("."))
+    stops = ("--stop", "!", "--stop", r"\x3f", "--stop", ".")
+    assert written(*shared, *stops) == whole[:first]
+
+
+def test_a_prime_takes_escapes():
+    seeded = ("--seed", 1, "--length", 30)
+    expected = trained().generate("Ann\nBen ", length=30, seed=1)
+    assert written("--prime", r"Ann\nBen ", *seeded) == expected
+
+
+@pytest.mark.parametrize("option", ["--prime", "--stop", "--separator"])
+@pytest.mark.parametrize("escape", [r"\q", r"\x4", r"\u00e", r"\U00110000", "\\"])
+def test_an_escape_that_is_none_is_an_error(option, escape):
+    error = refused(option, f"a{escape}")
+    assert error.startswith(f"Error: {option}: {escape} is not an escape; expected \\n")
+
+
+def test_a_backslash_is_a_character_like_others():
+    assert "never seen '\\\\'" in refused("--prime", r"a\\n")
+
+
+def test_a_stop_of_unknown_characters_is_an_error():
+    error = refused("--stop", "Ä#")
+    assert "the stop 'Ä#' can never come" in error
+    assert "'#', 'Ä' (nearest: 'A')" in error
+
+
+def test_a_text_that_goes_on_until_the_sentence_ends():
+    shared = ("--seed", 2, "--length", 50, "--prime", "Ann ")
+    text = written(*shared, "--until", "sentence")
+    assert text.startswith(written(*shared))
+    assert re.search(r"[.!?]\Z", text)
+    assert len(text) < 200
+
+
+def test_a_note_if_no_end_came():
+    # The model knows lines, but no empty ones between them.
+    result = sample("--until", "paragraph", "--length", 5, "-t", 0)
+    assert len(result.stdout) == 5 + 2000 + 1
+    assert result.stderr.count("no paragraph ended in the 2,000 characters") == 1
+    assert "knows no character that ends" in refused("--until", "line", untrained_ab())
+
+
+def test_texts_of_one_line_are_written_one_per_line():
+    result = sample("-n", 30, "--stop", r"\n", "--prime", "Ann ", "--seed", 1)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 30
+    assert lines == trained().generate("Ann ", n=30, stop="\n", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("separator", "between"), [(r"\n~\n", "\n~\n"), ("", ""), (r"\x00", "\0")]
+)
+def test_a_separator(separator, between):
+    texts = trained().generate("Ann ", n=3, length=20, seed=1)
+    shared = ("-n", 3, "--prime", "Ann ", "--length", 20, "--seed", 1)
+    assert written(*shared, "--separator", separator) == between.join(texts)
+    error = refused("--separator", "x", "--json", status=2)
+    assert "exclude each other" in error
+
+
+def test_no_text_comes_twice():
+    shared = (
+        "-n",
+        12,
+        "--length",
+        2,
+        "--seed",
+        1,
+        "--separator",
+        "|",
+        "--prime",
+        "Ann ",
+    )
+    assert len(set(written(*shared).split("|"))) < 12
+    texts = written(*shared, "--unique", "-t", 2).split("|")
+    assert len(set(texts)) == 12
+
+
+def test_only_texts_that_are_not_in_the_corpus():
+    shared = ("--stop", r"\n", "--seed", 1, "--length", 100, "-n", 50)
+    texts = written(*shared).splitlines()
+    lines = Path("checkpoints/lines/lines.txt")
+    known = texts[::7]
+    lines.write_text("\n".join([*known, *(text[:-1] + "#" for text in texts)]))
+    corpus = from_text(lines.read_text())
+    best = Path("checkpoints/lines/best.npz")
+    checkpoint = load(best)
+    about = replace(checkpoint.corpus, sha256=corpus.info.sha256, bytes=0)
+    save(replace(checkpoint, corpus=about), best)
+    novel = written(*shared, "--novel").splitlines()
+    assert len(novel) == 50
+    rest = [text for text in texts if text not in known]
+    assert novel[: len(rest)] == rest
+    assert not set(known) & set(novel)
+    lines.unlink()
+    assert "--novel needs the text" in refused("--novel")
+
+
+def test_a_note_if_there_are_no_more_new_texts():
+    result = sample("-n", 9, "-t", 0, "--unique", "--length", 20, "--json")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert "1 of 9 texts: the next 100" in result.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("-n", 3), ("-n", 3, "--json")])
+def test_an_output_file_holds_what_is_printed(options):
+    shared = ("--seed", 1, "--length", 50, *options)
+    result = sample(*shared, "--output", "out.txt")
+    assert result.stdout == ""
+    assert result.stderr.endswith("seed 1\nwrote out.txt\n")
+    assert Path("out.txt").read_bytes().decode() == sample(*shared).stdout
+
+
+def test_an_output_file_is_replaced_only_by_force():
+    Path("out.txt").write_text("mine")
+    error = refused("--output", "out.txt")
+    assert error.startswith("Error: out.txt: already exists; replace it with --force")
+    refused("--output", "out.txt", "--force", "--stop", "#")  # nothing was written yet
+    assert Path("out.txt").read_text() == "mine"
+    assert sample("--output", "out.txt", "--force", "--length", 5).exit_code == 0
+    assert len(Path("out.txt").read_text()) == 6
+    assert "No such file or directory" in refused("--output", "none/out.txt")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
+def test_an_output_file_is_utf_8_whatever_the_locale_says(french, encoding):
+    arguments = (
+        "sample",
+        french,
+        "--seed",
+        "1",
+        "--prime",
+        "café → ",
+        "--length",
+        "30",
+    )
+    usual = charrnn(*arguments, cwd=".", text=False)
+    done = charrnn(
+        *(*arguments, "--output", "out.txt"), cwd=".", PYTHONIOENCODING=encoding
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path("out.txt").read_bytes() == usual.stdout
+
+
+def test_an_output_file_of_a_model_of_bytes_holds_its_bytes(binary):
+    arguments = ("--seed", 1, "--length", 300, "--prime", r"\xff\xe9é")
+    assert sample(binary, *arguments, "--output", "out.bin").exit_code == 0
+    found = Path("out.bin").read_bytes()
+    assert found.startswith(b"\xff\xe9\xc3\xa9")
+    assert len(found) == 304
+    done = charrnn("sample", binary, *arguments, cwd=".", text=False)
+    assert done.stdout == found
+
+
+@pytest.fixture
+def surrogates():
+    folder = untrained_ab()
+    checkpoint = load(Path(folder, "best.npz"))
+    vocab = Vocabulary("b\ud800")
+    save(replace(checkpoint, vocab=vocab), Path(folder, "best.npz"))
+    return folder
+
+
+def test_half_of_a_surrogate_pair_is_escaped_with_one_note(surrogates):
+    arguments = (surrogates, "--seed", 1, "--length", 200, "--prime", "b")
+    result = sample(*arguments)
+    assert "\\ud800" in result.stdout
+    assert result.stderr.count("utf-8 lacks the character '\\ud800'") == 1
+    assert result.stderr.count("\n") == 2
+    sample(*arguments, "--output", "out.txt")
+    assert Path("out.txt").read_text() == result.stdout
+    line = sample(*arguments, "--json")
+    text = json.loads(line.stdout)["text"]
+    assert set(text) == {"b", "\ud800"}
+    assert line.stderr == "seed 1\n"
+
+
+def test_a_text_for_a_checkpoint_is_an_error_that_shows_the_option():
+    said = "to start a text with it, use `charrnn sample --prime 'O ROMEO:'`"
+    assert said in refused("O ROMEO:", status=2)
+    assert "--prime" in refused("To be, or not to be " * 30, status=2)
+
+
 def test_a_long_text_with_a_stop_that_never_comes_is_whole():
     whole = written("--seed", 1, "--length", 3000)
     assert len(whole) == 3000
-    assert written("--seed", 1, "--length", 3000, "--stop", "XYZZY") == whole
+    assert written("--seed", 1, "--length", 3000, "--stop", "Ann Ann") == whole
 
 
 def test_a_stop_far_into_a_long_text():
@@ -174,7 +385,7 @@ def test_a_stop_far_into_a_long_text():
 
 def test_unknown_characters_are_an_error_skipped_or_mapped():
     error = refused("--prime", "Änn# ")
-    assert "'#' 'Ä'" in error
+    assert "'#', 'Ä' (nearest: 'A');" in error
     assert "--on-unknown" in error
     seeded = ("--seed", 1, "--length", 30)
     plain = written("--prime", "Ann ", *seeded)

@@ -8,6 +8,7 @@ import pytest
 from terminal import on_terminal
 from texts import TINY, sentences, small_run
 
+from charrnn.cli.options import scoring_bar
 from charrnn.cli.train_progress import ProgressDisplay, make_bar
 from charrnn.training.events import Rollback, Step
 
@@ -55,6 +56,34 @@ def test_the_bar_fits_its_terminal_and_leaves_nothing_behind(shown):
     assert 60 < max(widths) <= 70
     # Blanks over the last bar, and then the results from the start of the line.
     assert re.search(r"\r {60,70}\rBest \(\*\) at step ", shown[1])
+
+
+def test_the_bar_says_when_it_validates(shown):
+    before, after = shown
+    assert re.search(r" 50% [^\r]*char/s, validating", before)
+    assert re.search(r"100% [^\r]*char/s, validating", after)
+
+
+@pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, False), (1.2, True)])
+def test_a_bar_shows_a_scoring_that_takes_more_than_a_second(
+    seconds, is_shown, monkeypatch
+):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    with scoring_bar() as show:
+        show(10, 40)
+        time.sleep(seconds)
+        show(20, 40)
+    assert ("scoring  50%" in terminal.getvalue()) == is_shown
+
+
+def test_no_bar_shows_a_scoring_without_a_terminal(capsys):
+    with scoring_bar() as show:
+        show(10, 40)
+        time.sleep(1.2)
+        show(20, 40)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_quiet_shows_no_bar(tmp_path):

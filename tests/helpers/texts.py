@@ -12,7 +12,7 @@ from charrnn.config import TrainConfig
 from charrnn.generation.language_model import LanguageModel
 from charrnn.run import start_run
 from charrnn.storage.checkpoint import save
-from charrnn.text.corpus import from_text
+from charrnn.text.reading import from_text
 
 # Options of `charrnn train` for a model that trains in a moment.
 TINY = (

@@ -15,7 +15,7 @@ from texts import environment, sentences, small_run, trained
 from charrnn.config import CELLS
 from charrnn.errors import CheckpointError
 from charrnn.storage.checkpoint import load, save
-from charrnn.text.corpus import CorpusInfo, SplitInfo
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 
 NOISE = np.random.default_rng(1).bytes(3000)
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -133,10 +133,14 @@ def test_the_header_is_json_with_its_documented_keys(tmp_path):
         "hidden": 8,
         "layers": 1,
         "cell": "rnn",
+        "end": -1,
     }
     assert best["vocab"] == sorted(set(sentences()))
-    assert list(best["split"]) == ["val_fraction", "train", "val"]
-    assert list(best["corpus"]) == ["name", "sha256", "characters", "encoding", "files"]
+    assert list(best["split"]) == ["val_fraction", "train", "val", "val_text"]
+    assert list(best["corpus"]) == [
+        *("name", "sha256", "characters", "bytes", "encoding", "normalize"),
+        *("documents", "max_vocab", "seed", "start", "files", "relative"),
+    ]
     assert list(best["versions"]) == ["charrnn", "numpy", "python"]
     assert set(best["train"]) >= {"lr", "batch", "window", "optimizer", "seed", "plan"}
     assert last["progress"]["step"] == 40
@@ -183,7 +187,7 @@ def test_extra_members_and_header_keys_are_ignored(small):
 
 def test_what_older_and_imported_files_lack_has_defaults(small):
     found = load(rewritten(small, header={"corpus": {}, "split": {}, "train": {}}))
-    assert found.corpus == CorpusInfo("", "", 0, "utf-8", ())
+    assert found.corpus == CorpusInfo(encoding="utf-8", normalize="none")
     assert found.split == SplitInfo(0.1, 0, 0)
     with pytest.raises(CheckpointError, match="its configuration cannot be read"):
         found.settings()

@@ -139,7 +139,7 @@ def test_a_checkpoint_is_found_by_file_folder_or_not_at_all(tmp_path, monkeypatc
 
 
 def validation(step):
-    return Validation(step, 0.5, 2.5, 2.6, True, 1e-3, 0.9, 0.25, 1.5)
+    return Validation(step, 0.5, 2.5, 2.6, True, 1e-3, 0.9, 0.25, 1.5, 400)
 
 
 EVENTS = [validation(10), Rollback(13, 10, float("nan"), 0.5, 1), validation(20)]

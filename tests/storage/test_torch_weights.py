@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from charrnn.config import CELLS, ModelConfig
+from charrnn.config import CELLS, ModelConfig, TextConfig
 from charrnn.errors import CheckpointError, MissingExtraError
 from charrnn.nn.model import Model
 from charrnn.storage import safetensors_file, torch_file
@@ -21,7 +21,8 @@ from charrnn.storage.torch_weights import (
     import_weights,
     to_torch,
 )
-from charrnn.text.corpus import Corpus, CorpusInfo, SplitInfo, from_text
+from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.reading import from_text, read_corpus
 from charrnn.text.vocab import Vocabulary
 
 T, N, H, V, L = 4, 3, 5, 7, 2
@@ -265,11 +266,13 @@ def test_names_may_come_without_the_prefix_of_the_recurrent_part(path):
     np.testing.assert_array_equal(import_weights(path).model.params.flat, expected)
 
 
-def test_a_vocabulary_of_bytes(path):
+def test_a_vocabulary_of_bytes(path, tmp_path):
     vocab = Vocabulary.of_bytes()
     export_weights(random_checkpoint(vocab=vocab), path, "safetensors")
     rewritten(path, about={"format": "pt"})
-    back = import_weights(path, Corpus("any", "abc", "", "bytes"))
+    (tmp_path / "any").write_bytes(b"abc")
+    text = read_corpus([tmp_path / "any"], TextConfig("bytes"))
+    back = import_weights(path, text)
     assert back.vocab == vocab
     assert back.corpus == CorpusInfo(encoding="bytes")
 
