@@ -29,6 +29,8 @@ SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
 
 
 _TEXT = "Text"
+# Words that somebody would hardly mean as separators.
+_NO_SEPARATORS = ("line", "file", "document", "documents", "paragraph", "paragraphs")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class TextConfig:
     documents: str = option(
         "",
         "Learn documents that have nothing to do with each other: lines, files, or the "
-        "parts between separators that you name. An end mark closes each, and `sample` "
+        "parts between separators such as '\\n\\n'. An end mark closes each, and `sample` "
         "writes whole documents.",
         group=_TEXT,
         default_text="one long text",
@@ -68,6 +70,11 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.documents in _NO_SEPARATORS:
+            raise ConfigError(
+                f"documents is {self.documents!r}; expected lines, files or a "
+                "separator, such as a blank line ('\\n\\n') for paragraphs"
+            )
         if self.encoding == BYTES and self.documents:
             raise ConfigError(
                 "documents are made of characters; expected no --documents with bytes"

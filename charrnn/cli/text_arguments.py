@@ -35,6 +35,11 @@ def read_text(model: "LanguageModel", text: str, name: str) -> str:
     return "".join(read)
 
 
+def unescape(text: str, name: str) -> str:
+    """Return an argument with its escapes replaced; name is that of the option."""
+    return "".join(_unescaped(part, name) for part in _PART.findall(text))
+
+
 def _unescaped(part: str, name: str) -> str:
     if part[0] != "\\":
         return part

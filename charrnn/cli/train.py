@@ -15,6 +15,7 @@ from charrnn.cli.options import (
     grouped,
     note,
 )
+from charrnn.cli.text_arguments import unescape
 from charrnn.cli.train_setup import (
     TextReader,
     check_unchanged,
@@ -135,6 +136,8 @@ def command(
     begun = perf_counter()
     report: Callable[[str], None] = (lambda message: None) if quiet else note
     chosen = {name: value for name, value in options.items() if value is not None}
+    if "documents" in chosen:
+        chosen["documents"] = unescape(chosen["documents"], "--documents")
     if as_bytes and "encoding" in chosen:
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
     if resume:

@@ -34,6 +34,7 @@ class Splitter:
 
     def __init__(self, documents: str) -> None:
         self._separator = {LINES: "\n", FILES: ""}.get(documents, documents)
+        self.separators = 0  # so far
         self._held = ""  # may be the start of a separator, or the end of a document
         self._is_open = False  # whether the document has any characters yet
 
@@ -44,6 +45,7 @@ class Splitter:
         held back until the next call.
         """
         *complete, rest = self._parts(self._held + text)
+        self.separators += len(complete)
         safe = self._safe_length(rest)
         self._held = rest[safe:]
         return self._join(complete, rest[:safe])

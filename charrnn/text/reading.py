@@ -15,7 +15,7 @@ from charrnn.text import cache
 from charrnn.text.cache import Stamp
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo
-from charrnn.text.documents import Splitter, unit_starts
+from charrnn.text.documents import FILES, LINES, Splitter, unit_starts
 from charrnn.text.encodings import Decoder
 from charrnn.text.folders import find_files
 from charrnn.text.formats import Opener, check_plain_text
@@ -55,7 +55,7 @@ def from_text(
                 reading.hash(piece.encode("utf-8", "surrogatepass"))
                 reading.add(piece)
             reading.end_file()
-        reading.check_not_empty(name)
+        reading.check(name)
         return reading.finish(name, [], {}, [])
 
 
@@ -114,7 +114,7 @@ def read_corpus(
             reading.notes.append(
                 f"joined {len(found.paths)} files, in this order: {listed(found.paths)}"
             )
-        reading.check_not_empty(listed(found.paths))
+        reading.check(listed(found.paths))
         corpus = reading.finish(name or _name(sources), sizes, options, stamps)
     corpus.info = replace(corpus.info, files=_absolute(found.paths))
     corpus.notes = [*found.notes, *corpus.notes]
@@ -175,10 +175,17 @@ class _Reading:
         for ids in self._encoder.encode(text, ends):
             self.spool.append(ids)
 
-    def check_not_empty(self, where: str) -> None:
-        """Raise TextError if there was no text."""
+    def check(self, where: str) -> None:
+        """Raise TextError if there was no text, or not a single separator."""
         if not self.characters:
             raise TextError(f"{where}: empty; expected a text to learn from")
+        documents = self.config.documents
+        if self._splitter and documents != FILES and not self._splitter.separators:
+            separator = "\n" if documents == LINES else documents
+            raise TextError(
+                f"{where}: no {separator!r} in it, so it is a single document; expected "
+                "--documents with a separator that the text has"
+            )
 
     def finish(
         self,

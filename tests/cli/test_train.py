@@ -573,3 +573,15 @@ def test_resuming_with_a_text_that_moved_says_how():
     error = refused("--resume", "--out", "run", "--steps", "22")
     assert "if it has moved, name it: charrnn train TEXT --resume" in error
     started("moved.txt", "--resume", "--out", "run", "--steps", "22")
+
+
+def test_documents_between_blank_lines():
+    verses = "\n\n".join(f"{line}\nand {line}" for line in sentences(40).splitlines())
+    Path("verses.txt").write_text(verses, encoding="utf-8")
+    result = started("verses.txt", *BRIEF, "--documents", r"\n\n", "--out", "run")
+    assert "verses: 40 documents, " in result.stderr
+    assert load_model("run").corpus.documents == "\n\n"
+    error = refused("lines.txt", *BRIEF, "--documents", "===")
+    assert "lines.txt: no '===' in it" in error
+    error = refused("lines.txt", *BRIEF, "--documents", "paragraphs")
+    assert "expected lines, files or a separator" in error
