@@ -53,8 +53,8 @@ class TextConfig:
     documents: str = option(
         "",
         "Learn documents that have nothing to do with each other: lines, files, or the "
-        "parts between separators such as '\\n\\n'. An end mark closes each, and `sample` "
-        "writes whole documents.",
+        "parts between separators such as '\\n\\n'. An end mark closes each, and "
+        "`sample` writes whole documents.",
         group=_TEXT,
         default_text="one long text",
         metavar="KIND",

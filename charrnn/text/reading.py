@@ -183,8 +183,8 @@ class _Reading:
         if self._splitter and documents != FILES and not self._splitter.separators:
             separator = "\n" if documents == LINES else documents
             raise TextError(
-                f"{where}: no {separator!r} in it, so it is a single document; expected "
-                "--documents with a separator that the text has"
+                f"{where}: no {separator!r} in it, so it is a single document; "
+                "expected --documents with a separator that the text has"
             )
 
     def finish(
