@@ -18,7 +18,7 @@ from charrnn.nn.parameters import Array
 LINES, FILES = "lines", "files"
 # At most about this many units of whole documents are put in order one by one. Only
 # texts of more characters have units of several documents.
-_UNITS = 1 << 22
+_UNITS = 1 << 21
 # A text looks like a list if its first lines are at least so many, and so short.
 _LINES, _LEAST_LINES = 10_000, 100
 _MEDIAN, _LONG = 25, 50  # characters: half of the lines, and 95 % of them
@@ -124,25 +124,22 @@ class Ordered:
     """The units of a text of documents in another order, read when needed."""
 
     def __init__(self, ids: Array, starts: Array, order: Array) -> None:
-        self._ids, self._starts, self._order = ids, starts, order
-        lengths = np.diff(starts)[order]
-        self._places = np.concatenate([[1], 1 + np.cumsum(lengths)])  # in this order
+        self._ids = ids
+        # Where each unit starts in this order, and where the last one ends.
+        self._places = np.concatenate([[1], 1 + np.cumsum(np.diff(starts)[order])])
+        self._moves = starts[:-1][order] - self._places[:-1]
 
-    def read(self, start: int, out: Array) -> None:
-        """Fill out (m,) with the ids from `start` on."""
-        filled = 0
-        if start == 0:  # the end mark before the first document
-            out[0] = self._ids[0]
-            start = filled = 1
-        unit = int(np.searchsorted(self._places, start, "right")) - 1
-        within = start - int(self._places[unit])
-        while filled < len(out):
-            number = self._order[unit]
-            source = int(self._starts[number]) + within
-            length = min(int(self._starts[number + 1]) - source, len(out) - filled)
-            out[filled : filled + length] = self._ids[source : source + length]
-            filled += length
-            unit, within = unit + 1, 0
+    def read(self, start: int, stop: int) -> Array:
+        """Return the ids (stop - start,) from `start` to `stop`."""
+        first, last = np.searchsorted(self._places, (start, stop - 1), "right") - 1
+        units = slice(max(0, first), last + 1)
+        # Each id moves as far as its unit does; the first end mark does not move.
+        bounds = np.clip(self._places[units.start : units.stop + 1], start, stop)
+        moves = np.repeat(self._moves[units], np.diff(bounds))
+        sources = np.arange(start, stop)
+        sources[stop - start - len(moves) :] += moves
+        found: Array = self._ids.take(sources)
+        return found
 
 
 def looks_like_a_list(text: str) -> bool:

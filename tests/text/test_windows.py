@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from charrnn.config import TextConfig
 from charrnn.errors import TextError
-from charrnn.text.windows import Windows, fit_windows
+from charrnn.text.reading import from_text
+from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 
 
 def letters(ids):
@@ -111,3 +113,31 @@ def test_what_fits_always_makes_whole_windows():
 def test_text_with_nothing_to_predict_is_refused(characters):
     with pytest.raises(TextError, match=f"has {characters} characters; expected at"):
         fit_windows(characters, 64, 32)
+
+
+def test_windows_of_documents_are_shuffled_anew_for_each_epoch():
+    rng = np.random.default_rng(0)
+    documents = [
+        "".join(rng.choice(list("abcdef"), rng.integers(1, 9))) for _ in range(500)
+    ]
+    corpus = from_text("\n".join(documents), TextConfig(documents="lines"))
+    windows = DocumentWindows(corpus.ids, 7, 4, end_id=corpus.vocab.end_id, seed=1)
+    length = len(corpus.ids) // 4
+    epochs = []
+    for epoch in range(3):
+        inputs, targets = zip(*windows.of_epoch(epoch), strict=True)
+        rows = np.concatenate([*inputs, targets[-1][-1:]])
+        np.testing.assert_array_equal(rows[1:], np.concatenate(targets))
+        assert rows.shape == (length, 4)
+        read = "".join(corpus.vocab.symbols[i] or "\n" for i in rows.T.reshape(-1))
+        assert read[0] == "\n"
+        found = read[1:].split("\n")
+        # At most a stream's end is cut off.
+        assert len(documents) - 4 <= len(found) <= len(documents) + 1
+        assert set(found[:-1]) <= set(documents)
+        epochs.append(read)
+    assert len(set(epochs)) == 3
+    again = DocumentWindows(corpus.ids, 7, 4, end_id=corpus.vocab.end_id, seed=1)
+    for index in (5, 0, len(again) - 1):  # in any order
+        for one, other in zip(again.of_epoch(2)[index], windows[index], strict=True):
+            np.testing.assert_array_equal(one, other)
