@@ -287,10 +287,13 @@ def open_model(checkpoint: str | None) -> "LanguageModel":
 
     By default it is the newest run's, or the one that comes with the package.
     """
-    from charrnn.api import load
-    from charrnn.storage.run_folder import PRETRAINED
+    # Not charrnn.load, which takes longer to import.
+    from charrnn.generation.language_model import LanguageModel
+    from charrnn.storage.checkpoint import load
+    from charrnn.storage.run_folder import PRETRAINED, find_checkpoint
 
-    model = load(checkpoint)
+    path = find_checkpoint(checkpoint)
+    model = LanguageModel.from_checkpoint(load(path), path)
     if model.path == PRETRAINED:
         here = "" if checkpoint else "no run in checkpoints/; "
         note(f"{here}using the Shakespeare model that comes with charrnn")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn.generation import files
 from charrnn.generation.html_card import html_card
@@ -12,11 +12,13 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.torch_weights import to_torch
-from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
-from charrnn.text.reading import Progress
 from charrnn.text.sources import PathLike, Paths, Texts, same_corpus
 from charrnn.text.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from charrnn.text.corpus import Corpus
+    from charrnn.text.reading import Progress
 
 
 class LanguageModel(TextModel):
@@ -91,8 +93,8 @@ class LanguageModel(TextModel):
         paths: Paths | None = None,
         text: Texts | None = None,
         *,
-        progress: Progress | None = None,
-    ) -> Corpus:
+        progress: "Progress | None" = None,
+    ) -> "Corpus":
         """Return the text that the model was trained on.
 
         By default it is read from the files that the checkpoint names. `progress` is
@@ -102,7 +104,7 @@ class LanguageModel(TextModel):
         beside = self.path.parent if self.path else None
         return same_corpus(self.corpus, paths, text, beside=beside, progress=progress)
 
-    def parts_of(self, corpus: Corpus) -> tuple[Array, Array]:
+    def parts_of(self, corpus: "Corpus") -> tuple[Array, Array]:
         """Return the ids that the model was trained on, and those it was validated on.
 
         corpus is the text of `read_corpus`. The second part may be empty.

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,8 +37,10 @@ from charrnn.storage.checkpoint import (
     make_header,
     parse_header,
 )
-from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo
+
+if TYPE_CHECKING:
+    from charrnn.text.corpus import Corpus
 
 VERSION = "1"  # of the metadata, in which every value is a string
 FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
@@ -180,7 +182,7 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     return {"format": FORMAT, "version": VERSION} | texts
 
 
-def import_weights(path: Path, text: Corpus | None = None) -> Checkpoint:
+def import_weights(path: Path, text: "Corpus | None" = None) -> Checkpoint:
     """Return the checkpoint in a file of either format, recognized by its content.
 
     Weights that charrnn did not write need the text that they were trained on, for its
@@ -214,7 +216,7 @@ def _model_of(weights: Mapping[str, Array]) -> Model:
     return model
 
 
-def _with_vocabulary(model: Model, text: Corpus | None) -> Checkpoint:
+def _with_vocabulary(model: Model, text: "Corpus | None") -> Checkpoint:
     V = model.config.vocab
     if text is None:
         raise CheckpointError(
