@@ -14,7 +14,7 @@ If h was never followed by a character, p(c | h) = p(c | h'). Estimator: Witten 
 Storage: a k-gram is represented by its rank among the distinct k-grams of the text, so
 a (k + 1)-gram has the key rank * V + next character, for any k and V. One sort of the
 keys gives the ranks of the next order; looking one up is a binary search. Fitting on N
-characters takes time proportional to order * N log N, and about 30 bytes per character;
+characters takes time proportional to order * N log N, and up to 40 bytes per character;
 the fitted model takes about 20 bytes per distinct k-gram, k = 1 to order.
 """
 
@@ -37,7 +37,7 @@ Counts = npt.NDArray[np.uint32]
 FIT_LIMIT = 3_000_000
 """`WittenBell.fit` reads only this many characters, the last ones, to save time."""
 
-_GRAMS_LIMIT = 5_000_000  # distinct k-grams in memory: 100 MB
+_GRAMS_LIMIT = 3_000_000  # distinct k-grams in memory: 60 MB
 
 _PIECE = 1 << 16  # predictions made at a time, to save memory
 
@@ -92,7 +92,7 @@ class WittenBell:
 
         ids (N,) integers in [0, vocab_size), N may be 0; a 6-gram sees 5 characters of
         context. Only the last `FIT_LIMIT` characters of a longer text are read. If more
-        than 5 million k-grams are distinct, the longest are left out, and with them the
+        than 3 million k-grams are distinct, the longest are left out, and with them the
         highest orders: most of them occurred once, and predict nothing.
         `on_progress` is called with the number of characters counted since its last
         call; all orders together count the text once.
@@ -101,16 +101,16 @@ class WittenBell:
         _check_sizes(vocab_size, order)
         ids = _checked(ids[-FIT_LIMIT:], vocab_size)
         orders: list[_Order] = []
-        contexts, n_contexts = np.zeros(ids.size, np.uint32), 1  # the empty context
+        ranks = np.zeros(ids.size, np.uint32)  # of the only context, the empty one
+        n_contexts, room = 1, _GRAMS_LIMIT
         for k in range(1, order + 1):
-            keys = contexts.astype(np.int64)
-            keys *= vocab_size
-            keys += ids[k - 1 :]
-            counted, grams = _count(keys, vocab_size, n_contexts)
-            if sum(each.unseen for each in (*orders, counted)) > _GRAMS_LIMIT:
+            ranks = ranks[: ids[k - 1 :].size]
+            counted = _count(ranks, ids[k - 1 :], vocab_size, n_contexts, room)
+            if not counted:
                 break
             orders.append(counted)
-            contexts, n_contexts = grams[:-1], counted.unseen
+            n_contexts = counted.unseen
+            room -= n_contexts
             if on_progress:
                 on_progress(ids.size * k // order - ids.size * (k - 1) // order)
         return cls(len(orders), vocab_size, tuple(orders))
@@ -174,41 +174,59 @@ class WittenBell:
 
 
 def _count(
-    keys: Ints, vocab_size: int, n_contexts: int
-) -> tuple[_Order, npt.NDArray[np.uint32]]:
-    """Return the counts of the k-grams with these keys, and the rank of each one."""
-    keys, positions = _sort(keys, n_contexts * vocab_size)
+    ranks: Counts, ids: Ids, vocab_size: int, n_contexts: int, room: int
+) -> _Order | None:
+    """Return the counts of the k-grams of a text, or None if more than `room` differ.
+
+    ranks (M,) are those of the contexts before each of the ids (M,), of which there are
+    `n_contexts`. They are replaced by the ranks of the k-grams, unless there are too
+    many.
+    """
+    keys = ranks.astype(np.int64)
+    keys *= vocab_size
+    keys += ids
+    positions = _sort(keys, n_contexts * vocab_size)
     is_first = np.ones(keys.size, np.bool_)
-    is_first[1:] = keys[1:] != keys[:-1]
-    ranks = np.empty(keys.size, np.uint32)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    if np.count_nonzero(is_first) > room:
+        return None
     ranks[positions] = np.cumsum(is_first, dtype=np.uint32) - np.uint32(1)
-    firsts = np.flatnonzero(is_first)
-    counts = np.diff(firsts, append=keys.size)
-    return _tabulate(keys[firsts], counts, vocab_size, n_contexts), ranks
+    del positions  # before the tables need as much memory
+    firsts = np.flatnonzero(is_first).astype(np.uint32)
+    counts = np.diff(firsts, append=np.uint32(keys.size))
+    keys = keys[is_first]
+    return _tabulate(keys, counts, vocab_size, n_contexts)
 
 
-def _sort(keys: Ints, n_keys: int) -> tuple[Ints, Ints]:
-    """Return keys in [0, n_keys) in ascending order, and the position each one had."""
+def _sort(keys: Ints, n_keys: int) -> Counts:
+    """Sort keys in [0, n_keys), in place; return the position that each one had."""
     bits = keys.size.bit_length()
     if n_keys << bits > 1 << 63:
-        positions = np.argsort(keys)
-        return keys[positions], positions
+        order = np.argsort(keys)
+        keys[:] = keys[order]
+        return order.astype(np.uint32)
     # Sorting numbers that hold key and position is three times as fast as argsort.
-    both = (keys << bits) | np.arange(keys.size)
-    both.sort()
-    return both >> bits, both & ((1 << bits) - 1)
+    keys <<= bits
+    keys |= np.arange(keys.size, dtype=np.uint32)
+    keys.sort()
+    positions = np.empty(keys.size, np.uint32)
+    np.bitwise_and(keys, (1 << bits) - 1, out=positions, casting="unsafe")
+    keys >>= bits
+    return positions
 
 
-def _tabulate(keys: Ints, counts: Ints, vocab_size: int, n_contexts: int) -> _Order:
+def _tabulate(keys: Ints, counts: Counts, vocab_size: int, n_contexts: int) -> _Order:
     contexts = keys // vocab_size
-    totals = np.bincount(contexts, counts, n_contexts + 1)
-    distinct = np.bincount(contexts, minlength=n_contexts + 1)
+    totals = np.bincount(contexts, counts, n_contexts + 1).astype(np.uint32)
+    distinct = np.bincount(contexts, minlength=n_contexts + 1).astype(np.uint32)
+    del contexts  # before the copies below need as much memory
+    # At least 1, so that p(c | h) = p(c | h') if nothing ever followed h.
+    np.maximum(distinct, 1, out=distinct)
     return _Order(
         keys=np.append(keys, np.iinfo(np.int64).max),
-        counts=np.append(counts, 0).astype(np.uint32),
-        totals=totals.astype(np.uint32),
-        # At least 1, so that p(c | h) = p(c | h') if nothing ever followed h.
-        distinct=np.maximum(distinct, 1).astype(np.uint32),
+        counts=np.append(counts, np.uint32(0)),
+        totals=totals,
+        distinct=distinct,
     )
 
 

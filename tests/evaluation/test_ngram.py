@@ -1,6 +1,7 @@
 """The n-gram against a naive twin that counts in dicts, and against known numbers."""
 
 import math
+import tracemalloc
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -179,7 +180,8 @@ def test_reads_memory_mapped_ids(tmp_path):
 def test_both_ways_to_sort_agree():
     keys = np.random.default_rng(7).integers(0, 40, 500)
     for n_keys in (40, 1 << 62):  # the second is too large to carry positions along
-        ordered, positions = ngram._sort(keys.copy(), n_keys)
+        ordered = keys.copy()
+        positions = ngram._sort(ordered, n_keys)
         np.testing.assert_array_equal(ordered, np.sort(keys))
         np.testing.assert_array_equal(keys[positions], ordered)
 
@@ -244,6 +246,20 @@ def test_the_longest_kgrams_are_left_out_if_there_are_too_many(monkeypatch):
     model = WittenBell.fit(fitted, 6, order=5)
     assert model.order == 3
     np.testing.assert_array_equal(model.mean_losses(ids), shorter.mean_losses(ids))
+
+
+@pytest.mark.parametrize("vocab_size", [4, 256, 20_000])
+def test_fitting_takes_little_memory_on_any_text(vocab_size):
+    dtype = np.uint8 if vocab_size <= 256 else np.uint16
+    ids = np.random.default_rng(8).integers(0, vocab_size, 200_000).astype(dtype)
+    tracemalloc.start()
+    model = WittenBell.fit(ids, vocab_size, order=2)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert model.order == 2
+    grams = sum(counted.unseen for counted in model.orders)
+    assert kept < 20 * grams + 10_000
+    assert peak < 45 * len(ids)
 
 
 def test_an_unknown_character_is_named_by_its_place_in_the_text():
