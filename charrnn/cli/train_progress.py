@@ -176,9 +176,11 @@ def _print_results(run: "Run", quiet: bool) -> None:
             f"Best (*) at step {progress.best_step:,}; {_clock(progress.seconds)} of "
             "training in all."
         )
+    model = run.best_checkpoint().model
+    run.trainer.close()  # the n-gram needs as much memory as training did
     with scoring_bar(quiet=quiet) as on_progress:
         board = score(
-            run.best_checkpoint().model,
+            model,
             run.train_ids,
             run.val_ids,
             limit=run.plan.val_characters,

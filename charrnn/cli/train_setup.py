@@ -228,6 +228,11 @@ def print_summary(run: "Run", report: Report) -> None:
         f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps per "
         "epoch"
     )
+    if plan.sampled:
+        report(
+            f"sampled softmax: each step uses its targets and {plan.sampled:,} more "
+            f"characters, drawn by frequency, instead of all {config.vocab:,}"
+        )
     for line in filter(None, (run.short_text, run.overtime)):
         report(line)
     report(

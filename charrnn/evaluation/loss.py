@@ -142,7 +142,7 @@ def predictions(
     state, workspace = model.zero_state(N), model.workspace(T, N)
     for start in range(-warm_up, 0, T):
         rows = _rows(ids, starts, start, min(start + T, 0))
-        _, state = model.forward(rows, state, workspace)
+        state = model.read(rows, state, workspace)
     if warm_up and first == 0:  # nothing precedes the first stream
         for array in (array for layer in state for array in layer):
             array[0] = 0

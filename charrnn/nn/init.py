@@ -6,9 +6,8 @@ network in every precision.
 
 import numpy as np
 
-from charrnn.nn.parameters import Array, blocks
-
-_PIECE = 1 << 20  # ids counted at a time: NumPy copies them to 64 bits
+from charrnn.nn.parameters import Array
+from charrnn.nn.sampled import frequencies
 
 
 def orthogonal(W: Array, *, rng: np.random.Generator) -> None:
@@ -31,10 +30,6 @@ def glorot_uniform(W: Array, *, rng: np.random.Generator) -> None:
 def log_frequencies(b: Array, ids: Array) -> None:
     """Fill b (V,) with the log of how often each id occurs in ids (n,).
 
-    As the bias of a softmax it predicts these frequencies. Half an occurrence is added
-    to each, so that none is minus infinity.
+    As the bias of a softmax it predicts these frequencies.
     """
-    counts = np.full(len(b), 0.5)
-    for block in blocks(len(ids), _PIECE):
-        counts += np.bincount(ids[block], minlength=len(b))
-    b[:] = np.log(counts / counts.sum())
+    b[:] = np.log(frequencies(ids, len(b)))

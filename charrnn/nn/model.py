@@ -18,6 +18,7 @@ from charrnn.nn import kernels
 from charrnn.nn.cell import State
 from charrnn.nn.init import glorot_uniform
 from charrnn.nn.parameters import Array, Parameters, Shape, blocks
+from charrnn.nn.sampled import Sample
 
 # In training, up to this many logits are in memory at once (8 MB); up to 1,024
 # characters, these are all of a window of 32 x 64.
@@ -32,23 +33,25 @@ class Workspace:
 
     def __init__(self, model: "Model", T: int, N: int) -> None:
         config, dtype = model.config, model.dtype
-        L, H, V = config.layers, config.hidden, config.vocab
-        sizes = [V] + [H] * (L - 1)
+        L, H = config.layers, config.hidden
+        sizes = [config.vocab] + [H] * (L - 1)
         self.layers: list[Any] = [
             model.cell.workspace(T, N, D, H, dtype) for D in sizes
         ]
         self.outputs = np.empty((0, N, H), dtype)  # of the last forward pass, (T, N, H)
-        self._logits = np.empty((0, V), dtype)
+        self._logits = np.empty(0, dtype)
         self.dh = np.empty((T, N, H), dtype)
         self.dropped = np.empty((L, T, N, H), dtype)
         self.grads = model.params.zeros_like()
         self.layer_grads = [self.grads.scope(f"layer{i}") for i in range(L)]
+        self.output_grads = self.grads.scope("output")
 
-    def logits(self, rows: int) -> Array:
-        """Return an array (rows, V), in memory that is allocated at its first use."""
-        if len(self._logits) < rows:
-            self._logits = np.empty((rows, self._logits.shape[1]), self._logits.dtype)
-        return self._logits[:rows]
+    def logits(self, rows: int, columns: int) -> Array:
+        """Return an array (rows, columns), in memory that grows if it is too small."""
+        size = rows * columns
+        if self._logits.size < size:
+            self._logits = np.empty(size, self._logits.dtype)
+        return self._logits[:size].reshape(rows, columns)
 
 
 class Model:
@@ -68,6 +71,7 @@ class Model:
         self._use(kernels)
         self.params = Parameters(self._shapes(), self.dtype)
         self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
+        self._output = self.params.scope("output")
 
     def _use(self, name: str) -> None:
         self.cell = kernels.cell(self.config.cell, name)
@@ -123,14 +127,22 @@ class Model:
         (L, T or more, N, H) are factors on the outputs of each layer. A step that reads
         the end mark starts a document: it reads a state of zero.
         """
-        after = self._hidden(ids, state, workspace, masks)
-        rows = self._logits(workspace.outputs.reshape(ids.size, -1), workspace)
+        after = self.read(ids, state, workspace, masks)
+        outputs = workspace.outputs.reshape(ids.size, -1)
+        rows = _logits(outputs, self._output, workspace)
         return rows.reshape(*ids.shape, -1), after
 
-    def _hidden(
-        self, ids: Array, state: ModelState, workspace: Workspace, masks: Array | None
+    def read(
+        self,
+        ids: Array,
+        state: ModelState,
+        workspace: Workspace,
+        masks: Array | None = None,
     ) -> ModelState:
-        """Leave the outputs (T, N, H) in the workspace; return the state after."""
+        """Do as `forward` without the logits, and return the state after.
+
+        The outputs (T, N, H) are then in the workspace.
+        """
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
                 f"ids are {ids.dtype} {ids.shape}; expected unsigned integers (T, N)"
@@ -151,13 +163,6 @@ class Model:
         workspace.outputs = x
         return tuple(after)
 
-    def _logits(self, outputs: Array, workspace: Workspace) -> Array:
-        """Return the logits (R, V) of outputs (R, H), in memory of the workspace."""
-        logits = workspace.logits(len(outputs))
-        np.matmul(outputs, self.params["output.W"], out=logits)
-        logits += self.params["output.b"]
-        return logits
-
     def _starts(self, ids: Array) -> Array | None:
         """Return where ids (T, N) are the end mark, or None if they never are."""
         if self.config.end < 0:
@@ -173,12 +178,14 @@ class Model:
         state: ModelState,
         workspace: Workspace,
         masks: Array | None = None,
+        sample: Sample | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Return the mean loss in nats per character, its gradients, the state after.
 
-        inputs and targets (T, N), targets one step ahead; masks as in `forward`. The
-        gradients belong to the workspace. They stop at the window's first step: this is
-        the truncation in truncated backpropagation through time (Williams & Peng 1990).
+        inputs and targets (T, N), targets one step ahead; masks as in `forward`. With a
+        sample, loss and gradients are estimates (`nn/sampled.py`). The gradients belong
+        to the workspace. They stop at the window's first step: this is the truncation
+        in truncated backpropagation through time (Williams & Peng 1990).
         """
         V = self.config.vocab
         if targets.shape != inputs.shape or targets.max(initial=0) >= V:
@@ -186,12 +193,38 @@ class Model:
                 f"targets are {targets.shape}, up to {targets.max(initial=0)}; "
                 f"expected {inputs.shape}, up to {V - 1}"
             )
-        state = self._hidden(inputs, state, workspace, masks)
-        loss = self._output_layer(targets.reshape(-1), workspace)
+        state = self.read(inputs, state, workspace, masks)
+        targets = targets.reshape(-1)
+        if sample is None:
+            layer, grads = self._output, workspace.output_grads
+            loss = self._output_layer(targets, layer, grads, workspace)
+        else:
+            loss = self._sampled_output_layer(targets, sample, workspace)
         self._backward(workspace, masks)
         return loss, workspace.grads, state
 
-    def _output_layer(self, targets: Array, workspace: Workspace) -> float:
+    def _sampled_output_layer(
+        self, targets: Array, sample: Sample, workspace: Workspace
+    ) -> float:
+        """Do as `_output_layer`, with the columns of a sample only."""
+        ids, log_q = sample.ids, sample.log_q.astype(self.dtype)
+        layer = {name: part.take(ids, axis=-1) for name, part in self._output.items()}
+        layer["b"] -= log_q
+        grads = {name: np.empty_like(part) for name, part in layer.items()}
+        places = sample.places(targets)
+        loss = self._output_layer(places, layer, grads, workspace)
+        for name, whole in workspace.output_grads.items():
+            whole.fill(0)
+            whole[..., ids] = grads[name]
+        return loss - float(log_q[places].mean())
+
+    def _output_layer(
+        self,
+        targets: Array,
+        layer: dict[str, Array],
+        grads: dict[str, Array],
+        workspace: Workspace,
+    ) -> float:
         """Return the mean loss; write dh and the gradients of the output layer.
 
         The logits are computed in blocks of rows: with a large vocabulary, those of the
@@ -199,11 +232,10 @@ class Model:
         """
         T, R, H = len(workspace.outputs), len(targets), self.config.hidden
         rows, drows = workspace.outputs.reshape(R, H), workspace.dh[:T].reshape(R, H)
-        W, dW = self.params["output.W"], workspace.grads["output.W"]
-        db, loss = workspace.grads["output.b"], 0.0
-        for block in blocks(R, max(1, _LOGITS // self.config.vocab)):
+        W, dW, db, loss = layer["W"], grads["W"], grads["b"], 0.0
+        for block in blocks(R, max(1, _LOGITS // len(db))):
             x = rows[block]
-            logits = self._logits(x, workspace)
+            logits = _logits(x, layer, workspace)
             mean, dlogits = self.functions.cross_entropy_(logits, targets[block])
             share = len(x) / R
             loss += mean * share
@@ -230,6 +262,14 @@ class Model:
             )
             if dinputs is not None:  # None at the lowest layer, whose inputs are ids
                 dh = dinputs
+
+
+def _logits(outputs: Array, layer: dict[str, Array], workspace: Workspace) -> Array:
+    """Return the logits of outputs (R, H), in memory of the workspace."""
+    logits = workspace.logits(len(outputs), len(layer["b"]))
+    np.matmul(outputs, layer["W"], out=logits)
+    logits += layer["b"]
+    return logits
 
 
 def _add_product(A: Array, B: Array, out: Array) -> None:

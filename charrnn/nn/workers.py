@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.sampled import Sample
 
 _T = TypeVar("_T")
 
@@ -128,8 +129,9 @@ class Workers:
         self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads and free the arrays; nothing can be computed afterwards."""
         self._pool.shutdown()
+        self._workspaces.clear()
 
     def loss_and_grads(
         self,
@@ -137,11 +139,12 @@ class Workers:
         targets: Array,
         state: ModelState,
         masks: Array | None = None,
+        sample: Sample | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Return the same as `Model.loss_and_grads`, for all columns."""
         if len(self._parts) == 1:
             return self.model.loss_and_grads(
-                inputs, targets, state, self._workspaces[0], masks
+                inputs, targets, state, self._workspaces[0], masks, sample
             )
 
         def work(i: int) -> tuple[float, ModelState]:
@@ -152,6 +155,7 @@ class Workers:
                 _map_state(state, columns),
                 self._workspaces[i],
                 None if masks is None else masks[:, :, columns],
+                sample,
             )
             grads.flat *= share
             return loss * share, after

@@ -45,6 +45,11 @@ class Windows(Sequence[Window]):
         return -(-(self._length - 1) // self.T)
 
     @property
+    def ids(self) -> Array:
+        """The ids of the text."""
+        return self._ids
+
+    @property
     def characters(self) -> int:
         """The number of predictions in one epoch."""
         return (self._length - 1) * self.N

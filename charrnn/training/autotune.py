@@ -9,6 +9,8 @@ import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.nn.model import Model
+from charrnn.nn.parameters import Array
+from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
 from charrnn.presets import resolve_settings
 from charrnn.training.update import Update
@@ -47,17 +49,18 @@ def fastest_layout(
     layouts: Sequence[Layout],
     *,
     seconds: float = 0.5,
+    sampler: Sampler | None = None,
 ) -> tuple[Layout, float]:
     """Return the layout with the fastest update, and its seconds per update.
 
     `seconds` is the time spent on each layout. The updates are made on a copy of the
-    model, with arbitrary characters. The layouts take turns, so that a short
-    disturbance affects them all.
+    model, with arbitrary characters, or those of the sampler. The layouts take turns,
+    so that a short disturbance affects them all.
     """
     model = model.copy()
-    update = Update(model, config, Workers(model, T, N, layouts[0]))
+    update = Update(model, config, Workers(model, T, N, layouts[0]), sampler)
     rng, state = np.random.default_rng(0), model.zero_state(N)
-    ids = np.arange((T + 1) * N, dtype=np.uint32).reshape(T + 1, N) % model.config.vocab
+    ids = _characters((T + 1) * N, model.config.vocab, sampler).reshape(T + 1, N)
 
     def once() -> float:
         start = perf_counter()
@@ -87,6 +90,13 @@ def fastest_layout(
         key=lambda one: medians[one] * (_SPIN_FACTOR if one.blas_threads > 1 else 1),
     )
     return fastest, medians[fastest]
+
+
+def _characters(n: int, V: int, sampler: Sampler | None) -> Array:
+    """Return n ids to train on; how many differ determines the speed of a sample."""
+    if sampler:
+        return sampler.characters(n, rng=np.random.default_rng(0))
+    return np.arange(n, dtype=np.uint32) % V
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from charrnn.evaluation.loss import evaluate
 from charrnn.evaluation.ngram import FIT_LIMIT
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.sampled import make_sampler
 from charrnn.nn.workers import Layout, blas_threads
 from charrnn.option import is_count, one_of
+from charrnn.presets import MANY
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 
@@ -31,6 +33,9 @@ _VALIDATION_COST = 0.5
 # _LONG, as much is scored as 25 validations can afford: a multiple of _SHORT.
 _WHOLE = 10
 _SHORT, _LONG = 128_000, 1_024_000
+# With more than MANY characters, where training samples the softmax and validating does
+# not, a character of the validation part costs as much as this many others.
+_FULL_COST = 4
 # If a run's length is in minutes, it trains for this share of them at least, and makes
 # this many steps at least, even if it then takes longer.
 _TRAINING_SHARE = 0.5
@@ -40,7 +45,11 @@ _LATE, _GRACE = 1.15, 10.0
 # Seconds to fit the scoreboard's n-gram, per character. It is short, so an estimate
 # from one machine will do.
 _COUNTING = 0.6e-6
-_MEASURED = 65_536  # characters at most in the measurement of a validation
+# Characters, and logits, at most in the measurement of a validation.
+_MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
+# With more than MANY characters, most of a step would go into the output layer. Then it
+# is trained with a sample of this many and the targets.
+_SAMPLED = 4096
 _COUNTS = ("steps", "window", "batch", "eval_every")  # fields of a plan
 
 
@@ -56,6 +65,8 @@ class Plan:
     kernels: str  # "numpy" or "numba"
     # Characters in a validation, spread evenly over the validation part; 0 for all.
     val_characters: int = 0
+    # Characters drawn at each step for the sampled softmax; 0 for the full softmax.
+    sampled: int = 0
     # How long the whole run is expected to take, from its start to the scoreboard, if
     # its length is in minutes. It is measured, and so it is not saved.
     seconds: float = field(default=0.0, compare=False)
@@ -67,10 +78,10 @@ class Plan:
                 raise ConfigError(
                     f"{name} is {value!r}; expected a whole number of at least 1"
                 )
-        if not is_count(self.val_characters):
-            raise ConfigError(
-                f"val_characters is {self.val_characters!r}; expected a whole number"
-            )
+        for name in ("val_characters", "sampled"):
+            value = getattr(self, name)
+            if not is_count(value):
+                raise ConfigError(f"{name} is {value!r}; expected a whole number")
         if self.layout.workers > self.batch:
             raise ConfigError(
                 f"workers is {self.layout.workers}; expected at most the batch, "
@@ -130,30 +141,32 @@ def make_plan(
     T, N = windows.T, windows.N
     layouts = candidate_layouts(config.threads, N)
     layout, step_seconds = layouts[0], 0.0
+    sampled, cost = (_SAMPLED, _FULL_COST) if model.config.vocab > MANY else (0, 1)
     if config.minutes or len(layouts) > 1:
         # A short run is not kept waiting for the last percent of accuracy.
         each = min(0.5, 2 * config.minutes) if config.minutes else 0.5
+        sampler = make_sampler(windows.ids, model.config.vocab, sampled)
         layout, step_seconds = fastest_layout(
-            model, config, T, N, layouts, seconds=each
+            model, config, T, N, layouts, seconds=each, sampler=sampler
         )
     seconds = 0.0
     if config.minutes:
         trained = config.minutes * 60 / step_seconds * T * N  # at most
-        validated = validated_characters(trained, len(val))
+        validated = validated_characters(trained, cost * len(val)) // cost
         times = _Times(
             step=step_seconds,
             validation=_validation_seconds(model, val, layout, validated),
             counting=_COUNTING * min(windows.characters, FIT_LIMIT),
             spent=perf_counter() - begun,
         )
-        validations = _validations(trained, validated or len(val))
+        validations = _validations(trained, cost * (validated or len(val)))
         steps = times.affordable_steps(config, validations)
         seconds = times.total(steps, config.eval_every, validations)
     else:
         steps = max(1, _requested_steps(config, len(windows)))
         trained = steps * T * N
-        validated = validated_characters(trained, len(val))
-        validations = _validations(trained, validated or len(val))
+        validated = validated_characters(trained, cost * len(val)) // cost
+        validations = _validations(trained, cost * (validated or len(val)))
     return Plan(
         steps=steps,
         window=T,
@@ -162,6 +175,7 @@ def make_plan(
         layout=layout,
         kernels=model.kernels,
         val_characters=validated,
+        sampled=sampled,
         seconds=seconds,
     )
 
@@ -228,7 +242,9 @@ def _validation_seconds(
     characters = validated or len(val)
     if not characters:
         return 0.0
-    measured = min(characters, _MEASURED)
+    measured = min(
+        characters, _MEASURED, max(1, _MEASURED_LOGITS // model.config.vocab)
+    )
     with blas_threads(layout.blas_threads):
         start = perf_counter()
         evaluate(model, val, limit=measured, threads=layout.workers)

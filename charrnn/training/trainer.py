@@ -16,6 +16,7 @@ from charrnn.errors import TrainingError
 from charrnn.evaluation.loss import Score, evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.sampled import make_sampler
 from charrnn.nn.workers import Workers
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
@@ -43,7 +44,8 @@ class Trainer:
         self.progress = Progress()
         self._windows, self._val = windows, val
         workers = Workers(model, windows.T, windows.N, plan.layout)
-        self._update = Update(model, config, workers)
+        sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
+        self._update = Update(model, config, workers, sampler)
         self._state = model.zero_state(windows.N)
         self._stop = False
         self._rng = np.random.default_rng(
@@ -71,6 +73,14 @@ class Trainer:
     def stop(self) -> None:
         """Ask `run` to end after its current step."""
         self._stop = True
+
+    def close(self) -> None:
+        """End the threads and free what only training needs; it cannot go on then.
+
+        The model, the best weights and the progress stay.
+        """
+        self._update.workers.close()
+        del self._update, self._last_good
 
     def snapshot(self) -> Snapshot:
         """Return everything that changes from step to step, in arrays that will not."""

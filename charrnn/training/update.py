@@ -13,6 +13,7 @@ from charrnn.config import TrainConfig
 from charrnn.nn.dropout import Dropout, WeightDrop
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters, blocks, scratch
+from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Workers, blas_threads
 from charrnn.training.optimizers import make_optimizer
 
@@ -27,10 +28,20 @@ class Gradient(NamedTuple):
 
 
 class Update:
-    """Computes gradients of a model and applies them."""
+    """Computes gradients of a model and applies them.
 
-    def __init__(self, model: Model, config: TrainConfig, workers: Workers) -> None:
+    With a sampler, the gradients are those of the sampled softmax.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: TrainConfig,
+        workers: Workers,
+        sampler: Sampler | None = None,
+    ) -> None:
         self.model, self.config, self.workers = model, config, workers
+        self._sampler = sampler
         params, network = model.params, model.config
         self.optimizer = make_optimizer(params, config, model.functions)
         # The weights to validate and save: a running average, or the model's own.
@@ -54,7 +65,7 @@ class Update:
     ) -> Gradient:
         """Return the loss and the clipped gradient of a window (T, N).
 
-        rng draws the masks of dropout.
+        rng draws the masks of dropout, and the sample of the softmax.
         """
         with self.arithmetic():
             loss, grads, state = self._loss_and_grads(inputs, targets, state, rng)
@@ -65,10 +76,12 @@ class Update:
         self, inputs: Array, targets: Array, state: ModelState, rng: np.random.Generator
     ) -> tuple[float, Parameters, ModelState]:
         masks = self._dropout.draw(rng=rng) if self._dropout else None
+        sample = self._sampler.draw(targets, rng=rng) if self._sampler else None
+        window = inputs, targets, state, masks, sample
         if not self._weight_drop:
-            return self.workers.loss_and_grads(inputs, targets, state, masks)
+            return self.workers.loss_and_grads(*window)
         with self._weight_drop.applied(rng=rng) as dropped:
-            found = self.workers.loss_and_grads(inputs, targets, state, masks)
+            found = self.workers.loss_and_grads(*window)
         for name, mask in dropped.items():
             found[1][name][:] *= mask
         return found
