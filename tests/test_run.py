@@ -607,6 +607,17 @@ def test_with_fewer_characters_the_first_guess_is_uniform():
     assert not run.model.params["output.b"].any()
 
 
+def test_a_run_that_samples_the_softmax_resumes_from_its_files_bit_for_bit(tmp_path):
+    text = "".join(many_characters())
+    settings = {"shape": {"hidden": 2}, "steps": 6, "eval_every": 3}
+    whole = folder_of(tmp_path, "whole", text=text, **settings)
+    folder = folder_of(tmp_path, "run", text=text, stop_after=4, **settings)
+    run = reopened(folder, text)
+    assert run.plan.sampled == 4096
+    train(run)
+    assert_equal_folders(whole, folder)
+
+
 def test_a_header_holds_no_infinity(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=3)
     with np.load(folder / "last.npz") as file:

@@ -22,6 +22,7 @@ from charrnn.evaluation.loss import evaluate
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
 from charrnn.storage.checkpoint import load
 from charrnn.storage.run_folder import load_last
+from charrnn.training import plan
 
 BRIEF = (*TINY, "--steps", "20")
 LINE = re.compile(
@@ -82,6 +83,15 @@ def test_a_run_says_what_it_does_and_ends_with_a_scoreboard():
     assert [line.split("  ")[0] for line in board[1:3]] == ["train", "validation"]
     assert "-gram, validation" in board[3]
     assert "Counting still beats the network" in board[4]
+
+
+def test_a_sampled_softmax_is_reported(monkeypatch):
+    monkeypatch.setattr(plan, "MANY", 32)
+    lines = started("lines.txt", *BRIEF).stderr.split("\n")
+    assert lines[3] == (
+        "sampled softmax: each step uses its targets and 4,096 more characters, drawn "
+        "by frequency, instead of all 33"
+    )
 
 
 def test_measuring_the_machine_is_announced_after_the_text():

@@ -5,6 +5,7 @@ import pytest
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.nn.model import Model
+from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout, available_cores
 from charrnn.training import autotune
 from charrnn.training.autotune import candidate_layouts, fastest_layout
@@ -21,6 +22,19 @@ def test_measuring_returns_a_candidate_and_changes_no_parameter():
     assert fastest in layouts
     assert seconds > 0
     np.testing.assert_array_equal(model.params.flat, before)
+
+
+def test_with_a_sampler_the_measured_updates_sample():
+    class Counted(Sampler):
+        draws = 0
+
+        def draw(self, targets, *, rng):
+            self.draws += 1
+            return super().draw(targets, rng=rng)
+
+    model, sampler = Model(ModelConfig(6, hidden=5)), Counted(np.full(6, 1 / 6), 3)
+    fastest_layout(model, CONFIG, 4, 4, [Layout()], seconds=0, sampler=sampler)
+    assert sampler.draws > 1
 
 
 @pytest.mark.parametrize(

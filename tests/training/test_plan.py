@@ -185,9 +185,9 @@ def test_a_text_of_one_character_has_nothing_to_plan(model, ids):
         planned(model, ids[: 400 + 1], steps=1)
 
 
-@pytest.mark.parametrize("val_characters", [0, 128_000])
-def test_a_plan_survives_json(val_characters):
-    plan = replace(PLAN, val_characters=val_characters)
+@pytest.mark.parametrize("number", [0, 128_000])
+def test_a_plan_survives_json(number):
+    plan = replace(PLAN, val_characters=number, sampled=number)
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
@@ -197,10 +197,37 @@ def test_what_was_measured_is_not_saved():
     assert Plan.from_json(PLAN.to_json() | {"seconds": 1e6}).overtime(1) == ""
 
 
-def test_the_plan_of_an_older_version_validates_on_everything():
+def test_the_plan_of_an_older_version_validates_and_trains_on_everything():
     older = PLAN.to_json()
-    del older["val_characters"]
-    assert Plan.from_json(older).val_characters == 0
+    del older["val_characters"], older["sampled"]
+    plan = Plan.from_json(older)
+    assert (plan.val_characters, plan.sampled) == (0, 0)
+
+
+@pytest.mark.parametrize("minutes", [0, 0.01])
+@pytest.mark.parametrize(("V", "sampled"), [(10_000, 0), (10_001, 4096)])
+def test_the_softmax_is_sampled_with_more_than_ten_thousand_characters(
+    ids, V, sampled, minutes
+):
+    model = Model(ModelConfig(V, hidden=4))
+    length = {"minutes": minutes} if minutes else {"steps": 3}
+    plan = planned(model, ids, batch=4, window=8, threads=2, **length)
+    assert plan.sampled == sampled
+    assert not model.params.flat.any()
+
+
+@pytest.mark.parametrize(
+    ("part", "steps", "scored"),
+    [(32_000, 1, 0), (40_000, 1, 32_000), (40_000, 900, 0), (300_000, 10**7, 256_000)],
+)
+def test_with_very_many_characters_a_quarter_as_much_is_validated(
+    ids, part, steps, scored
+):
+    model = Model(ModelConfig(10_001, hidden=4))
+    val = np.tile(ids, 80)[:part]
+    config = TrainConfig(steps=steps, batch=32, window=64, threads=1)
+    plan = plan_for(model, np.tile(ids, 4), val, config)
+    assert plan.val_characters == scored
 
 
 def test_lengthening_changes_the_steps_and_nothing_else():

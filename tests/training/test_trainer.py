@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+import weakref
 from collections import Counter
 from dataclasses import asdict, replace
 
@@ -15,6 +16,7 @@ from charrnn.errors import TrainingError
 from charrnn.evaluation.loss import evaluate
 from charrnn.nn.model import Model
 from charrnn.text.windows import Windows
+from charrnn.training import plan as plan_module
 from charrnn.training.events import Finished, Rollback, Step, Validation
 from charrnn.training.optimizers import OPTIMIZERS
 from charrnn.training.trainer import Trainer
@@ -111,6 +113,68 @@ def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
         second = resumed(run, **settings)
         finished(second)
         assert_equal_trainers(whole.trainer, second.trainer)
+
+
+@pytest.fixture
+def sampling(monkeypatch):
+    """Let runs on a small text sample the softmax, as with very many characters."""
+    monkeypatch.setattr(plan_module, "MANY", 20)
+    monkeypatch.setattr(plan_module, "_SAMPLED", 10)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("more", [{}, {"dropout": 0.3, "recurrent_dropout": 0.3}])
+def test_resumed_equals_uninterrupted_with_a_sampled_softmax(sampling, threads, more):
+    settings = BRIEF | {"threads": threads} | more
+    whole = small_run(**settings)
+    assert whole.plan.sampled == 10
+    finished(whole)
+    for step in STOPS:
+        run = small_run(**settings)
+        stopped_after(run, step)
+        second = resumed(run, **settings)
+        finished(second)
+        assert_equal_trainers(whole.trainer, second.trainer)
+
+
+def test_a_sampled_softmax_learns_nearly_as_much_as_the_full_one(monkeypatch):
+    settings = {"shape": {"hidden": 16}, "steps": 300, "eval_every": 100, "lr": 1e-2}
+    full = small_run(**settings)
+    finished(full)
+    monkeypatch.setattr(plan_module, "MANY", 20)
+    monkeypatch.setattr(plan_module, "_SAMPLED", 10)
+    run = small_run(**settings)
+    validations = [r for r in finished(run) if isinstance(r, Validation)]
+    assert run.plan.sampled
+    lost = run.trainer.progress.best_loss - full.trainer.progress.best_loss
+    assert 0 < abs(lost) < 0.15
+    # The training loss is an estimate, of the same quantity.
+    assert abs(validations[-1].train_loss - validations[-1].val_loss) < 0.3
+
+
+def test_patience_and_rollbacks_work_with_a_sampled_softmax(sampling):
+    still = {"lr": 1e-12, "optimizer": "sgd", "steps": 1000, "eval_every": 5}
+    assert finished(small_run(patience=3, **still))[-1].reason == "patience"
+    run = small_run(**EXPLODING)
+    with pytest.raises(TrainingError, match="after 5 rollbacks"):
+        finished(run)
+    assert np.isfinite(run.best_checkpoint().model.params.flat).all()
+
+
+def test_a_closed_trainer_has_freed_its_arrays_and_keeps_the_best_weights():
+    run = small_run(average=0.9, shape={"hidden": 64})
+    finished(run)
+    best, progress = run.best_checkpoint().model, run.trainer.progress
+    update = run.trainer._update
+    large = [weakref.ref(update), weakref.ref(update.workers._workspaces[0])]
+    large += map(weakref.ref, run.trainer.snapshot().moments.values())
+    del update
+    run.trainer.close()
+    freed = [one() is None for one in large]
+    assert freed == [True, True, True, True, False]  # the average is the best model
+    again = run.best_checkpoint().model
+    np.testing.assert_array_equal(again.params.flat, best.params.flat)
+    assert run.trainer.progress is progress
 
 
 def test_resumed_equals_uninterrupted_around_the_end_of_an_epoch():
