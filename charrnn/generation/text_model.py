@@ -450,7 +450,12 @@ class TextModel:
         The first character has no loss, because nothing comes before it. So the shape
         is (len(text) - 1,), unless unknown characters were left out.
         `losses(text)[i]` is how surprising `text[i + 1]` is after `text[: i + 1]`.
+
+        A model of documents predicts the first character, too, and the shape is
+        (len(text),).
         """
+        if self.vocab.end_id is not None and text:
+            return losses(self.model, self.encode_prime(text, on_unknown), threads=0)
         return losses(self.model, self.encode(text, on_unknown), threads=0)
 
     def evaluate(self, text: str, *, on_unknown: str = "error") -> Score:

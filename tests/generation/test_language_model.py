@@ -460,3 +460,12 @@ def test_a_recorded_start_is_read_if_no_prime_is_given():
     assert "Old Joan" + text == trained().generate("Old Joan", length=30, seed=1)
     model.corpus = replace(model.corpus, start="#")  # not among its characters
     assert model.default_prime() == "\n"
+
+
+def test_a_model_of_documents_predicts_the_first_character_too(documents):
+    found = documents.losses("ab")
+    assert found.shape == (2,)
+    ranked = dict(documents.next(""))
+    assert found[0] == pytest.approx(-np.log(ranked["a"]), abs=1e-6)
+    ranked = dict(documents.next("a"))
+    assert found[1] == pytest.approx(-np.log(ranked["b"]), abs=1e-6)
