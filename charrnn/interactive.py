@@ -32,7 +32,12 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
     """
     changes = [
         str(change)
-        for change in (run.adaptation, run.short_text, run.overtime)
+        for change in (
+            run.adaptation,
+            run.short_text,
+            run.early_end,
+            run.overtime,
+        )
         if change
     ]
     for note in run.notes:

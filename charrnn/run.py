@@ -45,7 +45,7 @@ from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
-from charrnn.training.plan import Plan, make_plan
+from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
 from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
@@ -99,6 +99,20 @@ class Run:
         return (
             f"the text is short: batch {plan.batch} and window {plan.window} instead "
             f"of {asked.batch} and {asked.window}"
+        )
+
+    @property
+    def early_end(self) -> str:
+        """Why the run ends before its minutes are over, or ""."""
+        if (
+            not self.config.minutes
+            or self.plan.steps < MOST_EPOCHS * self.trainer.epoch_steps
+        ):
+            return ""
+        return (
+            f"the text is so short that {MOST_EPOCHS:,} epochs take less than "
+            f"{self.config.minutes:g} minutes; training ends after them (--steps trains "
+            "longer)"
         )
 
     @property

@@ -233,7 +233,7 @@ def print_summary(run: "Run", report: Report) -> None:
             f"sampled softmax: each step uses its targets and {plan.sampled:,} more "
             f"characters, drawn by frequency, instead of all {config.vocab:,}"
         )
-    for line in filter(None, (run.short_text, run.overtime)):
+    for line in filter(None, (run.short_text, run.early_end, run.overtime)):
         report(line)
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "

@@ -50,6 +50,9 @@ _MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
 # With more than MANY characters, most of a step would go into the output layer. Then it
 # is trained with a sample of this many and the targets.
 _SAMPLED = 4096
+# A run that is measured in minutes ends after this many epochs: by then, a text this
+# short is known by heart.
+MOST_EPOCHS = 1000
 _COUNTS = ("steps", "window", "batch", "eval_every")  # fields of a plan
 
 
@@ -160,7 +163,9 @@ def make_plan(
             spent=perf_counter() - begun,
         )
         validations = _validations(trained, cost * (validated or len(val)))
-        steps = times.affordable_steps(config, validations)
+        steps = min(
+            times.affordable_steps(config, validations), MOST_EPOCHS * len(windows)
+        )
         seconds = times.total(steps, config.eval_every, validations)
     else:
         steps = max(1, _requested_steps(config, len(windows)))

@@ -238,3 +238,9 @@ def test_lengthening_changes_the_steps_and_nothing_else():
 def test_lengthening_by_minutes_is_refused():
     with pytest.raises(ConfigError, match="--steps or --epochs, not --minutes"):
         PLAN.lengthen(TrainConfig(minutes=1), 30)
+
+
+def test_minutes_end_after_a_thousand_epochs(model, ids):
+    windows = Windows(ids[:40], 5, 2)
+    config = TrainConfig(minutes=100, threads=1)
+    assert make_plan(model, windows, ids[40:60], config).steps == 1000 * len(windows)
