@@ -111,8 +111,8 @@ class Run:
             return ""
         return (
             f"the text is so short that {MOST_EPOCHS:,} epochs take less than "
-            f"{self.config.minutes:g} minutes; training ends after them (--steps trains "
-            "longer)"
+            f"{self.config.minutes:g} minutes; training ends after them (--steps "
+            "trains longer)"
         )
 
     @property
