@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from math import exp, log
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import available_cores, blas_threads, in_threads
+from charrnn.text.ids import release_memory
 
 # A single stream leaves most of the machine idle, so a text is cut into up to STREAMS
 # streams. Each stream first reads the _WARM_UP characters before its start; their
@@ -238,8 +239,10 @@ def _scored(
         return found.reshape(window.targets.shape).astype(np.float64), window.counts
 
     with ThreadPoolExecutor(parts) as pool:  # starts no thread if there is one part
-        while True:
+        for number in count(1):
             done = [each for each in in_threads(work, parts, pool) if each]
+            if not done or number % _BLOCK == 0:
+                release_memory(ids)
             if not done:  # all parts end together
                 return
             found, counts = (

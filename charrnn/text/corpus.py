@@ -10,7 +10,7 @@ from charrnn.errors import TextError
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus_info import CorpusInfo
 from charrnn.text.documents import document_cut, looks_like_a_list
-from charrnn.text.ids import blocks, position
+from charrnn.text.ids import blocks, position, release_memory
 from charrnn.text.spool import Spool
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
@@ -65,7 +65,9 @@ class Corpus:
         stop = len(self.ids) if stop is None else min(stop, len(self.ids))
         for begin in range(start, stop, _PIECE):
             ids = self.ids[begin : min(begin + _PIECE, stop)]
-            yield points.take(ids).tobytes().decode("utf-32-le", "surrogatepass")
+            text = points.take(ids).tobytes().decode("utf-32-le", "surrogatepass")
+            release_memory(self.ids)
+            yield text
 
     def spread(self, characters: int) -> Iterator[str]:
         """Yield pieces of the text, spread over it, of about so many characters in all.

@@ -152,3 +152,4 @@ def blocks(ids: Array) -> Iterator[Array]:
     """Yield views of an array, a few megabytes at a time."""
     for start in range(0, len(ids), _BLOCK):
         yield ids[start : start + _BLOCK]
+        release_memory(ids)
