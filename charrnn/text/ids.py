@@ -140,6 +140,7 @@ def position(ids: Array, wanted: Array, start: int = 0) -> int:
     for begin in range(start, len(ids), _BLOCK):
         # Blocks overlap, so that nothing is cut in two.
         block = ids[begin : begin + _BLOCK + len(wanted) - 1].tobytes()
+        release_memory(ids)
         at = block.find(wanted.tobytes())
         while at % ids.itemsize and at >= 0:  # not where an id begins
             at = block.find(wanted.tobytes(), at + 1)
