@@ -10,7 +10,8 @@ def option_table(name: str) -> str:
     command = importlib.import_module(f"charrnn.cli.{name}").command
     lines = [f"| `{name}` | default | |", "|---|---|---|"]
     for flags, default, text in option_rows(command):
-        lines.append(f"| `{flags}` | {default} | {text} |")
+        escaped = flags.replace("|", r"\|")  # it would end the cell
+        lines.append(f"| `{escaped}` | {default} | {text} |")
     return "\n".join(lines)
 
 
