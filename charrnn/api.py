@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
-from charrnn.errors import TextError
+from charrnn.errors import ConfigError, TextError
 from charrnn.generation.compare import Comparison
 from charrnn.generation.compare import compare as compare_temperatures
 from charrnn.generation.language_model import LanguageModel
@@ -20,7 +20,6 @@ from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.storage.run_folder import find_checkpoint
 from charrnn.text.corpus import Corpus
-from charrnn.text.reopening import MissingTextError
 from charrnn.text.sources import PathLike, Paths, Texts, new_corpus
 
 _TEXT_SETTINGS = tuple(field.name for field, _ in settings_of(TextConfig))
@@ -187,6 +186,8 @@ def train(
     given = locals()
     begun = perf_counter()
     chosen = {name: given[name] for name in _SETTINGS if given[name] is not None}
+    if val is not None and val_fraction is not None:
+        raise ConfigError("val and val_fraction exclude each other; give one")
     settings = resolve_settings(preset, chosen)
     reading = {name: given[name] for name in _TEXT_SETTINGS if given[name] is not None}
     config = TextConfig(**reading)
@@ -216,6 +217,7 @@ def resume(
     paths: Paths | None = None,
     *,
     text: Texts | None = None,
+    val: Paths | None = None,
     steps: int | None = None,
     epochs: float | None = None,
     progress: bool = True,
@@ -233,6 +235,8 @@ def resume(
     paths, text : optional
         The text that the run was trained on, as in `train`. By default it is read from
         the files that the run was started with.
+    val : optional
+        The text that the run is validated on, as in `train`, if it has moved.
     steps, epochs : number, optional
         A new total length of the run, to train longer than planned.
     progress, on_event : optional
@@ -249,10 +253,7 @@ def resume(
     """
     given = steps is not None or epochs is not None
     length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
-    try:
-        run = resume_run(Path(folder), paths, text, length=length)
-    except MissingTextError as error:
-        raise TextError(f"{error}; give its text as paths or as text=…") from None
+    run = resume_run(Path(folder), paths, text, val=val, length=length)
     return finish(run, progress=progress, on_event=on_event)
 
 

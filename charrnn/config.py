@@ -75,10 +75,26 @@ class TextConfig:
                 f"documents is {self.documents!r}; expected lines, files or a "
                 "separator, such as a blank line ('\\n\\n') for paragraphs"
             )
-        if self.encoding == BYTES and self.documents:
+        if self.max_vocab == 1:
             raise ConfigError(
-                "documents are made of characters; expected no --documents with bytes"
+                "max_vocab is 1; expected at least 2 characters, or 0 for all"
             )
+        if self.encoding == BYTES:
+            self._check_bytes()
+
+    def _check_bytes(self) -> None:
+        """Raise ConfigError for what characters have and bytes lack."""
+        lacking = {
+            "documents": bool(self.documents),
+            "max_vocab": self.max_vocab > 0,
+            "normalize": self.normalize not in ("nfc", "none"),  # the default, and none
+        }
+        for name, is_given in lacking.items():
+            if is_given:
+                raise ConfigError(
+                    f"{name} is for characters; expected no "
+                    f"--{name.replace('_', '-')} with bytes"
+                )
 
 
 _NETWORK = "Network"

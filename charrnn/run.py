@@ -5,7 +5,7 @@ trains it.
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -40,7 +40,9 @@ from charrnn.storage.run_folder import (
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.reading import Progress
+from charrnn.text.reopening import GrownTextError
 from charrnn.text.sources import Paths, Texts, same_corpus
+from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
@@ -64,6 +66,7 @@ class Run:
     adaptation: Adaptation | None = None  # settings changed to fit the text
     growth: Growth | None = None  # changes to the vocabulary of init_from
     notes: list[str] = field(default_factory=list)  # what a user should know
+    text_summary: str = ""  # the name and the size of the text
 
     # When the checkpoint that this run was resumed from was written (ns), or 0.
     _saved_at: int = field(default=0, init=False, repr=False)
@@ -246,7 +249,7 @@ def start_run(
     plan = make_plan(model, windows, val_ids, config, spent=spent)
     trainer = Trainer(model, windows, val_ids, config, plan)
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids)
-    run.val_text = val.info if val else None
+    run.val_text, run.text_summary = val.info if val else None, corpus.summary
     run.adaptation, run.growth = adaptation, growth
     # Last, so that a wrong setting does not delete the run that `force` replaces.
     if folder:
@@ -273,7 +276,7 @@ def _new_model(
     (init_seed,) = np.random.SeedSequence(config.seed).spawn(1)
     rng = np.random.default_rng(init_seed)
     if source:
-        _check_alphabet(corpus, source)
+        _check_symbols(corpus, source)
         growth = grow(source.model, source.vocab, vocab, rng=rng)
         return growth.model, growth.vocab, growth
     model = Model(ModelConfig(len(vocab), **shape, end=vocab.end))
@@ -291,14 +294,23 @@ def _with_kernels(model: Model, name: str) -> Model:
     return other
 
 
-def _check_alphabet(corpus: Corpus, source: Checkpoint) -> None:
-    """Raise ConfigError if one vocabulary would mix characters and bytes."""
+def _check_symbols(corpus: Corpus, source: Checkpoint) -> None:
+    """Raise ConfigError if the weights have learned other symbols than the text has.
+
+    That is, bytes and not characters, or documents and not one long text.
+    """
     before, now = source.corpus.reads_bytes, corpus.info.reads_bytes
     if before != now:
         raise ConfigError(
             f"the weights to start from read {'bytes' if before else 'characters'}, "
             f"and {corpus.name} is read as {'bytes' if now else 'characters'}; "
             f"{'give' if before else 'leave out'} --bytes"
+        )
+    if source.vocab.end_id is not None and corpus.vocab.end_id is None:
+        raise ConfigError(
+            "the weights to start from learned documents, and "
+            f"{printable(corpus.name)} is read as one long text; give --documents "
+            f"(documents=…) as for them: {source.corpus.documents!r}"
         )
 
 
@@ -329,12 +341,52 @@ def _split_ids(
     else:
         return ids, ids[:0]
     if min(len(train), len(held_out)) < 2:
-        raise TextError(
-            f"{corpus.name}: {len(ids)} characters leave {len(train)} to train and "
-            f"{len(held_out)} to validate on; expected at least 2 of each: a longer "
-            "text, or another --val-fraction"
-        )
+        raise _too_short(corpus, val, len(train), len(held_out))
     return train, held_out
+
+
+def _too_short(
+    corpus: Corpus, val: Corpus | None, train: int, held_out: int
+) -> TextError:
+    name, least = printable(corpus.name), "expected at least 2"
+    if val:
+        return TextError(
+            f"{train} characters to train on ({name}) and {held_out} to validate on "
+            f"({printable(val.name)}); {least} of each: longer texts"
+        )
+    if corpus.documents == 1:
+        what = f"{name}: one document, which is never divided; {least}"
+    else:
+        what = (
+            f"{name}: {train + held_out} characters leave {train} to train and "
+            f"{held_out} to validate on; {least} of each"
+        )
+    return TextError(
+        f"{what}: more text, another text to validate on (--val), or no validation "
+        "(--val-fraction 0; in Python: val=…, val_fraction=0)"
+    )
+
+
+_SAME_TEXT = (
+    "give the same text, or start a new run from these weights with --init-from "
+    "(charrnn.train, init_from=…)"
+)
+_MOVED_TEXT = (
+    "if it has moved, name it: charrnn train TEXT --resume (charrnn.resume, paths=… "
+    "or text=…)"
+)
+_MOVED_VAL = "it is validated on that text; if it has moved, name it with --val (val=…)"
+
+
+@contextmanager
+def _explaining(folder: Path, advice: str) -> Iterator[None]:
+    """Add to a TextError that it is about a run to be resumed, and what to do."""
+    try:
+        yield
+    except GrownTextError as error:  # it says what to do
+        raise TextError(f"{folder} cannot be resumed: {error}") from None
+    except TextError as error:
+        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
 
 
 def resume_run(
@@ -342,27 +394,31 @@ def resume_run(
     paths: Paths | None = None,
     text: Texts | None = None,
     *,
+    val: Paths | None = None,
     length: TrainConfig | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
-    `paths` or `text` is the text that it was trained on; by default, it is read from
-    the files that the checkpoint names. The steps or epochs of `length`, if given,
-    replace the run's length. `progress` is called while the text is read.
+    `paths` or `text` is the text that it was trained on, and `val` the other one that
+    it is validated on, if there is one; by default, they are read from the files that
+    the checkpoint names. The steps or epochs of `length`, if given, replace the run's
+    length. `progress` is called while the text is read.
     """
     saved_at = last_saved(folder)
     checkpoint = load_last(folder)
     config, plan = checkpoint.settings()
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
-    try:
+    if val is not None and not val_info:
+        raise ConfigError(f"{folder} is not validated on another text; leave out --val")
+    given = paths is not None or text is not None
+    with _explaining(folder, _SAME_TEXT if given else _MOVED_TEXT):
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
         )
-        val = same_corpus(val_info, beside=folder) if val_info else None
-    except TextError as error:
-        raise type(error)(f"{folder} cannot be resumed: {error}") from None
-    train_ids, val_ids = _split_ids(corpus, val, vocab, config.val_fraction)
+    with _explaining(folder, _MOVED_VAL):
+        val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
+    train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
     T, N = plan.window, plan.batch
     if fit_windows(len(train_ids), T, N) != (T, N):
         raise CheckpointError(
@@ -380,7 +436,7 @@ def resume_run(
     if length:
         trainer.progress.since_best = 0  # patience may have stopped the run
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
-    run.notes, run._saved_at = notes, saved_at
+    run.notes, run.text_summary, run._saved_at = notes, corpus.summary, saved_at
     return run
 
 

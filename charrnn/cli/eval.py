@@ -1,6 +1,7 @@
 """charrnn eval: score a model on a text."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import click
 
 from charrnn.cli.options import (
     GroupedCommand,
+    exists,
     find_corpus,
     grouped,
     note,
@@ -66,12 +68,26 @@ def command(
     checkpoint, text = sort_arguments(checkpoint, text)
     if text and sentence is not None:
         raise click.UsageError("TEXT and --text exclude each other; give one")
+    _check_are_no_sentences(checkpoint, text)
     model = open_model(checkpoint)
     corpus = _corpus(model, text, sentence, encoding)
-    if corpus.info.sha256 == model.corpus.sha256 and not per:
+    named = bool(text) or sentence is not None
+    is_own = corpus.info.sha256 == model.corpus.sha256
+    if is_own and not per and (model.split.validates or not named):
         _print_scoreboard(model, corpus, as_json)
     else:
         _print_scores(model, corpus, per, on_unknown, as_json)
+
+
+def _check_are_no_sentences(checkpoint: str | None, names: tuple[str, ...]) -> None:
+    """Raise UsageError if TEXT seems to be the text itself."""
+    command = shlex.join(["charrnn", "eval", *([checkpoint] if checkpoint else [])])
+    for name in names:
+        if name != "-" and not exists(name):
+            raise click.UsageError(
+                f"{name[:_SHOWN]}: no such file; to score this text itself, use "
+                f"`{command} --text {shlex.quote(name)}`"
+            )
 
 
 def _corpus(
@@ -94,6 +110,7 @@ def _corpus(
             return read_corpus(
                 text,
                 replace(config, encoding=encoding or config.encoding),
+                seed=model.corpus.seed,
                 progress=progress,
             )
     found = find_corpus(model)

@@ -263,12 +263,16 @@ def to_json(value: object, encoding: str) -> str:
     return line if whole else json.dumps(value)
 
 
+def exists(name: str | Path) -> bool:
+    """Return whether there is a file or folder of this name."""
+    # Unlike Path.exists, this is False for a text too long to be a name.
+    return os.path.exists(name)  # noqa: PTH110
+
+
 def is_missing(checkpoint: str) -> bool:
     """Return whether there is no file, folder or run of this name."""
     from charrnn.storage.run_folder import CHECKPOINTS, PRETRAINED
 
-    # Unlike Path.exists, this is False for a text too long to be a name.
-    exists = os.path.exists
     found = exists(checkpoint) or exists(CHECKPOINTS / checkpoint)
     return not found and checkpoint != PRETRAINED.stem
 

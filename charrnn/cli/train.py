@@ -140,9 +140,11 @@ def command(
         chosen["documents"] = unescape(chosen["documents"], "--documents")
     if as_bytes and "encoding" in chosen:
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
+    if val and "val_fraction" in chosen:
+        raise click.UsageError("--val and --val-fraction exclude each other; give one")
     if resume:
         check_unchanged(click.get_current_context())
-        run = resume_old_run(text, out, chosen, quiet=quiet, report=report)
+        run = resume_old_run(text, out, chosen, val=val, quiet=quiet, report=report)
     else:
         settings = resolve_settings(preset, chosen)
         reading = known_settings(TextConfig, chosen)

@@ -9,7 +9,6 @@ from click.core import ParameterSource
 
 from charrnn.cli.options import reading_bar
 from charrnn.config import TextConfig, TrainConfig, known_settings
-from charrnn.errors import TextError
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -34,7 +33,6 @@ class TextReader:
     ) -> "Corpus":
         """Return a text, and report its size and what was changed in it."""
         from charrnn.text.reading import read_corpus
-        from charrnn.text.streams import printable
 
         if any(map(_takes_long, map(Path, sources))):
             self._report("reading the text...")
@@ -49,10 +47,7 @@ class TextReader:
             )
         for line in corpus.notes:
             self._report(line)
-        documents = f"{corpus.documents:,} documents, " if corpus.documents else ""
-        self._report(
-            f"{printable(corpus.name)}: {documents}{corpus.characters:,} characters"
-        )
+        self._report(corpus.summary)
         if corpus.looks_like_a_list:
             self._report(
                 "This looks like a list. With --documents lines, every line is learned "
@@ -162,42 +157,31 @@ def resume_old_run(
     out: str | None,
     chosen: dict[str, Any],
     *,
+    val: str | None,
     quiet: bool,
     report: Report,
 ) -> "Run":
     """Return the run in a folder, at the step where it stopped."""
     from charrnn.run import resume_run
     from charrnn.storage.run_folder import newest_run
-    from charrnn.text.reopening import GrownTextError, MissingTextError
-    from charrnn.text.streams import printable
 
     folder = Path(out) if out else newest_run()
     length = TrainConfig(**chosen) if chosen else None
-    try:
-        with reading_bar(quiet) as progress:
-            run = resume_run(folder, text or None, length=length, progress=progress)
-    except GrownTextError:
-        raise
-    except MissingTextError as error:
-        raise TextError(
-            f"{error}; if it has moved, name it: charrnn train TEXT --resume"
-        ) from None
-    except TextError as error:
-        raise TextError(
-            f"{error}; give the same text, or start a new run from these weights with "
-            "--init-from"
-        ) from None
+    with reading_bar(quiet) as progress:
+        run = resume_run(
+            folder, text or None, val=val, length=length, progress=progress
+        )
     for line in run.notes:
         report(line)
     report(f"resuming {folder} at step {run.trainer.progress.step:,}")
-    report(f"{printable(run.corpus.name)}: {run.corpus.characters:,} characters")
+    report(run.text_summary)
     _report_compilation(run.plan.kernels, run.model.config.cell, report)
     return run
 
 
 def check_unchanged(ctx: click.Context) -> None:
     """Raise UsageError for an option that a resumed run would ignore."""
-    free = {"text", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
+    free = {"text", "val", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:

@@ -1,12 +1,13 @@
 """Texts at several temperatures, from the same random numbers, with statistics."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from charrnn.config import SampleConfig, new_seed
-from charrnn.errors import ConfigError
+from charrnn.errors import CharRNNWarning, ConfigError, TextError
 from charrnn.evaluation.calibration import calibrated_temperature
 from charrnn.evaluation.corpus_search import search_corpus
 from charrnn.evaluation.loss import predictions
@@ -139,12 +140,20 @@ def compare(
                 shared.copies[i] if shared else None,
             )
         )
-    calibrated = None
-    if corpus:
-        _, held_out = language_model.parts_of(corpus)
-        if len(held_out) > 1:
-            calibrated = calibrated_temperature(language_model.model, held_out)
+    calibrated = _calibrated(language_model, corpus) if corpus else None
     return Comparison(prime, config.seed, columns, calibrated, searched)
+
+
+def _calibrated(language_model: LanguageModel, corpus: Corpus) -> float | None:
+    """Return the calibrated temperature, or None without held-out text."""
+    try:
+        _, held_out = language_model.parts_of(corpus)
+    except TextError as error:
+        warnings.warn(str(error), CharRNNWarning, stacklevel=3)
+        return None
+    if len(held_out) < 2:
+        return None
+    return calibrated_temperature(language_model.model, held_out)
 
 
 def _draw(

@@ -5,6 +5,7 @@ from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charrnn.errors import TextError
 from charrnn.generation import files
 from charrnn.generation.html_card import html_card
 from charrnn.generation.text_model import TextModel
@@ -107,12 +108,18 @@ class LanguageModel(TextModel):
     def parts_of(self, corpus: "Corpus") -> tuple[Array, Array]:
         """Return the ids that the model was trained on, and those it was validated on.
 
-        corpus is the text of `read_corpus`. The second part may be empty.
+        corpus is the text of `read_corpus`. The second part may be empty. Raises
+        TextError if it is another text, which is missing.
         """
         ids, split = corpus.ids_in(self.vocab), self.split
         if split.val_text:
             beside = self.path.parent if self.path else None
-            val = same_corpus(split.val_text, beside=beside)
+            try:
+                val = same_corpus(split.val_text, beside=beside)
+            except TextError as error:
+                raise TextError(
+                    f"the text that this model was validated on is missing: {error}"
+                ) from None
             return ids, val.ids_in(self.vocab)
         if not split.val_fraction:
             return ids, ids[:0]

@@ -5,6 +5,7 @@ and shape are known to be the expected ones. A file can expand to at most _RATIO
 its size, so a small one cannot fill the memory.
 """
 
+import shlex
 import struct
 import zipfile
 import zlib
@@ -123,6 +124,12 @@ def open_archive(path: Path) -> Iterator[Archive]:
         *(zipfile.BadZipFile, zlib.error, struct.error),
         *(EOFError, ValueError, RuntimeError),
     ) as error:
+        if path.suffix != ".npz":
+            raise CheckpointError(
+                f"{path}: not a checkpoint; expected best.npz or another file that "
+                "training writes (to learn from a text, use `charrnn train "
+                f"{shlex.quote(str(path))}`)"
+            ) from error
         raise CheckpointError(
             f"{path}: not a readable .npz archive ({error}); expected a checkpoint "
             "that `charrnn train` wrote"

@@ -50,6 +50,13 @@ class Corpus:
         return 0 if end is None else int(self.counts[end]) - 1
 
     @property
+    def summary(self) -> str:
+        """The name and the size, as in "names: 400 documents, 2,401 characters"."""
+        count = self.documents
+        documents = f"{count:,} document{'s' * (count > 1)}, " if count else ""
+        return f"{printable(self.name)}: {documents}{self.characters:,} characters"
+
+    @property
     def looks_like_a_list(self) -> bool:
         """Whether the text is read as one, but seems to be a list of short lines."""
         if self.documents or self.info.reads_bytes:

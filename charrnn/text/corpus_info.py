@@ -94,6 +94,11 @@ class SplitInfo:
     # The text of the validation part, if it is another one.
     val_text: CorpusInfo | None = None
 
+    @property
+    def validates(self) -> bool:
+        """Whether there is a validation part."""
+        return self.val_text is not None or self.val_fraction > 0
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
         val_text = self.val_text.to_json() if self.val_text else None

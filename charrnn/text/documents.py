@@ -34,9 +34,9 @@ class Splitter:
 
     def __init__(self, documents: str) -> None:
         self._separator = {LINES: "\n", FILES: ""}.get(documents, documents)
-        self.separators = 0  # so far
         self._held = ""  # may be the start of a separator, or the end of a document
         self._is_open = False  # whether the document has any characters yet
+        self.separators = 0  # found so far
 
     def feed(self, text: str) -> tuple[str, Array]:
         """Return the text without separators, and the places of the end marks.
@@ -54,6 +54,11 @@ class Splitter:
         """Return what was held back, with the end mark of the last document."""
         rest, self._held = self._held, ""
         return self._join([rest], "")
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether there is a separator that has not occurred."""
+        return self._separator not in ("", "\n") and not self.separators
 
     def _parts(self, text: str) -> list[str]:
         return text.split(self._separator) if self._separator else [text]
@@ -112,12 +117,21 @@ def _pieces(ids: Array) -> Iterator[tuple[int, Array]]:
 
 
 def document_cut(ids: Array, cut: int, end_id: int) -> int:
-    """Return the place of the first end mark at or after `cut`, or of the last one."""
-    for start in range(cut, len(ids), _SCAN):
-        ends = np.flatnonzero(ids[start : start + _SCAN] == end_id)
+    """Return the place of the first end mark at or after `cut`.
+
+    If that is the last one, return the one before: a document follows it. ids begin and
+    end with an end mark.
+    """
+    for start in range(cut, len(ids) - 1, _SCAN):
+        ends = np.flatnonzero(ids[start : min(start + _SCAN, len(ids) - 1)] == end_id)
         if len(ends):
             return start + int(ends[0])
-    return len(ids) - 1
+    for stop in range(min(cut, len(ids) - 1), 0, -_SCAN):
+        start = max(stop - _SCAN, 0)
+        ends = np.flatnonzero(ids[start:stop] == end_id)
+        if len(ends):
+            return start + int(ends[-1])
+    return 0
 
 
 class Ordered:

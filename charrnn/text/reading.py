@@ -15,7 +15,7 @@ from charrnn.text import cache
 from charrnn.text.cache import Stamp
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo
-from charrnn.text.documents import FILES, LINES, Splitter, unit_starts
+from charrnn.text.documents import Splitter, unit_starts
 from charrnn.text.encodings import Decoder
 from charrnn.text.folders import find_files
 from charrnn.text.formats import Opener, check_plain_text
@@ -176,16 +176,9 @@ class _Reading:
             self.spool.append(ids)
 
     def check(self, where: str) -> None:
-        """Raise TextError if there was no text, or not a single separator."""
+        """Raise TextError if there was no text."""
         if not self.characters:
             raise TextError(f"{where}: empty; expected a text to learn from")
-        documents = self.config.documents
-        if self._splitter and documents != FILES and not self._splitter.separators:
-            separator = "\n" if documents == LINES else documents
-            raise TextError(
-                f"{where}: no {separator!r} in it, so it is a single document; "
-                "expected --documents with a separator that the text has"
-            )
 
     def finish(
         self,
@@ -201,6 +194,11 @@ class _Reading:
         if vocab.unknown_id is not None:
             self.notes.append(self._rare_note(vocab, counts))
         self.notes += self._normalizer.notes()
+        if self._splitter and self._splitter.is_unused:
+            self.notes.append(
+                f"the separator {config.documents!r} does not occur: every file is one "
+                "document"
+            )
         spool.recode(table)
         if vocab.end_id is not None:
             self._shuffle(vocab.end_id)
@@ -305,14 +303,21 @@ def _opener(path: str) -> Opener | None:
 
 
 def _absolute(paths: Sequence[str]) -> tuple[str, ...]:
-    return tuple(path if path == STDIN else cache.absolute(path) for path in paths)
+    """Return what is recorded of paths: STDIN for what cannot be read again."""
+    return tuple(
+        STDIN if path == STDIN or Path(path).is_fifo() else cache.absolute(path)
+        for path in paths
+    )
 
 
 def _name(sources: Sequence[str | Path]) -> str:
     """Return what a text is called: the name of its first file, without endings."""
     if str(sources[0]) == STDIN:
         return "stdin"
-    path = Path(sources[0]).resolve()
+    path = Path(sources[0])
+    if path.is_fifo() and path.is_relative_to("/dev"):  # <(COMMAND) in a shell
+        return "pipe"
+    path = path.resolve()
     name = path.stem
     for ending in (".gz", ".bz2", ".xz", ".lzma", ".zst"):
         if path.suffix == ending:

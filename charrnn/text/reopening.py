@@ -92,7 +92,7 @@ def _recorded_files(info: CorpusInfo, beside: Path | None) -> list[str | Path]:
     """Return the files that a checkpoint names, if they can hold its text."""
     if STDIN in info.files:
         raise MissingTextError(
-            "its text came from standard input, which cannot be read again"
+            "its text came from standard input or a pipe, which cannot be read again"
         )
     if not info.files or not info.sha256:
         raise MissingTextError("no file is recorded as its text")

@@ -100,7 +100,11 @@ def test_a_seed_is_chosen_and_the_same_seed_gives_the_text_again():
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("none.npz", "no such file"), ("hollow", "no checkpoint in"), ("text", "archive")],
+    [
+        ("none.npz", "no such file"),
+        ("hollow", "no checkpoint in"),
+        ("text", "not a checkpoint"),
+    ],
 )
 def test_a_checkpoint_that_is_none(name, said):
     Path("hollow").mkdir()

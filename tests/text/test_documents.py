@@ -107,8 +107,18 @@ def test_ordered_reads_the_units_in_their_order_from_any_place():
 
 
 def test_a_cut_falls_on_the_next_end_mark():
-    ids = np.array([END, 1, END, 2, 3, END], np.uint8)
+    ids = np.array([END, 1, END, 2, 3, END, 4, END], np.uint8)
     assert [document_cut(ids, cut, END) for cut in range(6)] == [0, 2, 2, 5, 5, 5]
+
+
+def test_a_cut_leaves_the_last_document_to_validate_on():
+    ids = np.array([END, 1, END, 2, 3, END], np.uint8)
+    assert [document_cut(ids, cut, END) for cut in range(3, 7)] == [2, 2, 2, 2]
+
+
+def test_one_document_cannot_be_cut():
+    ids = np.array([END, 1, 2, END], np.uint8)
+    assert [document_cut(ids, cut, END) for cut in range(1, 4)] == [0, 0, 0]
 
 
 NAMES = [f"{a}{b}{c}" for a in "bdg" for b in "aeiou" for c in "lmnr"]
