@@ -129,9 +129,8 @@ class Workers:
         self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
 
     def close(self) -> None:
-        """End the threads and free the arrays; nothing can be computed afterwards."""
+        """End the threads."""
         self._pool.shutdown()
-        self._workspaces.clear()
 
     def loss_and_grads(
         self,

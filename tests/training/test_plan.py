@@ -13,6 +13,8 @@ from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import Windows, fit_windows
+from charrnn.training import plan as plan_module
+from charrnn.training.autotune import fastest_layout
 from charrnn.training.plan import Plan, _Times, make_plan, validated_characters
 
 PLAN = Plan(100, window=8, batch=4, eval_every=10, layout=Layout(2), kernels="numpy")
@@ -214,6 +216,28 @@ def test_the_softmax_is_sampled_with_more_than_ten_thousand_characters(
     plan = planned(model, ids, batch=4, window=8, threads=2, **length)
     assert plan.sampled == sampled
     assert not model.params.flat.any()
+
+
+def test_what_is_measured_samples_the_softmax_by_the_frequencies_of_the_text(
+    ids, monkeypatch
+):
+    samplers = []
+
+    def watched(*arguments, sampler, **options):
+        samplers.append(sampler)
+        return fastest_layout(*arguments, sampler=sampler, **options)
+
+    monkeypatch.setattr(plan_module, "fastest_layout", watched)
+    for V in (10_000, 10_001):
+        planned(Model(ModelConfig(V, hidden=4)), ids, minutes=0.001)
+    assert samplers[0] is None
+    drawn = samplers[1].characters(20_000, rng=np.random.default_rng(0))
+    counts = np.bincount(drawn, minlength=10_001)[: ids.max() + 1]
+    expected = np.bincount(ids[:-400])
+    often = expected > 100
+    shares = counts[often] / expected[often]
+    assert often.sum() > 10
+    np.testing.assert_allclose(shares, shares.mean(), rtol=0.3)
 
 
 @pytest.mark.parametrize(
