@@ -240,7 +240,7 @@ def test_what_pytorch_made_gives_the_same_logits_here(tmp_path, kind, names, sav
     checkpoint = import_weights(tmp_path / "a", from_text(TEXT))
     assert checkpoint.model.config == ModelConfig(V, H, L, kind)
     assert checkpoint.vocab.characters == tuple(sorted(TEXT))
-    assert checkpoint.corpus == CorpusInfo(encoding="utf-8")
+    assert checkpoint.corpus == CorpusInfo(encoding="")
     model = checkpoint.model
     ids = np.random.default_rng(2).integers(0, V, (T, N)).astype(np.uint8)
     mine, _ = model.forward(ids, model.zero_state(N), model.workspace(T, N))
