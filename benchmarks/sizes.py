@@ -28,9 +28,9 @@ from machine import machine
 
 BLOCK = 8_000_000  # bytes of different text; a longer one repeats it
 COLUMNS = (
-    *("text", "MB", "first line, s", "first step, s", "chars/s", "memory, MB"),
-    *("after the last step, s", "whole run, s", "second start, s"),
-    *("compare, s", "memory, MB"),
+    *("text", "MB", "first line, s", "text read, s", "first step, s", "chars/s"),
+    *("memory, MB", "after the last step, s", "whole run, s"),
+    *("again: text read, s", "first step, s", "`compare`, s", "memory, MB"),
 )
 
 
@@ -112,14 +112,14 @@ def row(kind: str, size: int, minutes: float, folder: Path) -> list[str]:
     make_text(text, kind, size)
     train = ["train", str(text), "--preset", "quick"]
     cache = {"CHARRNN_CACHE": str(folder / "cache")}
-    LINE, STEP, LAST = b"\n", b"loss ", b"Best (*)"
+    LINE, READ, STEP, LAST = b"\n", b" characters\r\n", b"loss ", b"Best (*)"
     first = run_on_terminal(
         [*train, "--minutes", str(minutes), "--out", str(out)],
-        *(LINE, STEP, LAST),
+        *(LINE, READ, STEP, LAST),
         **cache,
     )
     again = run_on_terminal(
-        [*train, "--steps", "60", "--out", str(folder / "again")], STEP, **cache
+        [*train, "--steps", "60", "--out", str(folder / "again")], READ, STEP, **cache
     )
     compared = run_on_terminal(["compare", str(out), "--length", "300"], **cache)
     *_, last = (out / "history.jsonl").read_text().splitlines()
@@ -129,11 +129,13 @@ def row(kind: str, size: int, minutes: float, folder: Path) -> list[str]:
         kind,
         f"{text.stat().st_size / 1e6:,.0f}",
         f"{first.seen[LINE]:.1f}",
+        f"{first.seen[READ]:.1f}",
         f"{first.seen[STEP]:.1f}",
         f"{speed:,.0f}",
         f"{first.memory:,.0f}",
         f"{first.seconds - first.seen[LAST]:.1f}",
         f"{first.seconds:.1f}",
+        f"{again.seen[READ]:.1f}",
         f"{again.seen[STEP]:.1f}",
         f"{compared.seconds:.1f}",
         f"{compared.memory:,.0f}",

@@ -26,6 +26,7 @@ _WINDOW = 32
 # A window has fewer steps if its logits would be more than this many (8 MB): with 128
 # streams, above 512 characters.
 _LOGITS = 1 << 21
+_FEW = 8  # segments of a memory map that are read at a time
 _BLOCK = 512  # windows whose losses are in memory at a time
 
 OnProgress: TypeAlias = Callable[[int], object]
@@ -126,7 +127,8 @@ def predictions(
     stream may run past the end of the text; those predictions do not count. The state
     is zero before the text, and is carried from window to window. If `parts` is more
     than 1, the streams are divided into that many parts, and only part number `part` is
-    read. The ids may be a memory map: they are read window by window.
+    read. The ids may be a memory map: they are read window by window or, if `limit` is
+    not 0, all at once.
     """
     n = len(ids) - 1
     if n < 1:
@@ -141,6 +143,9 @@ def predictions(
     starts = found.starts[first:last]
     N = last - first
     state, workspace = model.zero_state(N), model.workspace(T, N)
+    if limit:
+        ids, starts = _segments(ids, starts - warm_up, warm_up + C + 1)
+        starts = starts + warm_up
     for start in range(-warm_up, 0, T):
         rows = _rows(ids, starts, start, min(start + T, 0))
         state = model.read(rows, state, workspace)
@@ -151,8 +156,20 @@ def predictions(
         stop = min(start + T, C)
         rows = _rows(ids, starts, start, stop + 1)
         logits, state = model.forward(rows[:-1], state, workspace)
-        counts = starts + np.arange(start, stop)[:, None] < n
+        counts = found.starts[first:last] + np.arange(start, stop)[:, None] < n
         yield Predictions(start, logits, rows[1:], counts)
+
+
+def _segments(ids: Array, starts: Array, length: int) -> tuple[Array, Array]:
+    """Return segments of ids, one after another, and where each one starts.
+
+    A page of a memory map can be large, so few of them are kept at a time.
+    """
+    segments = []
+    for few in np.array_split(starts, -(-len(starts) // _FEW)):
+        segments.append(_rows(ids, few, 0, length).T.reshape(-1))
+        release_memory(ids)
+    return np.concatenate(segments), np.arange(len(starts)) * length
 
 
 def _rows(ids: Array, starts: Array, start: int, stop: int) -> Array:

@@ -62,11 +62,12 @@ def score(
         if on_progress:
             on_progress(done, total)
 
-    V = model.config.vocab
-    ngram = WittenBell.fit(counted, V, order=_ORDER, on_progress=advance)
     # A whole text stays in one piece, so that its sum is rounded in the same way.
     spans = streams.spans if is_spread else ()
-    by_order = ngram.mean_losses(val, spans, on_progress=advance)
+    # The n-gram is not kept: it takes more memory than anything else.
+    by_order = WittenBell.fit(
+        counted, model.config.vocab, order=_ORDER, on_progress=advance
+    ).mean_losses(val, spans, on_progress=advance)
     best = int(by_order.argmin())
     found = [
         evaluate(model, ids, limit=limit, threads=0, on_progress=advance)
