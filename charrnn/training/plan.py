@@ -30,9 +30,10 @@ _MIN_VALIDATIONS, _MAX_VALIDATIONS = 2, 25
 _VALIDATION_COST = 0.5
 # The whole validation part is scored if the run trains on this many times as many
 # characters, or the part has at most _SHORT. Of a longer part, or one of more than
-# _LONG, as much is scored as 25 validations can afford: a multiple of _SHORT.
+# _LONG, as much is scored as 25 validations can afford: a multiple of _SHORT. If a slow
+# network cannot afford that even twice, it is less: a multiple of _LEAST.
 _WHOLE = 10
-_SHORT, _LONG = 128_000, 1_024_000
+_LEAST, _SHORT, _LONG = 16_000, 128_000, 1_024_000
 # With more than MANY characters, where training samples the softmax and validating does
 # not, a character of the validation part costs as much as this many others.
 _FULL_COST = 4
@@ -155,7 +156,7 @@ def make_plan(
     seconds = 0.0
     if config.minutes:
         trained = config.minutes * 60 / step_seconds * T * N  # at most
-        validated = validated_characters(trained, cost * len(val)) // cost
+        validated = _validated(trained, len(val), cost)
         times = _Times(
             step=step_seconds,
             validation=_validation_seconds(model, val, layout, validated),
@@ -170,7 +171,7 @@ def make_plan(
     else:
         steps = max(1, _requested_steps(config, len(windows)))
         trained = steps * T * N
-        validated = validated_characters(trained, cost * len(val)) // cost
+        validated = _validated(trained, len(val), cost)
         validations = _validations(trained, cost * (validated or len(val)))
     return Plan(
         steps=steps,
@@ -194,8 +195,17 @@ def validated_characters(trained: float, part: int) -> int:
     """
     if part <= min(max(trained / _WHOLE, _SHORT), _LONG):
         return 0
-    affordable = _VALIDATION_SHARE * trained / (_VALIDATION_COST * _MAX_VALIDATIONS)
-    return _SHORT * int(min(max(affordable / _SHORT, 1), _LONG // _SHORT))
+    affordable = _VALIDATION_SHARE * trained / _VALIDATION_COST  # in the whole run
+    few, many = affordable / _MIN_VALIDATIONS, affordable / _MAX_VALIDATIONS
+    size = min(max(many, min(_SHORT, few), _LEAST), _LONG)
+    step = _SHORT if size >= _SHORT else _LEAST
+    return step * int(size // step)
+
+
+def _validated(trained: float, part: int, cost: int) -> int:
+    """Return the same if a character of the part costs as much as several others."""
+    size = validated_characters(trained, cost * part)
+    return max(size // cost, _LEAST) if size else 0
 
 
 def _validations(trained: float, validated: int) -> int:
