@@ -8,7 +8,7 @@ from collections import Counter
 
 from charrnn.config import BYTES
 from charrnn.errors import TextError
-from charrnn.text.guessing import likely_encodings, marked_encoding, wide_encoding
+from charrnn.text.guessing import CUT, likely_encodings, marked_encoding, wide_encoding
 from charrnn.text.mojibake import better_codec, misread_before
 from charrnn.text.streams import printable
 
@@ -123,6 +123,13 @@ class Decoder:
             at = len(known) - len(error.object) + error.start
             whole = len(known) == self._read
             offset = self._read - len(known) + at
+            # Other characters beyond ASCII show that the encoding is the right one.
+            if final and error.reason in CUT and not known[:at].isascii():
+                raise TextError(
+                    f"{self._name}: ends within a character, as if it was cut off: its "
+                    f"last {len(known) - at} bytes are no whole one in "
+                    f"{self.encoding}; get all of the file, or drop these bytes"
+                ) from None
             self._failure = _Failure(
                 f"{self._name}: byte 0x{known[at]:02x} at offset {offset} is not "
                 f"{self.encoding}",

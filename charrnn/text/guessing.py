@@ -90,12 +90,12 @@ def _decodes(data: bytes, encoding: str) -> bool:
     try:
         data.decode(encoding)
     except UnicodeError as error:
-        return getattr(error, "reason", "") in _CUT
+        return getattr(error, "reason", "") in CUT
     return True
 
 
 # What codecs report if data end within a character.
-_CUT = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
+CUT = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
 
 
 def is_utf8(data: bytes) -> bool:
@@ -132,7 +132,7 @@ def _familiarity(data: bytes, codec: str) -> float:
     try:
         text = whole.decode(codec)
     except UnicodeDecodeError as error:
-        if error.reason not in _CUT:
+        if error.reason not in CUT:
             return 0.0
         text = whole[: error.start].decode(codec)
     if not text or sum(map(_is_strange, text)) > _MOST_STRANGE * len(text):

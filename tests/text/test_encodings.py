@@ -331,3 +331,12 @@ def test_a_few_odd_words_raise_no_doubt():
     for text in ("CAFÉ» and Ã© once.\n", "20 m³, 5 °C, a²b²\n", "ß", "É»É»"):
         for encoding in ("utf-8", "cp1252"):
             assert decode((text + "plain\n" * 99).encode(encoding), encoding)[1] == []
+
+
+def test_a_text_that_was_cut_within_a_character_is_told_so():
+    data = "日本語".encode()[:-1]
+    with pytest.raises(TextError, match="ends within a character.* last 2 bytes"):
+        Decoder(None, "a.txt").feed(data, final=True)
+    # A single letter beyond ASCII, at the very end, may as well be Latin-1.
+    with pytest.raises(TextError, match="byte 0xe9 at offset 3 is not utf-8"):
+        Decoder(None, "a.txt").feed(b"caf\xe9", final=True)
