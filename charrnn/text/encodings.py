@@ -126,9 +126,9 @@ class Decoder:
             # Other characters beyond ASCII show that the encoding is the right one.
             if final and error.reason in CUT and not known[:at].isascii():
                 raise TextError(
-                    f"{self._name}: ends within a character, as if it was cut off: its "
-                    f"last {len(known) - at} bytes are no whole one in "
-                    f"{self.encoding}; get all of the file, or drop these bytes"
+                    f"{self._name}: ends within a character of {self.encoding}, as if "
+                    f"it was cut off; get all of the file, or drop the bytes from "
+                    f"offset {offset} on"
                 ) from None
             self._failure = _Failure(
                 f"{self._name}: byte 0x{known[at]:02x} at offset {offset} is not "

@@ -335,7 +335,7 @@ def test_a_few_odd_words_raise_no_doubt():
 
 def test_a_text_that_was_cut_within_a_character_is_told_so():
     data = "日本語".encode()[:-1]
-    with pytest.raises(TextError, match="ends within a character.* last 2 bytes"):
+    with pytest.raises(TextError, match=r"ends within a character.* from offset 6 on"):
         Decoder(None, "a.txt").feed(data, final=True)
     # A single letter beyond ASCII, at the very end, may as well be Latin-1.
     with pytest.raises(TextError, match="byte 0xe9 at offset 3 is not utf-8"):
