@@ -20,6 +20,7 @@ from charrnn.cli.options import (
     scoring_bar,
     sort_arguments,
 )
+from charrnn.cli.text_arguments import as_bytes
 
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
@@ -38,7 +39,7 @@ _SHOWN = 60  # columns of a line's text, at most
     "--per",
     type=click.Choice(("line", "document")),
     metavar="NAME",
-    help="Print a score for each line or document, too.",
+    help="Also print a score for each line or document.",
 )
 @_options(
     "--encoding",
@@ -103,7 +104,7 @@ def _corpus(
     config = replace(model.corpus.config, max_vocab=0)
     if sentence is not None:
         if model.reads_bytes:
-            sentence = sentence.encode("utf-8", "surrogateescape").decode("latin-1")
+            sentence = as_bytes(sentence)
         return from_text(sentence, replace(config, encoding=""), name="--text")
     if text:
         with reading_bar() as progress:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import Field
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,8 @@ from charrnn.config import ON_UNKNOWN, SampleConfig, new_seed
 from charrnn.option import Option, options_of
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from charrnn.generation.language_model import LanguageModel
     from charrnn.text.corpus import Corpus
     from charrnn.text.reading import Progress
@@ -32,27 +35,36 @@ def note(message: str) -> None:
 
 
 @contextmanager
+def _late_bar(desc: str, quiet: bool, **options: Any) -> "Iterator[tqdm[Any]]":
+    """Yield a bar that is drawn on a terminal, and only after a second."""
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=desc,
+        delay=1,
+        leave=False,
+        dynamic_ncols=True,
+        disable=True if quiet else None,  # None: if no terminal
+        **options,
+    ) as bar:
+        yield bar
+
+
+def _move(bar: "tqdm[Any]", done: int, total: int | None) -> None:
+    """Show how much is done, and of how much."""
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+@contextmanager
 def scoring_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows how many characters are scored, and of how many.
 
     The bar is drawn on a terminal only, and only if scoring takes more than a second.
     """
-    from tqdm import tqdm
-
-    with tqdm(
-        desc="scoring",
-        delay=1,
-        leave=False,
-        dynamic_ncols=True,
-        bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}",
-        disable=True if quiet else None,  # None: if no terminal
-    ) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    form = "{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}"
+    with _late_bar("scoring", quiet, bar_format=form) as bar:
+        yield partial(_move, bar)
 
 
 _HELP = "Help"
@@ -364,26 +376,15 @@ def reading_bar(quiet: bool = False, *, announce: bool = True) -> "Iterator[Prog
     If that takes longer than a second, a bar appears on a terminal, and elsewhere, with
     `announce`, a line.
     """
-    from tqdm import tqdm
-
     announced_at = monotonic() + 1
 
-    with tqdm(
-        desc="reading",
-        unit="B",
-        unit_scale=True,
-        delay=1,
-        leave=False,
-        dynamic_ncols=True,
-        disable=True if quiet else None,
-    ) as bar:
+    with _late_bar("reading", quiet, unit="B", unit_scale=True) as bar:
 
         def show(done: int, total: int | None) -> None:
             nonlocal announced_at
             if bar.disable and announce and not quiet and monotonic() > announced_at:
                 note("reading the text...")
                 announced_at = inf
-            bar.total = total
-            bar.update(done - bar.n)
+            _move(bar, done, total)
 
         yield show

@@ -31,7 +31,7 @@ def read_text(model: "LanguageModel", text: str, name: str) -> str:
     for part in _PART.findall(text):
         value = _unescaped(part, name)
         raw = part.startswith("\\x")  # already a byte, if the model reads bytes
-        read.append(_as_bytes(value) if model.reads_bytes and not raw else value)
+        read.append(as_bytes(value) if model.reads_bytes and not raw else value)
     return "".join(read)
 
 
@@ -54,7 +54,8 @@ def _unescaped(part: str, name: str) -> str:
     )
 
 
-def _as_bytes(text: str) -> str:
+def as_bytes(text: str) -> str:
+    """Return an argument in the characters of a model of bytes."""
     # Python escapes bytes of an argument that are not UTF-8.
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 

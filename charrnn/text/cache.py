@@ -80,11 +80,12 @@ def stamps_of(paths: Sequence[str]) -> list[Stamp]:
     stamps = []
     for path in paths:
         try:
-            if not stat.S_ISREG(Path(path).stat().st_mode):
-                return []
-            stamps.append(stamp(path))
+            found = Path(path).stat()
         except (OSError, ValueError):
             return []
+        if not stat.S_ISREG(found.st_mode):
+            return []
+        stamps.append((absolute(path), found.st_size, found.st_mtime_ns))
     return stamps
 
 
@@ -122,21 +123,12 @@ def absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100
 
 
-def stamp(path: str | Path) -> Stamp:
-    """Return what tells whether a file has changed. Raises OSError."""
-    found = Path(path).stat()
-    return absolute(path), found.st_size, found.st_mtime_ns
-
-
 def key_of(info: CorpusInfo, sizes: Sequence[int]) -> str:
     """Return the key of a text: of its contents, their division into files, options."""
-    what = _identity(info) | {"sizes": [*sizes], "version": VERSION}
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:_KEY]
-
-
-def _identity(info: CorpusInfo) -> dict[str, Any]:
     names = ("sha256", "encoding", "normalize", "documents", "max_vocab", "seed")
-    return {name: getattr(info, name) for name in names}
+    what = {name: getattr(info, name) for name in names}
+    what |= {"sizes": [*sizes], "version": VERSION}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:_KEY]
 
 
 def publish(

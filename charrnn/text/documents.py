@@ -9,19 +9,18 @@ state of zero, and predicts the first character. A text begins with an end mark,
 every document is between two of them.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from charrnn.nn.parameters import Array
+from charrnn.nn.parameters import Array, blocks
 
 LINES, FILES = "lines", "files"
 # At most about this many units of whole documents are put in order one by one. Only
 # texts of more characters have units of several documents.
 _UNITS = 1 << 21
-# A text looks like a list if its first lines are at least so many, and so short.
+# What looks like a list has at least _LEAST_LINES lines. Of the first _LINES, half have
+# at most _MEDIAN characters, and 95 % have at most _LONG.
 _LINES, _LEAST_LINES = 10_000, 100
-_MEDIAN, _LONG = 25, 50  # characters: half of the lines, and 95 % of them
+_MEDIAN, _LONG = 25, 50
 _SCAN = 1 << 22  # ids that are searched for end marks at a time
 
 
@@ -51,7 +50,7 @@ class Splitter:
         return self._join(complete, rest[:safe])
 
     def end_file(self) -> tuple[str, Array]:
-        """Return what was held back, with the end mark of the last document."""
+        """Return the text that was held back, and the place of its end mark."""
         rest, self._held = self._held, ""
         return self._join([rest], "")
 
@@ -100,20 +99,15 @@ def unit_starts(ids: Array, end_id: int, most: int = _UNITS) -> Array:
     """
     least = len(ids) // most
     found = [np.array([1], np.int64)]
-    for start, piece in _pieces(ids):
-        ends = np.flatnonzero(piece == end_id) + start + 1
-        found.append(ends if start else ends[1:])  # the first opens the text
+    for block in blocks(len(ids), _SCAN):
+        ends = np.flatnonzero(ids[block] == end_id) + block.start + 1
+        found.append(ends if block.start else ends[1:])  # the first opens the text
     starts = np.concatenate(found)
     if least < 2:
         return starts
     # The first start in each stretch of `least` ids.
     first = np.unique(starts[:-1] // least, return_index=True)[1]
     return np.append(starts[first], starts[-1])
-
-
-def _pieces(ids: Array) -> Iterator[tuple[int, Array]]:
-    for start in range(0, len(ids), _SCAN):
-        yield start, ids[start : start + _SCAN]
 
 
 def document_cut(ids: Array, cut: int, end_id: int) -> int:

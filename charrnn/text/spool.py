@@ -17,14 +17,13 @@ _BLOCK = 1 << 22  # ids written at a time
 
 
 class Spool:
-    """Collects arrays of ids. Beyond `limit` bytes they are written to the cache.
+    """Collects arrays of ids. Beyond LIMIT bytes they are written to the cache.
 
     If the cache cannot be written, they stay in memory, and `trouble` tells why.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self) -> None:
         self.trouble = ""
-        self._limit = LIMIT if limit is None else limit
         self._size = 0  # bytes
         self._arrays: list[Array] = []  # in memory
         self._part: Path | None = None  # the folder of the file, if there is one
@@ -50,7 +49,7 @@ class Spool:
     def append(self, ids: Array) -> None:
         """Add ids at the end."""
         self._size += ids.nbytes
-        if self._file is None and self._size > self._limit and not self.trouble:
+        if self._file is None and self._size > LIMIT and not self.trouble:
             self._move_to_file()
         self._write(ids)
 
