@@ -1,4 +1,4 @@
-"""charrnn cache: list or delete the long texts that were kept encoded."""
+"""charrnn cache: list or delete the long texts that are kept encoded."""
 
 import click
 
@@ -10,7 +10,7 @@ _options = grouped("Options")
 @click.command(cls=GroupedCommand)
 @_options("--clear", is_flag=True, help="Delete all texts in the cache.")
 def command(clear: bool) -> None:
-    """List the long texts that are kept encoded, or delete them.
+    """List or delete the long texts that are kept encoded.
 
     A text of more than 64 MB is encoded once, into a file of the cache, and read from
     there. The cache can be deleted at any time: the next training encodes the text

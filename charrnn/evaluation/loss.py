@@ -75,7 +75,7 @@ class Streams:
 
     starts: Array  # (S,); stream s predicts the characters after starts[s]
     length: int  # C
-    end: int  # n: there is nothing to predict from here on
+    end: int  # n, the number of predictions in the whole text
 
     @property
     def characters(self) -> int:

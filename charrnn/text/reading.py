@@ -43,7 +43,7 @@ def from_text(
     name: str = "text",
     seed: int = 0,
 ) -> Corpus:
-    """Return a string as a corpus. Several strings are read as files are."""
+    """Return the corpus of a string, or of several, which are read as files are."""
     parts = [text] if isinstance(text, str) else [*text]
     if not config.documents:
         parts = [join_texts(parts)]

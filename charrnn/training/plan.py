@@ -34,8 +34,8 @@ _VALIDATION_COST = 0.5
 # network cannot afford that even twice, it is less: a multiple of _LEAST.
 _WHOLE = 10
 _LEAST, _SHORT, _LONG = 16_000, 128_000, 1_024_000
-# With more than MANY characters, where training samples the softmax and validating does
-# not, a character of the validation part costs as much as this many others.
+# With more than MANY characters, training samples the softmax, and validation does not.
+# To validate on a character then costs this many times as much.
 _FULL_COST = 4
 # If a run's length is in minutes, it trains for this share of them at least, and makes
 # this many steps at least, even if it then takes longer.
