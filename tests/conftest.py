@@ -4,7 +4,7 @@ import os
 from collections import Counter
 
 import pytest
-from loopback import dead_address, serving
+from loopback import CERTIFICATE, dead_address, serving
 from places import find_tinyshakespeare
 
 
@@ -34,6 +34,14 @@ def own_cache(tmp_path_factory):
 @pytest.fixture
 def server():
     with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def secure_server(monkeypatch):
+    """Return a server with TLS, whose certificate is trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    with serving(secure=True) as server:
         yield server
 
 
