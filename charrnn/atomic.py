@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,3 +78,15 @@ def locked_by(file: Path, refusal: CharRNNError) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def free_space(place: Path) -> int | None:
+    """Return the free bytes of the disk that a place is on, or None if unknown.
+
+    The place need not exist.
+    """
+    try:
+        folder = next(each for each in (place, *place.parents) if each.is_dir())
+        return shutil.disk_usage(folder).free
+    except (OSError, StopIteration):
+        return None

@@ -11,6 +11,8 @@ import os
 import secrets
 import shutil
 import stat
+import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -36,6 +38,11 @@ _LOCK = ".lock"  # the end of the name of the file by which that folder is locke
 _KEY = 32  # hexadecimal digits
 # An entry is checked at this many places of this many bytes, spread over the file.
 _PLACES, _CHECKED = 64, 1 << 14
+# What Windows raises for files that a process has mapped.
+_IN_USE: tuple[type[OSError], ...] = (
+    (PermissionError,) if sys.platform == "win32" else ()
+)
+_OLD = 86_400.0  # seconds after which nobody builds an entry any more
 
 Stamp = tuple[str, int, int]  # of a file: absolute path, bytes, time of change in ns
 
@@ -44,7 +51,7 @@ class _InUse(CharRNNError):
     """A folder in which another process builds an entry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A text in the cache."""
 
@@ -54,15 +61,13 @@ class Entry:
     counts: list[int]  # of each symbol
     stamps: list[Stamp]  # the files that it was read from, or []
     notes: list[str]
+    ids: Array  # read from the file when needed; they survive the deletion of the entry
+    changed: int  # time of the last change in ns
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
-        return (self.folder / _IDS).stat().st_size
-
-    def ids(self) -> Array:
-        """Return the ids, which are read from the file when needed."""
-        return open_ids(self.folder / _IDS, self.vocab.dtype)
+        """Bytes of the ids."""
+        return self.ids.nbytes
 
 
 def cache_folder() -> Path:
@@ -147,6 +152,8 @@ def publish(
 
     options are those that the text was asked for, by which `find` finds it again.
     """
+    # After a power cut, an entry must not be there without its data.
+    _flush(part / _IDS)
     about = {
         "version": VERSION,
         "info": info.to_json(),
@@ -161,6 +168,7 @@ def publish(
         "notes": [*notes],
     }
     (part / _ENTRY).write_text(json.dumps(about), encoding="utf-8")
+    _flush(part / _ENTRY)
     folder = cache_folder() / key
     for _ in range(2):
         try:
@@ -176,6 +184,11 @@ def publish(
     if not entry:
         raise OSError(None, "the cache entry cannot be read back", str(folder))
     return entry
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def find(options: dict[str, Any], stamps: Sequence[Stamp]) -> Entry | None:
@@ -233,21 +246,37 @@ def remember(entry: Entry, stamps: Sequence[Stamp]) -> None:
 def entries() -> list[Entry]:
     """Return the entries that are in order, the newest first."""
     found = [entry for entry in map(_read, _folders()) if entry]
-    return sorted(found, key=lambda e: -(e.folder / _IDS).stat().st_mtime_ns)
+    return sorted(found, key=lambda entry: -entry.changed)
 
 
-def clear() -> int:
-    """Delete all entries and what interrupted runs left, and return how many bytes."""
-    freed = 0
+def clear() -> tuple[int, int]:
+    """Delete all entries and what interrupted runs left.
+
+    Return how many bytes were deleted, and how many entries were not, because a process
+    reads them (on Windows). Raises TextError if one cannot be deleted.
+    """
+    freed = kept = 0
     remove_abandoned()
     for folder in _folders():
-        freed += sum(file.stat().st_size for file in folder.iterdir())
         try:
-            shutil.rmtree(folder)
+            freed += _delete(folder)
+        except FileNotFoundError:  # another process deletes it as well
+            pass
+        except _IN_USE:
+            kept += 1
         except OSError as error:
             raise TextError(
                 f"{folder}: cannot be deleted: {error.strerror or error}"
             ) from error
+    return freed, kept
+
+
+def _delete(folder: Path) -> int:
+    """Delete an entry and return how many bytes it had."""
+    freed = sum(file.stat().st_size for file in folder.iterdir())
+    # The ids come first: if they cannot be deleted, the entry stays whole.
+    (folder / _IDS).unlink(missing_ok=True)
+    shutil.rmtree(folder)
     return freed
 
 
@@ -266,10 +295,27 @@ def remove_abandoned() -> None:
 
 
 def _is_abandoned(part: Path) -> bool:
+    """Return whether the process that built in a part is gone."""
     try:
         with _building(part):
-            return True
+            # On a disk without locks, only time tells.
+            return _is_locked(part) or _is_old(part)
     except _InUse:
+        return False
+
+
+def _is_locked(part: Path) -> bool:
+    try:
+        with _building(part):
+            return False
+    except _InUse:
+        return True
+
+
+def _is_old(part: Path) -> bool:
+    try:
+        return time.time() - (part / _IDS).stat().st_mtime > _OLD
+    except OSError:
         return False
 
 
@@ -309,17 +355,21 @@ def _read(folder: Path) -> Entry | None:
         ]
         notes = [str(note) for note in about["notes"]]
         counts = [int(count) for count in about["counts"]]
+        found = path.stat()
         in_order = (
             about["dtype"] == vocab.dtype.name
             and len(counts) == len(vocab)
             and is_count(about["bytes"], 1)
-            and path.stat().st_size == about["bytes"]
+            and found.st_size == about["bytes"]
             and about["bytes"] % vocab.dtype.itemsize == 0
             and about["checks"] == _checks(path)
         )
+        if not in_order:
+            return None
+        ids = open_ids(path, vocab.dtype)
     except (KeyError, TypeError, ValueError, OSError, CharRNNError):
         return None
-    return Entry(folder, info, vocab, counts, stamps, notes) if in_order else None
+    return Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
 
 
 def _checks(path: Path) -> list[int]:

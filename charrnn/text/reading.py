@@ -102,6 +102,9 @@ def read_corpus(
                 decoder = Decoder(config.encoding or None, path)
                 for data in stream.blocks(_CHUNK):
                     reading.hash(data)
+                    if total:
+                        position = done + stream.compressed_position
+                        reading.spool.share = position / total
                     reading.add(decoder.feed(data))
                     if progress:
                         progress(done + stream.compressed_position, total)
@@ -231,7 +234,7 @@ class _Reading:
                 f"{spool.trouble}; the encoded text stays in memory (set "
                 f"{cache.FOLDER_VARIABLE} to a folder with room)"
             )
-        ids = entry.ids() if entry else spool.ids()
+        ids = entry.ids if entry else spool.ids()
         corpus = Corpus(info, vocab, ids, counts, self.notes)
         corpus.info = replace(info, start=_likely_start(corpus))
         return corpus
@@ -264,9 +267,7 @@ def _of_entry(
     entry: cache.Entry, name: str, paths: Sequence[str], notes: Sequence[str]
 ) -> Corpus:
     counts = np.array(entry.counts, np.int64)
-    corpus = Corpus(
-        entry.info, entry.vocab, entry.ids(), counts, [*notes, *entry.notes]
-    )
+    corpus = Corpus(entry.info, entry.vocab, entry.ids, counts, [*notes, *entry.notes])
     start = _likely_start(corpus)
     corpus.info = replace(entry.info, name=name, files=_absolute(paths), start=start)
     return corpus

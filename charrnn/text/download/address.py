@@ -28,7 +28,7 @@ def _is_valid(url: str) -> bool:
     except (ValueError, requests.RequestException):
         return False
     is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-    return is_web and url.isprintable()
+    return is_web and " " not in parts.netloc and url.isprintable()
 
 
 def without_login(url: str) -> str:

@@ -1,21 +1,14 @@
 """The place of a downloaded file: what is there, and how it gets there."""
 
-import glob
 import hashlib
-import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from charrnn.atomic import replacing
+from charrnn.atomic import free_space, replacing
 from charrnn.errors import DownloadError
-
-try:
-    import fcntl
-except ImportError:  # Windows, which deletes no open file
-    fcntl = None  # type: ignore[assignment]
 
 _CHUNK = 1 << 16  # bytes
 
@@ -69,40 +62,18 @@ def _is_file(target: Path) -> bool:
 def writing(target: Path, size: int | None = None) -> Iterator[BinaryIO]:
     """Open a file that replaces `target` after the block, or is removed on an error.
 
-    size is that of the file in bytes, if known. What killed downloads to `target` left
-    is removed first. Raises DownloadError if the file cannot be written, or if the disk
-    has no room for it.
+    size is that of the file in bytes, if known. Raises DownloadError if the file cannot
+    be written, or if the disk has no room for it.
     """
     _check_room(target, size or 0)
-    _remove_abandoned(target)
     with replacing(target, DownloadError) as file:
-        with suppress(OSError):  # a disk without locks
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file
 
 
 def _check_room(target: Path, size: int) -> None:
-    folder = next((each for each in target.parents if each.is_dir()), Path())
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:
-        return
-    if size > free:
+    free = free_space(target.parent)
+    if free is not None and size > free:
         raise DownloadError(
             f"{target}: has {size:,} bytes, and the disk has room for {free:,}; make "
             "room there, or name another folder"
         )
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Delete the temporary files of downloads to `target` that were killed."""
-    name = f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"
-    for part in target.parent.glob(name):
-        with suppress(OSError), part.open("r+b") as file:
-            if fcntl:  # fails if a process holds it
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part.unlink()
-        if not fcntl:
-            with suppress(OSError):
-                part.unlink()
