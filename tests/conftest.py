@@ -1,6 +1,8 @@
 """What tests of several modules need, and a word on what was skipped."""
 
 import os
+import shutil
+import subprocess
 from collections import Counter
 
 import pytest
@@ -29,6 +31,18 @@ def no_proxy(monkeypatch):
 def own_cache(tmp_path_factory):
     """Keep the tests out of the user's cache."""
     os.environ["CHARRNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder on a disk of 64 kB."""
+    place, mount = tmp_path / "disk", shutil.which("mount")
+    place.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+    if not mount or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture

@@ -100,14 +100,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(TEXT)))
         self.end_headers()
         self.wfile.write(TEXT[:PART])
-        self.server.closing.wait(20)
+        self.server.closing.wait(60)
 
     def on_pause(self):  # between a first part and the rest
         self.send_response(200)
         self.send_header("Content-Length", str(len(TEXT)))
         self.end_headers()
         self.wfile.write(TEXT[:PART])
-        self.server.going_on.wait(20)
+        self.server.going_on.wait(60)
         self.wfile.write(TEXT[PART:])
 
     # ---- heads that never end ----
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def on_half_head(self):
         self.send(b"HTTP/1.1 200 OK\r\nContent-Le")
-        self.server.closing.wait(20)
+        self.server.closing.wait(60)
 
     def on_drip_status(self):
         self.drip(itertools.chain([b"HTTP/1.1 200 "], itertools.repeat(b"O")))

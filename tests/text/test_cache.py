@@ -1,14 +1,23 @@
 """Long texts: kept in the cache, found again, checked, rebuilt; never half there."""
 
+import errno
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from texts import charrnn, environment, sentences
 
+from charrnn.cli.cache import command
 from charrnn.config import TextConfig
+from charrnn.errors import TextError
 from charrnn.text import cache, reading, spool
 from charrnn.text.ids import open_ids
 from charrnn.text.reading import read_corpus
@@ -181,6 +190,169 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_text_in_memory(
     assert same == "True"
     assert "File too large" in notes
     assert files_in(folder) == []
+
+
+def test_a_disk_with_too_little_room_is_not_filled(text, small_disk, monkeypatch):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(small_disk / "cache"))
+    monkeypatch.setattr(reading, "_CHUNK", 4000)
+    text.write_text(sentences(1000), encoding="utf-8")  # the disk holds its ids once
+    corpus = read_corpus([text])
+    assert corpus.text == sentences(1000)
+    (note,) = corpus.notes
+    assert re.search(r"\(about 0 MB are needed, 0 MB free\); the encoded text", note)
+    assert [*small_disk.iterdir()] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no open file")
+@pytest.mark.parametrize("documents", ["", "lines"])
+@pytest.mark.parametrize("when", [3, 5, "end"])
+def test_a_cache_that_is_deleted_during_a_build(
+    text, folder, when, documents, monkeypatch
+):
+    monkeypatch.setattr(reading, "_CHUNK", 1000)
+    text.write_text(sentences(2000), encoding="utf-8")
+    wanted = read_corpus([text], TextConfig(documents=documents)).ids.tolist()
+    calls = []
+
+    def delete(done, total):
+        calls.append(done)
+        at_end = when == "end" and done == total and folder.exists()
+        if len(calls) == when or at_end:
+            assert any(folder.glob("*.part/ids"))
+            shutil.rmtree(folder)
+
+    cache.clear()
+    corpus = read_corpus([text], TextConfig(documents=documents), progress=delete)
+    assert corpus.ids.tolist() == wanted
+    assert "No such file or directory" in corpus.notes[-1]
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no mapped file")
+def test_ids_outlive_their_entry(text, folder):
+    read_corpus([text])
+    corpus = read_corpus([text])
+    cache.clear()
+    assert files_in(folder) == []
+    assert corpus.text == sentences(200)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no open file")
+def test_an_entry_that_is_cleared_as_soon_as_it_is_there(text, folder, monkeypatch):
+    def rename_and_clear(self, target):
+        os.rename(self, target)  # noqa: PTH104
+        shutil.rmtree(target)
+
+    monkeypatch.setattr(Path, "rename", rename_and_clear)
+    corpus = read_corpus([text])
+    assert corpus.text == sentences(200)
+    assert "the encoded text stays in memory" in corpus.notes[-1]
+    assert files_in(folder) == []
+
+
+def test_an_entry_is_on_the_disk_before_it_is_there(text, folder, monkeypatch):
+    done, fsync, rename = [], os.fsync, Path.rename
+
+    def record_fsync(file):
+        done.append(os.fstat(file).st_ino)
+        fsync(file)
+
+    def record_rename(self, target):
+        done.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
+    read_corpus([text])
+    (entry,) = cache.entries()
+    files = [(entry.folder / name).stat().st_ino for name in ("ids", "entry.json")]
+    assert done[:3] == [*files, "rename"]
+
+
+BUILD = """
+import sys
+from charrnn.text import reading, spool
+spool.LIMIT = reading._MAYBE_CACHED = 1000
+reading._CHUNK = 1000
+print("go", flush=True)
+corpus = reading.read_corpus([sys.argv[1]])
+print(corpus.info.sha256, corpus.ids.sum(), corpus.notes)
+"""
+
+
+def build(text):
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD, text],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_builds_that_are_killed(text, folder):
+    text.write_text(sentences(3000), encoding="utf-8")
+    for k in range(4):
+        with build(text) as child:
+            assert child.stdout.readline() == "go\n"
+            time.sleep(0.004 * k)
+            child.kill()
+    assert read_corpus([text]).text == sentences(3000)
+    assert files_in(folder) == ["entry.json", "ids"]
+
+
+def test_builds_of_one_text_at_once(text, folder):
+    text.write_text(sentences(3000), encoding="utf-8")
+    children = [build(text) for _ in range(3)]
+    results = [child.communicate(timeout=60) for child in children]
+    corpus = read_corpus([text])
+    told = f"go\n{corpus.info.sha256} {corpus.ids.sum()} []\n"
+    assert results == [(told, "")] * 3
+    assert files_in(folder) == ["entry.json", "ids"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_a_disk_without_locks(text, folder, monkeypatch):
+    import fcntl
+
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with cache.new_part() as part:
+        cache.ids_path(part).write_bytes(b"x")
+        assert read_corpus([text]).notes == []
+        assert cache.clear()[1] == 0
+        assert part.is_dir()
+        os.utime(cache.ids_path(part), (0, 0))
+        cache.remove_abandoned()
+        assert not part.exists()
+
+
+def test_what_another_process_clears_meanwhile(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_folders", lambda: [folder / "gone"])
+    assert cache.clear() == (0, 0)
+    assert cache.entries() == []
+
+
+def test_an_entry_in_use_is_kept_whole_on_windows(text, folder, monkeypatch):
+    read_corpus([text])
+    unlink = Path.unlink
+
+    def refuse(self, missing_ok=False):
+        if self.name == "ids":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(cache, "_IN_USE", (PermissionError,))
+    assert cache.clear() == (0, 1)
+    assert len(cache.entries()) == 1
+    result = CliRunner().invoke(command, ["--clear"])
+    assert "; 1 texts are in use, and were kept" in result.output
+    monkeypatch.setattr(cache, "_IN_USE", ())
+    with pytest.raises(TextError, match=r"cannot be deleted: Permission denied$"):
+        cache.clear()
 
 
 def test_a_killed_build_leaves_nothing_behind_after_the_next(text, folder):

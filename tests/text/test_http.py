@@ -173,17 +173,6 @@ def test_a_write_that_fails(server, tmp_path):
     assert left_in(tmp_path) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Return a folder on a disk of 64 kB."""
-    mount = shutil.which("mount")
-    command = [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path]
-    if not mount or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
-
-
 def test_a_disk_that_is_too_small_is_not_written_to(server, small_disk):
     message = "has 110,000 bytes, and the disk has room for 65,536; make room there"
     with pytest.raises(DownloadError, match=message):
