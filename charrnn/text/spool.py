@@ -130,7 +130,7 @@ class Spool:
         free = free_space(cache.cache_folder())
         if free is not None and needed > free:
             raise OSError(
-                f"about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB free"
+                f"about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
             )
 
     def _write(self, ids: Array) -> None:

@@ -199,7 +199,9 @@ def test_a_disk_with_too_little_room_is_not_filled(text, small_disk, monkeypatch
     corpus = read_corpus([text])
     assert corpus.text == sentences(1000)
     (note,) = corpus.notes
-    assert re.search(r"\(about 0 MB are needed, 0 MB free\); the encoded text", note)
+    assert re.search(
+        r"\(about 0 MB are needed, 0 MB are free\); the encoded text", note
+    )
     assert [*small_disk.iterdir()] == []
 
 
