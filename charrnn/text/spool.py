@@ -129,9 +129,8 @@ class Spool:
         needed = 2 * self._size / (self.share or 1.0)
         free = free_space(cache.cache_folder())
         if free is not None and needed > free:
-            raise OSError(
-                f"about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
-            )
+            megabytes = f"{needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB"
+            raise OSError(f"about {megabytes} are free")
 
     def _write(self, ids: Array) -> None:
         if self._file is not None:

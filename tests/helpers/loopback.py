@@ -121,8 +121,8 @@ class Handler(BaseHTTPRequestHandler):
                 if self.server.closing.wait(pause) or self.server.closing.is_set():
                     return
 
-    def drip(self, parts):
-        self.send(parts, pause=0.05)
+    def drip(self, parts):  # for minutes
+        self.send(itertools.islice(parts, 4000), pause=0.05)
 
     def on_half_head(self):
         self.send(b"HTTP/1.1 200 OK\r\nContent-Le")
