@@ -158,12 +158,14 @@ class _Download:
         status = response.status_code
         if status == 206 and self._continues(response):
             return
+        answer = f"HTTP {status} {shown(response.reason or '')}".strip()
+        if status in BUSY:
+            raise _Interrupted(answer)
         asked, self._size, self._digest = self._size, 0, hashlib.sha256()
         if asked and status in (206, 416):
             raise _Interrupted("the file has changed meanwhile")
         if status != 200:
-            kind = _Interrupted if status in BUSY else _Failed
-            raise kind(f"HTTP {status} {shown(response.reason or '')}".strip())
+            raise _Failed(answer)
         _check_encoding(response, self._request.target)
         self._total = _content_length(response)
         self._version = _version(response)
