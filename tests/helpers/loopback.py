@@ -245,6 +245,13 @@ class Handler(BaseHTTPRequestHandler):
         rest = self.asked() and self.headers["If-Range"] == '"a"'
         self.part(TEXT, 206 if rest else 200, '"a"', cut=not rest)
 
+    def on_busy_between(self):
+        rest = self.asked()
+        if len(self.server.ranges) == 2:
+            self.reply(b"", 503)
+        else:
+            self.part(TEXT, 206 if rest else 200, '"a"', cut=not rest)
+
     def on_changed(self):  # and says so
         rest = self.asked()
         self.part(CHANGED if rest else TEXT, 200, '"b"' if rest else '"a"', not rest)

@@ -178,6 +178,7 @@ def test_a_proxy_that_drips(server, tmp_path, monkeypatch):
     ("path", "text", "ranges"),
     [
         ("resumed", TEXT, [None, "70000"]),
+        ("busy_between", TEXT, [None, "70000", "70000"]),
         ("changed", CHANGED, [None, "70000"]),
         ("changed_part", CHANGED, [None, "70000", None]),
         ("other_part", TEXT, [None, "70000", None]),
