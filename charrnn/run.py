@@ -435,7 +435,9 @@ def resume_run(
     trainer.restore(snapshot)
     if length:
         trainer.progress.since_best = 0  # patience may have stopped the run
-    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
+    # Not the info of the checkpoint: its paths may be somebody else's.
+    val_text = val_corpus.info if val_corpus else None
+    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_text, folder)
     run.notes, run.text_summary, run._saved_at = notes, corpus.summary, saved_at
     return run
 

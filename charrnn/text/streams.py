@@ -316,25 +316,46 @@ class ByteStream:
 
 
 @contextmanager
-def open_stream(path: str, *, unpack: bool = True) -> Iterator[ByteStream]:
+def open_stream(
+    path: str, *, unpack: bool = True, regular: bool = False
+) -> Iterator[ByteStream]:
     """Open a file, a pipe, or standard input ("-") as a `ByteStream`.
 
-    With `unpack=False`, compressed data are read as they are. Raises TextError, naming
-    the file, if it cannot be opened, is damaged, or is compressed twice.
+    With `unpack=False`, compressed data are read as they are. With `regular`, only a
+    regular file is opened. Raises TextError, naming the file, if it cannot be opened,
+    is damaged, or is compressed twice.
     """
-    if path == STDIN:
+    if path == STDIN and not regular:
         file = _standard_input()
         yield ByteStream(file, path, _size_of(file), unpack=unpack)
         return
-    with _opened(path) as file:
+    with _opened(path, regular) as file:
         yield ByteStream(file, path, _size_of(file), unpack=unpack)
 
 
-def _opened(path: str) -> io.BufferedReader:
+def open_regular(path: str) -> io.BufferedReader:
+    """Open a file for reading, without waiting for the other end of a named pipe.
+
+    Raises TextError if it is not a regular file, and OSError if it cannot be opened.
+    """
+    # The file that is open is checked: another may take its name at any moment.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: PTH123, SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise TextError(f"{printable(path)}: not a regular file; it is not opened")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # not on Windows
+    return os.open(path, flags | extra)
+
+
+def _opened(path: str, regular: bool) -> io.BufferedReader:
     try:
         if not path:  # Path("") is the current folder
             raise FileNotFoundError
-        return Path(path).open("rb")
+        return open_regular(path) if regular else Path(path).open("rb")
     except FileNotFoundError:
         raise TextError(
             f"{printable(path) or repr(path)}: no such file; expected a text, a folder "

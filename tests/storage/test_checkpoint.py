@@ -140,6 +140,7 @@ def test_the_header_is_json_with_its_documented_keys(tmp_path):
     assert list(best["corpus"]) == [
         *("name", "sha256", "characters", "bytes", "encoding", "normalize"),
         *("documents", "max_vocab", "seed", "start", "files", "relative"),
+        "signature",
     ]
     assert list(best["versions"]) == ["charrnn", "numpy", "python"]
     assert set(best["train"]) >= {"lr", "batch", "window", "optimizer", "seed", "plan"}
