@@ -126,7 +126,8 @@ class LanguageModel(TextModel):
                 val = same_corpus(split.val_text, beside=beside)
             except TextError as error:
                 raise TextError(
-                    f"the text that this model was validated on is missing: {error}"
+                    f"the text that this model was validated on is missing: {error}; "
+                    "put it beside the checkpoint"
                 ) from None
             return ids, val.ids_in(self.vocab)
         if not split.val_fraction:

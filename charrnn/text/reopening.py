@@ -6,12 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from os.path import abspath, join, normpath, realpath
+from os.path import normpath, realpath
 from pathlib import Path, PurePath, PureWindowsPath
 from shlex import quote
 
 from charrnn.errors import TextError
-from charrnn.text.cache import stamps_of
+from charrnn.text.cache import absolute, stamps_of
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo
 from charrnn.text.reading import Progress, read_corpus
@@ -20,6 +20,7 @@ from charrnn.text.streams import STDIN, listed, open_stream, printable
 # Bytes per character: more than any codec needs, CRLF line ends included.
 _MOST_BYTES = 16
 _CHUNK = 1 << 22  # bytes read at a time
+_SHOWN = 200  # characters of a stranger's path in a message
 # Devices of Windows, with any ending; and a colon, which names a stream of a file.
 _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)|.*:",
@@ -117,12 +118,13 @@ def _recorded_files(
         )
     if not info.files or not info.sha256:
         raise MissingTextError("no file is recorded as its text")
-    find = _own_places if trusted or info.is_own else _places_beside
-    found: list[tuple[int, list[str | Path]]] = []  # bytes, and files
+    places = [*_own_places(info, beside)] if trusted or info.is_own else []
+    places += _places_beside(info, beside)
+    found: list[tuple[int, tuple[str, ...]]] = []  # bytes, and files
     missing: MissingTextError | None = None
-    for files in find(info, beside):
+    for files in places:
         try:
-            found.append((sum(map(_regular_size, files)), [*files]))
+            found.append((sum(map(_regular_size, files)), files))
         except MissingTextError as error:
             missing = missing or error
     if not found:
@@ -132,10 +134,10 @@ def _recorded_files(
     size, files = found[0]
     if size > _MOST_BYTES * (info.characters + len(files)):
         raise TextError(
-            f"{listed([*map(str, files)])}: {size:,} bytes are too many for the "
+            f"{listed(files)}: {size:,} bytes are too many for the "
             f"{info.characters:,} characters that this model was trained on"
         )
-    return files
+    return [*files]
 
 
 def _own_places(info: CorpusInfo, beside: Path | None) -> Iterator[tuple[str, ...]]:
@@ -146,7 +148,7 @@ def _own_places(info: CorpusInfo, beside: Path | None) -> Iterator[tuple[str, ..
 
 
 def _places_beside(info: CorpusInfo, beside: Path | None) -> Iterator[tuple[str, ...]]:
-    """Yield where files may be beside a checkpoint that somebody else has made."""
+    """Yield where files may be in the folder of a checkpoint that anybody has made."""
     if not beside:
         return
     for names in (info.relative, [*map(ntpath.basename, info.files)]):
@@ -161,9 +163,9 @@ def _below(folder: Path, name: str) -> str:
     Links are followed first.
     """
     try:
-        root, path = realpath(folder), normpath(join(folder, name))
+        root, path = realpath(folder), absolute(normpath(folder / name))
         # The name is looked at before the disk is: a path may be on the network.
-        if _is_within(abspath(path), abspath(folder)) and not _names_a_device(path):
+        if _is_within(path, absolute(folder)) and not _names_a_device(path):
             path = realpath(path, strict=True)
             return path if _is_within(path, root) else ""
     except (OSError, ValueError):  # there is none, or it is no name
@@ -182,8 +184,11 @@ def _names_a_device(path: str, windows: bool = os.name == "nt") -> bool:
 
 
 def _somebody_elses(info: CorpusInfo) -> MissingTextError:
+    files = [
+        file if len(file) <= _SHOWN else f"…{file[-_SHOWN:]}" for file in info.files
+    ]
     return MissingTextError(
-        f"{listed(info.files)}: not opened, because somebody else (or an older "
+        f"{listed(files)}: not opened, because somebody else (or an older "
         "charrnn) recorded it; there is no such file beside the checkpoint"
     )
 

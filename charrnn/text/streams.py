@@ -339,7 +339,7 @@ def open_regular(path: str) -> io.BufferedReader:
     Raises TextError if it is not a regular file, and OSError if it cannot be opened.
     """
     # The file that is open is checked: another may take its name at any moment.
-    file = open(path, "rb", opener=_open_at_once)  # noqa: PTH123, SIM115
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()

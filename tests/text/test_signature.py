@@ -1,6 +1,5 @@
 """The signatures of paths, and the key that they are made with."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +63,7 @@ def test_processes_that_sign_at_once_agree_on_a_key(folder):
     with ThreadPoolExecutor(4) as pool:
         signatures = {*pool.map(run, range(8))}
     assert signatures == {sign(VALUES)}
-    assert os.listdir(folder) == ["key"]
+    assert [path.name for path in folder.iterdir()] == ["key"]
 
 
 def no_links(*_):
