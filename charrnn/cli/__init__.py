@@ -89,7 +89,7 @@ class _Commands(click.Group):
             sys.stdout.flush()
             return result
         except CharRNNError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_one_line(str(error))) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
         except BrokenPipeError:
@@ -99,10 +99,15 @@ class _Commands(click.Group):
             raise SystemExit(CLOSED_PIPE) from None
         except OSError as error:
             where = error.filename or "output"
-            raise click.ClickException(f"{where}: {error.strerror or error}") from error
+            message = f"{where}: {error.strerror or error}"
+            raise click.ClickException(_one_line(message)) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             raise SystemExit(CTRL_C) from None
+
+
+def _one_line(message: str) -> str:
+    return message.replace("\n", r"\n")  # a file's name may have a line end
 
 
 @contextmanager

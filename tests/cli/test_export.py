@@ -120,7 +120,7 @@ def test_what_is_imported_is_scored_on_its_own_text_if_it_is_named():
     invoke("export")
     assert bytes(Path.cwd()) not in Path("lines.safetensors").read_bytes()
     invoke("import", "lines.safetensors", "--out", "back")
-    assert invoke("eval", "back", "lines.txt").stdout == expected
+    assert invoke("eval", "back", "checkpoints/lines/lines.txt").stdout == expected
 
 
 def test_without_out_an_import_is_the_newest_run():
