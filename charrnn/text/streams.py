@@ -9,6 +9,8 @@ import errno
 import io
 import lzma
 import os
+import re
+import shlex
 import stat
 import sys
 import zlib
@@ -23,6 +25,11 @@ from charrnn.errors import MissingExtraError, TextError
 STDIN = "-"
 HEAD = 1 << 13  # bytes at the start by which a file is recognised
 _BLOCK = 1 << 16  # bytes read from a file at once
+_GROWTH = 1 << 26  # bytes by which a file may grow while it is read, and as much again
+_MEMORY = 1 << 28  # bytes that a decompressor may take; `xz -9` needs 65 MB
+# No text is compressed to less than this. A file that expands further was made to fill
+# a disk; it is noticed after so many bytes.
+_MOST_EXPANSION, _EXPANSION_CHECKED = 250, 1 << 28
 
 
 class _Decompressor(Protocol):
@@ -97,10 +104,15 @@ def _new_zstd() -> _Decompressor:
         return _Zstandard()
 
 
+def _new_lzma() -> _Decompressor:
+    return lzma.LZMADecompressor(memlimit=_MEMORY)
+
+
 @dataclass(frozen=True)
 class _Compression:
     name: str
     new: Callable[[], _Decompressor]
+    program: str  # that unpacks it too
     block: int = _BLOCK
 
 
@@ -129,14 +141,14 @@ def _is_zstd(head: bytes) -> bool:
 
 
 _COMPRESSIONS: tuple[tuple[Callable[[bytes], bool], _Compression], ...] = (
-    (lambda head: head.startswith(b"\x1f\x8b\x08"), _Compression("gzip", _Gzip)),
-    (_is_bzip2, _Compression("bzip2", bz2.BZ2Decompressor)),
     (
-        lambda head: head.startswith(b"\xfd7zXZ\0"),
-        _Compression("xz", lzma.LZMADecompressor),
+        lambda head: head.startswith(b"\x1f\x8b\x08"),
+        _Compression("gzip", _Gzip, "gzip"),
     ),
-    (_is_lzma, _Compression("lzma", lzma.LZMADecompressor)),
-    (_is_zstd, _Compression("zstd", _new_zstd, _SMALL_BLOCK)),
+    (_is_bzip2, _Compression("bzip2", bz2.BZ2Decompressor, "bzip2")),
+    (lambda head: head.startswith(b"\xfd7zXZ\0"), _Compression("xz", _new_lzma, "xz")),
+    (_is_lzma, _Compression("lzma", _new_lzma, "xz")),
+    (_is_zstd, _Compression("zstd", _new_zstd, "zstd", _SMALL_BLOCK)),
 )
 
 
@@ -233,6 +245,8 @@ class ByteStream:
         self._rest = b""  # unpacked, and not read yet
         kind = _compression(self._peek_file()) if unpack else None
         self.compression = kind.name if kind else ""
+        self._program = kind.program if kind else ""
+        self._unpacked_bytes = 0
         self._source = self._unpacked(kind) if kind else self._file
         if kind:
             self._refuse_two_compressions()
@@ -296,7 +310,7 @@ class ByteStream:
         """Read from the file or the decompressor, with errors that name the file."""
         name, kind = printable(self.path), self.compression
         try:
-            return self._source.read(n)
+            block = self._source.read(n)
         except EOFError:
             raise TextError(
                 f"{name}: the {kind} data end too early, after "
@@ -308,11 +322,43 @@ class ByteStream:
             # Each library has its own exceptions, and bz2 and gzip raise OSError.
             if not kind or (isinstance(error, OSError) and error.errno):
                 raise _unreadable(self.path, error) from error
+            if re.search("too much memory|memory usage limit", str(error), re.I):
+                raise TextError(
+                    f"{name}: more than {_MEMORY >> 20} MB of memory are needed to "
+                    f"unpack these {kind} data; {self._unpack_advice()}"
+                ) from None
             raise TextError(
                 f"{name}: damaged {kind} data in the first "
                 f"{self.compressed_position:,} bytes ({error}); copy or download the "
                 "file again"
             ) from error
+        self._refuse_growth()
+        if kind:
+            self._unpacked_bytes += len(block)
+            self._refuse_bomb()
+        return block
+
+    def _refuse_growth(self) -> None:
+        position = self.compressed_position
+        # Files of /proc have no size.
+        if self.size and position > 2 * self.size + _GROWTH:
+            raise TextError(
+                f"{printable(self.path)}: grows while it is read: {position:,} bytes "
+                f"so far, and it had {self.size:,}; wait until it is complete"
+            )
+
+    def _refuse_bomb(self) -> None:
+        size, packed = self._unpacked_bytes, self.compressed_position
+        if size > max(_EXPANSION_CHECKED, _MOST_EXPANSION * packed):
+            raise TextError(
+                f"{printable(self.path)}: {packed:,} bytes of {self.compression} data "
+                f"expand to more than {size:,}; no text does that; if it is one, "
+                f"{self._unpack_advice()}"
+            )
+
+    def _unpack_advice(self) -> str:
+        file = "" if self.path == STDIN else " " + printable(shlex.quote(self.path))
+        return f"unpack it first: {self._program} -dc{file} > text.txt"
 
 
 @contextmanager
