@@ -212,6 +212,23 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert found.notes == ["left out 2 links to a folder that was read already (up, …)"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="paths there are short")
+@pytest.mark.parametrize("glob", [(), ("**/x*/**/x*/**/*/**/*.txt", "b.txt")])
+def test_folders_may_be_nested_deeper_than_calls(tmp_path, monkeypatch, glob):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("b.txt").write_text("text")
+    Path("a").mkdir()
+    Path("a/x.txt").write_text("text")
+    os.chdir(tmp_path)
+    found = find_files(["."], glob).paths
+    assert [Path(path).name for path in found] == (
+        ["b.txt"] if glob else ["x.txt", "b.txt"]
+    )
+
+
 @posix
 def test_broken_links_and_special_files_are_left_out_unopened(tmp_path):
     put(tmp_path, "a.txt")
