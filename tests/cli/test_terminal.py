@@ -98,6 +98,7 @@ def test_no_string_of_a_checkpoint_steers_a_terminal(kind, arguments):
     "arguments",
     [
         ("sample", "NAME.npz", *BRIEF),
+        ("sample", "NAME.npz", *BRIEF, "--output", "NAME.txt"),
         ("sample", "NAME"),
         ("sample", "--NAME"),
         ("NAME",),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from texts import environment
 
-from charrnn.text.signature import is_signed, sign
+from charrnn.text.signature import _rename_new, is_signed, sign
 
 VALUES = ["a", 1, ("b", "\udc80")]
 SIGN = f"from charrnn.text.signature import sign; print(sign({VALUES!r}))"
@@ -64,6 +64,16 @@ def test_processes_that_sign_at_once_agree_on_a_key(folder):
         signatures = {*pool.map(run, range(8))}
     assert signatures == {sign(VALUES)}
     assert [path.name for path in folder.iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_key_that_another_process_made_meanwhile_stays(folder, links, monkeypatch):
+    signature = sign(VALUES)
+    if not links:
+        monkeypatch.setattr("pathlib.Path.hardlink_to", no_links)
+    (folder / "part").write_bytes(bytes(32))
+    _rename_new(folder / "part", folder / "key")
+    assert is_signed(VALUES, signature)
 
 
 def no_links(*_):
