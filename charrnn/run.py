@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import Any
 
@@ -372,8 +373,8 @@ _SAME_TEXT = (
     "(charrnn.train, init_from=…)"
 )
 _MOVED_TEXT = (
-    "if it has moved, name it: charrnn train TEXT --resume (charrnn.resume, paths=… "
-    "or text=…)"
+    "if it has moved, name it: charrnn train TEXT --resume --out {folder} "
+    "(charrnn.resume, paths=… or text=…)"
 )
 _MOVED_VAL = "it is validated on that text; if it has moved, name it with --val (val=…)"
 
@@ -386,6 +387,7 @@ def _explaining(folder: Path, advice: str) -> Iterator[None]:
     except GrownTextError as error:  # it says what to do
         raise TextError(f"{folder} cannot be resumed: {error}") from None
     except TextError as error:
+        advice = advice.format(folder=quote(str(folder)))
         raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
 
 
@@ -435,7 +437,9 @@ def resume_run(
     trainer.restore(snapshot)
     if length:
         trainer.progress.since_best = 0  # patience may have stopped the run
-    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
+    # Not the info of the checkpoint: its paths may be somebody else's.
+    val_text = val_corpus.info if val_corpus else None
+    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_text, folder)
     run.notes, run.text_summary, run._saved_at = notes, corpus.summary, saved_at
     return run
 

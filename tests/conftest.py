@@ -28,9 +28,11 @@ def no_proxy(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Keep the tests out of the user's cache."""
-    os.environ["CHARRNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def own_folders(tmp_path_factory):
+    """Keep the tests out of the user's folders."""
+    for name in ("cache", "data"):
+        folder = tmp_path_factory.mktemp(name)
+        os.environ[f"CHARRNN_{name.upper()}"] = str(folder)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
+from charrnn.text.characters import escaped
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -100,7 +101,7 @@ class ProgressDisplay:
 
     def _print(self, line: str) -> None:
         if not self.quiet:
-            self.bar.write(line, file=sys.stderr)
+            self.bar.write(escaped(line), file=sys.stderr)
 
 
 def _validation_line(event: "Validation", steps: int) -> str:

@@ -120,6 +120,10 @@ def parse_header(
         raise CheckpointError(
             f"the end mark is {vocab.end} in the vocabulary, {config.end} in the model"
         )
+    if corpus.reads_bytes and max(vocab.characters) > "\xff":
+        raise CheckpointError("a model of bytes has characters that are no bytes")
+    if corpus.documents and vocab.end_id is None:
+        raise CheckpointError("a model of documents has no end mark")
     info = {"corpus": corpus, "split": split, "train": train, "history": history}
     return config, vocab, info
 

@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from charrnn.atomic import locked_by, replacing
+from charrnn.config import BYTES
 from charrnn.errors import CharRNNError, TextError
 from charrnn.nn.parameters import Array
 from charrnn.option import is_count
 from charrnn.text.corpus_info import CorpusInfo
-from charrnn.text.ids import open_ids
+from charrnn.text.ids import blocks, open_ids
+from charrnn.text.streams import open_regular
 from charrnn.text.vocab import Vocabulary
 
 FOLDER_VARIABLE = "CHARRNN_CACHE"  # names another folder than the system's
@@ -36,6 +38,7 @@ _IDS, _ENTRY = "ids", "entry.json"
 _PART = ".part"  # the end of the name of a folder in which an entry is built
 _LOCK = ".lock"  # the end of the name of the file by which that folder is locked
 _KEY = 32  # hexadecimal digits
+_LARGEST_ENTRY = 1 << 27  # bytes of JSON: a million files have their stamps in it
 # An entry is checked at this many places of this many bytes, spread over the file.
 _PLACES, _CHECKED = 64, 1 << 14
 # What Windows raises for files that a process has mapped.
@@ -245,7 +248,7 @@ def remember(entry: Entry, stamps: Sequence[Stamp]) -> None:
 
 def entries() -> list[Entry]:
     """Return the entries that are in order, the newest first."""
-    found = [entry for entry in map(_read, _folders()) if entry]
+    found = [entry for folder in _folders() if (entry := _read(folder, whole=False))]
     return sorted(found, key=lambda entry: -entry.changed)
 
 
@@ -273,7 +276,7 @@ def clear() -> tuple[int, int]:
 
 def _delete(folder: Path) -> int:
     """Delete an entry and return how many bytes it had."""
-    freed = sum(file.stat().st_size for file in folder.iterdir())
+    freed = sum(file.lstat().st_size for file in folder.iterdir())
     # The ids come first: if they cannot be deleted, the entry stays whole.
     (folder / _IDS).unlink(missing_ok=True)
     shutil.rmtree(folder)
@@ -337,15 +340,20 @@ def _list(wanted: Callable[[Path], bool]) -> list[Path]:
 def _about(folder: Path) -> dict[str, Any]:
     """Return the description of an entry, or {} if it cannot be read."""
     try:
-        about = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        with open_regular(str(folder / _ENTRY)) as file:
+            about = json.loads(file.read(_LARGEST_ENTRY))
+    except (OSError, ValueError, RecursionError, TextError):
         return {}
     current = isinstance(about, dict) and about.get("version") == VERSION
     return about if current else {}
 
 
-def _read(folder: Path) -> Entry | None:
-    """Return the entry in a folder, or None if it is not there or damaged."""
+def _read(folder: Path, *, whole: bool = True) -> Entry | None:
+    """Return the entry in a folder, or None if it is not there or damaged.
+
+    The folder of the cache may be one that others write to. With `whole`, all ids are
+    looked at: compiled code would use any id as an index.
+    """
     about, path = _about(folder), folder / _IDS
     try:
         info = CorpusInfo.from_json(about["info"])
@@ -356,6 +364,7 @@ def _read(folder: Path) -> Entry | None:
         notes = [str(note) for note in about["notes"]]
         counts = [int(count) for count in about["counts"]]
         found = path.stat()
+        ids = open_ids(path, vocab.dtype)
         in_order = (
             about["dtype"] == vocab.dtype.name
             and len(counts) == len(vocab)
@@ -363,13 +372,24 @@ def _read(folder: Path) -> Entry | None:
             and found.st_size == about["bytes"]
             and about["bytes"] % vocab.dtype.itemsize == 0
             and about["checks"] == _checks(path)
+            and (not whole or _are_ids(ids, vocab, counts))
+            and (info.encoding != BYTES or vocab == Vocabulary.of_bytes())
         )
-        if not in_order:
-            return None
-        ids = open_ids(path, vocab.dtype)
-    except (KeyError, TypeError, ValueError, OSError, CharRNNError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError, CharRNNError):
         return None
-    return Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
+    entry = Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
+    return entry if in_order else None
+
+
+def _are_ids(ids: Array, vocab: Vocabulary, counts: Sequence[int]) -> bool:
+    """Return whether an array can be a text in this vocabulary with these counts."""
+    ends = {int(ids[0]), int(ids[-1])}
+    return (
+        (vocab.end_id is None or ends == {vocab.end_id})
+        and min(counts) >= 0
+        and sum(counts) == len(ids)
+        and all(block.max() < len(vocab) for block in blocks(ids))
+    )
 
 
 def _checks(path: Path) -> list[int]:

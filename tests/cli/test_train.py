@@ -583,7 +583,7 @@ def test_resuming_with_a_text_that_moved_says_how():
     started("lines.txt", *BRIEF, "--out", "run")
     Path("lines.txt").rename("moved.txt")
     error = refused("--resume", "--out", "run", "--steps", "22")
-    assert "if it has moved, name it: charrnn train TEXT --resume" in error
+    assert "if it has moved, name it: charrnn train TEXT --resume --out " in error
     started("moved.txt", "--resume", "--out", "run", "--steps", "22")
 
 

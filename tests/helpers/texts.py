@@ -88,7 +88,7 @@ def save_trained(folder):
     text = folder / "lines.txt"
     text.write_text(sentences(300), encoding="utf-8")
     checkpoint = trained().to_checkpoint()
-    corpus = replace(checkpoint.corpus, files=(str(text),))
+    corpus = replace(checkpoint.corpus, files=(str(text),)).relative_to(folder)
     save(replace(checkpoint, corpus=corpus), folder / "best.npz")
     return folder
 

@@ -145,6 +145,72 @@ def test_a_damaged_entry_is_built_again(text, how):
     assert len(cache.entries()) == 1
 
 
+def forge(entry, ids=None, **changes):
+    """Change an entry as somebody would who can write to the cache."""
+    about = json.loads((entry.folder / "entry.json").read_text())
+    if ids is not None:
+        ids.tofile(entry.folder / "ids")
+        changes |= {"bytes": ids.nbytes, "checks": cache._checks(entry.folder / "ids")}
+    (entry.folder / "entry.json").write_text(json.dumps(about | changes))
+
+
+def forgeries(entry):
+    """Return changes to an entry of documents, all of which are wrong."""
+    ids, end = np.array(entry.ids()), entry.vocab.end_id
+    too_large, no_end, no_start = ids.copy(), ids.copy(), ids.copy()
+    too_large[len(ids) // 2] = end + 1
+    no_end[-1] = no_start[0] = 0
+    about = json.loads((entry.folder / "entry.json").read_text())
+    return {
+        "an id too large": {"ids": too_large},
+        "no end mark at the end": {"ids": no_end},
+        "no end mark at the start": {"ids": no_start},
+        "one id more": {"ids": np.append(ids, ids[-1])},
+        "other counts": {"counts": [*reversed(entry.counts)][:-1]},
+        "negative counts": {"counts": [-1, entry.counts[0] + 1, *entry.counts[1:]]},
+        "infinite counts": {"counts": [float("inf"), *entry.counts[1:]]},
+        "counts of no type": {"counts": [None, *entry.counts[1:]]},
+        "infinite stamps": {"stamps": [["x", float("inf"), 1]]},
+        "stamps of no type": {"stamps": 5},
+        "bytes of other characters": {"info": about["info"] | {"encoding": "bytes"}},
+        "info of no type": {"info": []},
+        "vocabulary of no type": {"vocab": {"a": 1}},
+        "notes of no type": {"notes": 5},
+        "bytes of no type": {"bytes": "5"},
+        "checks of no type": {"checks": None},
+        "type of no type": {"dtype": ["uint8"]},
+    }
+
+
+def test_a_forged_entry_is_built_again(text):
+    config = TextConfig(documents="lines")
+    wanted = read_corpus([text], config).text
+    (entry,) = cache.entries()
+    for what, changes in forgeries(entry).items():
+        forge(entry, **changes)
+        assert cache._read(entry.folder) is None, what
+        assert read_corpus([text], config).text == wanted, what
+        assert cache._read(entry.folder), what
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs special files")
+@pytest.mark.parametrize("name", ["ids", "entry.json"])
+@pytest.mark.parametrize("what", ["fifo", "/dev/zero", "/dev/null", "folder", "loop"])
+def test_special_files_in_an_entry_are_not_waited_for(text, name, what):
+    wanted = read_corpus([text]).text
+    (entry,) = cache.entries()
+    path = entry.folder / name
+    path.unlink()
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(name if what == "loop" else what)
+    assert cache.entries() == []
+    assert read_corpus([text]).text == wanted
+
+
 def test_a_folder_that_cannot_be_made_leaves_the_text_in_memory(text, monkeypatch):
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(text / "below-a-file"))
     corpus = read_corpus([text])
