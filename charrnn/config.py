@@ -145,6 +145,7 @@ _LENGTH = "Length of the run (give one)"
 _LEARNING = "Learning"
 _OVERFITTING = "Against overfitting"
 _VALIDATION = "Validation"
+_OUTPUT = "Output"
 _MACHINE = "Speed and reproducibility"
 
 
@@ -295,6 +296,13 @@ class TrainConfig:
         group=_VALIDATION,
         minimum=0,
         default_text="never",
+    )
+    save_every: float = option(
+        1.0,
+        "Minutes of training that may be lost if the process is killed. A large "
+        "network is saved less often, so that saving takes at most 1% of the time.",
+        group=_OUTPUT,
+        minimum=0.001,
     )
     seed: int = option(
         1,

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+from folders import assert_equal_folders, history
 from texts import (
     OVERFITTING,
     TINY,
@@ -47,12 +47,6 @@ def reopened(folder, text=None, lengthen=None):
     return resume_run(folder, text=text or sentences(), length=lengthen)
 
 
-def history(folder):
-    """Return a folder's history without its times."""
-    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{**json.loads(line), "seconds": 0} for line in lines]
-
-
 def rewrite(path, change):
     """Write a checkpoint anew after `change` was called with its members."""
     with np.load(path) as file:
@@ -84,21 +78,6 @@ def as_an_older_version(path):
 
     rewrite(path, drop_best)
     edit_header(path, restore_infinity)
-
-
-def assert_equal_folders(one, other):
-    for name in ("best.npz", "last.npz"):
-        with np.load(one / name) as a, np.load(other / name) as b:
-            assert a.files == b.files
-            for member in a.files:
-                if member != "header":
-                    np.testing.assert_array_equal(a[member], b[member])
-            headers = [json.loads(file["header"].tobytes()) for file in (a, b)]
-        for header in headers:
-            header.get("progress", {})["seconds"] = 0
-            header["corpus"]["files"] = []
-        assert headers[0] == headers[1]
-    assert history(one) == history(other)
 
 
 def folder_of(tmp_path, name, *, stop_after=None, text=None, **settings):
@@ -367,9 +346,8 @@ def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
                 process.kill()
                 break
     assert process.returncode == -9
-    assert load(tmp_path / "killed" / "last.npz", snapshot=True).snapshot
     steps = load_last(tmp_path / "killed").snapshot.progress.step
-    assert 150 <= steps < 2000, "it must have been killed on its way"
+    assert 50 <= steps < 2000, "it must have been killed on its way"
     resumed = charrnn("train", "--resume", "--out", "killed", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert_equal_folders(tmp_path / "whole", tmp_path / "killed")
@@ -454,14 +432,6 @@ def test_the_checkpoint_events_text_split_configuration_and_plan(tmp_path):
     assert checkpoint.train == asdict(small_config(seed=7)) | {
         "plan": run.plan.to_json()
     }
-
-
-def test_a_folder_that_vanishes_during_a_run_is_one_line(tmp_path):
-    folder = tmp_path / "run"
-    run = small_run(folder=folder)
-    shutil.rmtree(folder)
-    with pytest.raises(CheckpointError, match=r"history\.jsonl: cannot be written"):
-        train(run)
 
 
 # ---- the best weights of a resumed run
@@ -632,11 +602,24 @@ def test_a_header_holds_no_infinity(tmp_path):
 def test_a_run_that_another_process_trained_meanwhile_is_not_overwritten(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=5)
     late = reopened(folder)
+    train(late, stop_after=9)
     train(reopened(folder))
     before = (folder / "last.npz").read_bytes()
     with pytest.raises(CheckpointError, match=r"last\.npz: has changed since"):
         train(late)
     assert (folder / "last.npz").read_bytes() == before
+
+
+def test_a_run_that_was_stopped_goes_on_in_the_same_process(tmp_path):
+    whole = folder_of(tmp_path, "whole")
+    run = small_run(folder=tmp_path / "run")
+    for event in run.events():
+        if event == Finished(13, "stopped"):
+            break
+        if event.step == 13:
+            run.trainer.stop()
+    train(run)
+    assert_equal_folders(whole, tmp_path / "run")
 
 
 # ---- starting

@@ -114,6 +114,8 @@ def start_new_run(
         report(str(run.adaptation))
     if run.growth:
         report(_describe_growth(init_from, run.growth))
+    for line in run.notes:
+        report(line)
     return run
 
 
@@ -166,10 +168,16 @@ def resume_old_run(
     from charrnn.storage.run_folder import newest_run
 
     folder = Path(out) if out else newest_run()
+    save_every = chosen.pop("save_every", None)
     length = TrainConfig(**chosen) if chosen else None
     with reading_bar(quiet) as progress:
         run = resume_run(
-            folder, text or None, val=val, length=length, progress=progress
+            folder,
+            text or None,
+            val=val,
+            length=length,
+            save_every=save_every,
+            progress=progress,
         )
     for line in run.notes:
         report(line)
@@ -181,7 +189,8 @@ def resume_old_run(
 
 def check_unchanged(ctx: click.Context) -> None:
     """Raise UsageError for an option that a resumed run would ignore."""
-    free = {"text", "val", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
+    free = {"text", "val", "resume", "out", "quiet", "sample_every", "save_every"}
+    free |= {"steps", "epochs"}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:

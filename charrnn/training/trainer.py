@@ -82,11 +82,14 @@ class Trainer:
         self._update.workers.close()
         del self._update, self._last_good
 
-    def snapshot(self) -> Snapshot:
-        """Return everything that changes from step to step, in arrays that will not."""
+    def snapshot(self, *, copy: bool = True) -> Snapshot:
+        """Return everything that changes from step to step.
+
+        If it is no copy, its arrays change with the next step.
+        """
         good = self._last_good
         if good.progress.step != self.progress.step:
-            here = self._snapshot_here()
+            here = self._snapshot_here(copy=copy)
             return replace(here, best=self.best_params, last_good=good)
         return replace(good, progress=self._progress_here(), best=self.best_params)
 
@@ -98,9 +101,11 @@ class Trainer:
         del self._last_good  # before its successor needs as much memory
         self._last_good = snapshot.last_good or self._snapshot_here()
 
-    def _snapshot_here(self) -> Snapshot:
-        moments = {name: moment.copy() for name, moment in self._moments().items()}
-        params = self.model.params.flat.copy()
+    def _snapshot_here(self, *, copy: bool = True) -> Snapshot:
+        params, moments = self.model.params.flat, self._moments()
+        if copy:
+            params = params.copy()
+            moments = {name: moment.copy() for name, moment in moments.items()}
         return Snapshot(self._progress_here(), params, moments, self._state)
 
     def _progress_here(self) -> Progress:
