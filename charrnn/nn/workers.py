@@ -7,7 +7,6 @@ use several threads in each product instead. Which is faster depends on the mach
 the sizes, so it is measured (`training/autotune.py`).
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -85,13 +84,6 @@ def blas_threads(count: int) -> Iterator[None]:
 def _blas_libraries() -> list[Any]:
     # Finding the libraries takes a thousand times longer than setting a limit.
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_threads(
