@@ -25,6 +25,7 @@ AUTOMATIC = -1  # for max_vocab
 UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
+CHANGEABLE = ("steps", "epochs", "threads", "kernels")  # in a resumed run
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
 
 

@@ -4,7 +4,7 @@
 trains it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
@@ -48,6 +48,7 @@ from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
+from charrnn.training.resuming import resumed_plan, version_notes
 from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
@@ -287,11 +288,7 @@ def _new_model(
 def _with_kernels(model: Model, name: str) -> Model:
     """Return the model with these kernels ("auto", "numpy" or "numba")."""
     name = kernels.resolve(name)
-    if model.kernels == name:
-        return model
-    other = Model(model.config, model.dtype, name)
-    other.params.flat[:] = model.params.flat
-    return other
+    return model if model.kernels == name else model.copy(name)
 
 
 def _check_symbols(corpus: Corpus, source: Checkpoint) -> None:
@@ -395,15 +392,16 @@ def resume_run(
     text: Texts | None = None,
     *,
     val: Paths | None = None,
-    length: TrainConfig | None = None,
+    changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
     `paths` or `text` is the text that it was trained on, and `val` the other one that
     it is validated on, if there is one; by default, they are read from the files that
-    the checkpoint names. The steps or epochs of `length`, if given, replace the run's
-    length. `progress` is called while the text is read.
+    the checkpoint names. `changes` are settings in CHANGEABLE that replace those of the
+    run. `progress` is called while the text is read. What is not as it was is in the
+    notes of the run.
     """
     saved_at = last_saved(folder)
     checkpoint = load_last(folder)
@@ -428,25 +426,16 @@ def resume_run(
     windows = _windows(train_ids, T, N, vocab, config.seed)
     assert checkpoint.snapshot  # load_last reads it
     snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
-    if length:
-        plan = _lengthened(folder, plan, length, len(windows), snapshot.progress.step)
+    changes = changes or {}
+    plan, more = resumed_plan(
+        plan, config, changes, snapshot.progress, checkpoint.model, windows
+    )
     model = _with_kernels(checkpoint.model, plan.kernels)
     trainer = Trainer(model, windows, val_ids, config, plan)
     trainer.restore(snapshot)
-    if length:
+    if not changes.keys().isdisjoint(LENGTHS):
         trainer.progress.since_best = 0  # patience may have stopped the run
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
-    run.notes, run.text_summary, run._saved_at = notes, corpus.summary, saved_at
+    run.notes = [*notes, *version_notes(checkpoint.versions), *more]
+    run.text_summary, run._saved_at = corpus.summary, saved_at
     return run
-
-
-def _lengthened(
-    folder: Path, plan: Plan, length: TrainConfig, epoch_steps: int, done: int
-) -> Plan:
-    plan = plan.lengthen(length, epoch_steps)
-    if plan.steps <= done:
-        raise ConfigError(
-            f"{folder} is already at step {done:,}; expected more than the "
-            f"{plan.steps:,} steps asked for"
-        )
-    return plan

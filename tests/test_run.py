@@ -20,7 +20,7 @@ from texts import (
 )
 
 from charrnn.atomic import LOCK
-from charrnn.config import CELLS, TextConfig, TrainConfig
+from charrnn.config import CELLS, TextConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import resume_run, start_run
@@ -43,8 +43,8 @@ def train(run, stop_after=None):
     assert last.reason == ("done" if stop_after is None else "stopped")
 
 
-def reopened(folder, text=None, lengthen=None):
-    return resume_run(folder, text=text or sentences(), length=lengthen)
+def reopened(folder, text=None, **changes):
+    return resume_run(folder, text=text or sentences(), changes=changes)
 
 
 def history(folder):
@@ -225,7 +225,7 @@ def test_resuming_a_finished_run_leaves_its_files_alone(tmp_path):
 
 def test_more_steps_lengthen_a_finished_run(tmp_path):
     folder = folder_of(tmp_path, "run")
-    run = reopened(folder, lengthen=TrainConfig(steps=60))
+    run = reopened(folder, steps=60)
     train(run)
     assert run.trainer.progress.step == 60
     assert [line["step"] for line in history(folder)] == [10, 20, 30, 40, 50, 60]
@@ -236,7 +236,7 @@ def test_a_constant_rate_makes_a_lengthened_run_equal_to_a_long_one(tmp_path):
     settings = {"schedule": "constant", "warmup": 0}
     whole = folder_of(tmp_path, "whole", steps=60, **settings)
     folder = folder_of(tmp_path, "short", steps=40, **settings)
-    train(reopened(folder, lengthen=TrainConfig(steps=60)))
+    train(reopened(folder, steps=60))
     with np.load(whole / "last.npz") as a, np.load(folder / "last.npz") as b:
         for name in a.files:
             if name != "header":

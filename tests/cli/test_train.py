@@ -239,7 +239,6 @@ def test_resume_by_epochs():
         ("--seed", "2"),
         ("--optimizer", "sgd"),
         ("--minutes", "1"),
-        ("--threads", "2"),
         ("--preset", "quick"),
         ("--init-from", "run"),
         ("--eval-every", "3"),
