@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import Any
 
@@ -40,8 +41,8 @@ from charrnn.storage.run_folder import (
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.reading import Progress
-from charrnn.text.reopening import GrownTextError
-from charrnn.text.sources import Paths, Texts, same_corpus
+from charrnn.text.reopening import ChangedTextError, reading_options, text_arguments
+from charrnn.text.sources import Paths, Texts, path_list, same_corpus
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
@@ -364,26 +365,46 @@ def _too_short(
     )
 
 
-_SAME_TEXT = (
-    "give the same text, or start a new run from these weights with --init-from "
-    "(charrnn.train, init_from=…)"
-)
-_MOVED_TEXT = (
-    "if it has moved, name it: charrnn train TEXT --resume (charrnn.resume, paths=… "
-    "or text=…)"
-)
+@contextmanager
+def _explaining(folder: Path, moved: str, changed: str) -> Iterator[None]:
+    """Add to a TextError what to do: the text has moved, or it has changed."""
+    try:
+        yield
+    except TextError as error:
+        advice = changed if isinstance(error, ChangedTextError) else moved
+        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+
+
+def _moved_text(folder: Path) -> str:
+    return (
+        f"if it has moved, name it: charrnn train TEXT --resume --out "
+        f"{printable(quote(str(folder)))} (charrnn.resume, paths=… or text=…)"
+    )
+
+
 _MOVED_VAL = "it is validated on that text; if it has moved, name it with --val (val=…)"
 
 
-@contextmanager
-def _explaining(folder: Path, advice: str) -> Iterator[None]:
-    """Add to a TextError that it is about a run to be resumed, and what to do."""
+def _changed_text(
+    folder: Path, checkpoint: Checkpoint, paths: Paths | None, val: Paths | None
+) -> str:
+    """Return the advice for a run whose text, or the one validated on, has changed."""
+    info, val_info = checkpoint.corpus, checkpoint.split.val_text
+    advice = (
+        "name the text as it was, or learn the text as it is now in a new run from "
+        "these weights"
+    )
     try:
-        yield
-    except GrownTextError as error:  # it says what to do
-        raise TextError(f"{folder} cannot be resumed: {error}") from None
-    except TextError as error:
-        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+        given = None if paths is None else path_list(paths)
+        words = text_arguments(info, given, beside=folder)
+        words += reading_options(info)
+        if val_info:
+            given = None if val is None else path_list(val)
+            words += "--val", *text_arguments(val_info, given, beside=folder, at_most=1)
+    except TextError:  # the text came from standard input, or from memory
+        return f"{advice}, with --init-from (charrnn.train, init_from=…)"
+    words = ["charrnn", "train", *words, "--init-from", str(folder)]
+    return f"{advice}: {' '.join(printable(quote(word)) for word in words)}"
 
 
 def resume_run(
@@ -409,12 +430,12 @@ def resume_run(
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
     if val is not None and not val_info:
         raise ConfigError(f"{folder} is not validated on another text; leave out --val")
-    given = paths is not None or text is not None
-    with _explaining(folder, _SAME_TEXT if given else _MOVED_TEXT):
+    changed = _changed_text(folder, checkpoint, paths, val)
+    with _explaining(folder, _moved_text(folder), changed):
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
         )
-    with _explaining(folder, _MOVED_VAL):
+    with _explaining(folder, _MOVED_VAL, changed):
         val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
     train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
     T, N = plan.window, plan.batch

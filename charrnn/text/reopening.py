@@ -3,10 +3,10 @@
 import hashlib
 import stat
 from collections.abc import Sequence
-from os.path import normpath
+from os.path import commonpath, normpath
 from pathlib import Path, PureWindowsPath
-from shlex import quote
 
+from charrnn.config import TextConfig
 from charrnn.errors import TextError
 from charrnn.text.cache import stamps_of
 from charrnn.text.corpus import Corpus
@@ -23,8 +23,8 @@ class MissingTextError(TextError):
     """The text of a checkpoint is not where the checkpoint says."""
 
 
-class GrownTextError(TextError):
-    """The text of a checkpoint has become longer since."""
+class ChangedTextError(TextError):
+    """The text of a checkpoint has changed since, or this is another text."""
 
 
 def reopen_corpus(
@@ -43,7 +43,7 @@ def reopen_corpus(
     text cannot be read, or is not the one that `info` describes.
     """
     sources = [*text] if text else _recorded_files(info, beside)
-    _check_growth(info, sources, beside)
+    _check_growth(info, sources)
     corpus = read_corpus(
         sources, info.config, name=info.name or None, seed=info.seed, progress=progress
     )
@@ -57,16 +57,14 @@ def check_digest(corpus: Corpus, info: CorpusInfo, where: str = "") -> None:
     `where` names the corpus in the message.
     """
     if info.sha256 and corpus.info.sha256 != info.sha256:
-        raise TextError(
+        raise ChangedTextError(
             f"{where or printable(corpus.name)}: SHA-256 "
             f"{corpus.info.sha256[:12]}… is not that of the text that this model was "
             f"trained on ({printable(info.sha256[:12])}…)"
         )
 
 
-def _check_growth(
-    info: CorpusInfo, sources: Sequence[str | Path], beside: Path | None
-) -> None:
+def _check_growth(info: CorpusInfo, sources: Sequence[str | Path]) -> None:
     """Raise TextError if a text has grown, before all of it is read."""
     path = str(sources[0])
     stamps = [] if path == STDIN or len(sources) > 1 else stamps_of([path])
@@ -78,14 +76,42 @@ def _check_growth(
             digest.update(data)
             left -= len(data)
     if digest.hexdigest() == info.sha256:
-        weights = printable(quote(str(beside))) if beside else "CHECKPOINT"
-        raise GrownTextError(
+        raise ChangedTextError(
             f"{printable(path)}: has grown by {stamps[0][1] - info.bytes:,} bytes "
-            "since this model was trained on it; to learn the longer text, start a new "
-            "run "
-            f"from these weights: charrnn train {printable(quote(path))} --init-from "
-            f"{weights}"
+            "since this model was trained on it"
         )
+
+
+def text_arguments(
+    info: CorpusInfo,
+    text: Sequence[str | Path] | None = None,
+    *,
+    beside: Path | None = None,
+    at_most: int = 5,
+) -> list[str]:
+    """Return the files of a text, or the folder of all if there are more than at_most.
+
+    The parameters are those of `reopen_corpus`. Raises MissingTextError.
+    """
+    files = [*map(str, text or _recorded_files(info, beside))]
+    return files if len(files) <= at_most else [commonpath(files)]
+
+
+def reading_options(info: CorpusInfo) -> list[str]:
+    """Return the options with which `charrnn train` reads a text in the same way."""
+    if info.reads_bytes:
+        return ["--bytes"]
+    options = []
+    if info.encoding not in ("", "utf-8"):
+        options += ["--encoding", info.encoding]
+    if info.normalize != TextConfig().normalize:
+        options += ["--normalize", info.normalize]
+    if info.documents:  # escaped, as the option expects it
+        escaped = info.documents.encode("unicode_escape").decode("ascii")
+        options += ["--documents", escaped]
+    if info.max_vocab:
+        options += ["--max-vocab", str(info.max_vocab)]
+    return options
 
 
 def _recorded_files(info: CorpusInfo, beside: Path | None) -> list[str | Path]:

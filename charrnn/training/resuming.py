@@ -170,16 +170,17 @@ def version_notes(versions: Mapping[str, str]) -> list[str]:
 
     versions are those in the checkpoint. Only their first two numbers count.
     """
-    running = {"numpy": np.__version__, "charrnn": charrnn.__version__}
-    others = {
-        name: versions[name]
-        for name in running
-        if name in versions and _release(versions[name]) != _release(running[name])
-    }
-    if not others:
+    running = {"NumPy": np.__version__, "charrnn": charrnn.__version__}
+    written = {name: versions.get(name.lower(), "") for name in running}
+    changed = [
+        name
+        for name, version in written.items()
+        if version and _release(version) != _release(running[name])
+    ]
+    if not changed:
         return []
-    before = " and ".join(f"{name} {printable(v[:20])}" for name, v in others.items())
-    now = " and ".join(f"{name} {running[name]}" for name in others)
+    before = " and ".join(f"{name} {printable(written[name][:20])}" for name in changed)
+    now = " and ".join(f"{name} {running[name]}" for name in changed)
     return [
         f"the run was computed with {before} so far, and this is {now}; results may "
         "differ by rounding"
