@@ -29,6 +29,7 @@ from charrnn.storage.run_folder import load_last
 from charrnn.text.corpus_info import SplitInfo
 from charrnn.text.reading import from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
+from charrnn.training.schedules import learning_rate
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 
@@ -241,6 +242,34 @@ def test_a_constant_rate_makes_a_lengthened_run_equal_to_a_long_one(tmp_path):
         for name in a.files:
             if name != "header":
                 np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize("stopped", [20, 40], ids=["on its way", "finished"])
+def test_a_lengthened_run_resumes_bit_for_bit(tmp_path, stopped):
+    whole = folder_of(tmp_path, "whole", stop_after=stopped if stopped < 40 else None)
+    shutil.copytree(whole, tmp_path / "often")
+    train(reopened(whole, steps=70))
+    train(reopened(tmp_path / "often", steps=70), stop_after=stopped + 1)
+    for stop in (stopped + 7, 60, None):
+        train(reopened(tmp_path / "often"), stop)
+    assert_equal_folders(whole, tmp_path / "often")
+    plan = load(whole / "last.npz").train["plan"]
+    assert (plan["steps"], plan["schedule_start"]) == (70, stopped)
+
+
+def test_a_run_that_an_older_version_lengthened_keeps_its_schedule(tmp_path):
+    """Its steps were set to 40 at step 20, and the schedule was that of 40 steps."""
+    folder = folder_of(tmp_path, "run", steps=20)
+
+    def lengthen(header):
+        header["train"]["plan"]["steps"] = 40
+        del header["train"]["plan"]["schedule_start"]
+
+    edit_header(folder / "last.npz", lengthen)
+    train(reopened(folder))
+    rates = [line["lr"] for line in history(folder)][2:]
+    config = small_config()
+    assert rates == [learning_rate(step - 1, 40, config) for step in (30, 40)]
 
 
 def test_minutes_are_recorded_as_steps_and_kept(tmp_path):
