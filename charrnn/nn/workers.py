@@ -7,6 +7,7 @@ use several threads in each product instead. Which is faster depends on the mach
 the sizes, so it is measured (`training/autotune.py`).
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -66,8 +67,19 @@ class _BlasLimit:
             if library.num_threads != wanted:
                 library.set_num_threads(wanted)
 
+    def forget_threads(self) -> None:
+        """Restore the original limit in a forked process, which has one thread only.
+
+        The blocks of the others will never end there, and one may have held the lock.
+        """
+        self._lock = Lock()
+        self._open.clear()
+        self._apply()
+
 
 _limit = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limit.forget_threads)
 
 
 @contextmanager

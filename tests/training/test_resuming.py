@@ -24,13 +24,13 @@ PLAN = Plan(100, window=8, batch=4, eval_every=10, layout=Layout(), kernels="num
 PLAIN = {"kernels": "numpy"}
 
 
-def resumed(plan=PLAN, done=100, lr_scale=1.0, settings={}, **changes):
+def resumed(plan=PLAN, done=100, lr_scale=1.0, settings=None, **changes):
     """Return the plan and the notes of a run that has made `done` steps."""
     vocab = Vocabulary.of(sentences())
     windows = Windows(vocab.encode(sentences()), plan.window, plan.batch)
     model = Model(ModelConfig(len(vocab), hidden=4))
     progress = Progress(step=done, lr_scale=lr_scale)
-    config = TrainConfig(**PLAIN | settings)
+    config = TrainConfig(**PLAIN | (settings or {}))
     return resumed_plan(plan, config, changes, progress, model, windows)
 
 
