@@ -49,7 +49,7 @@ from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event, Finished, Rollback, Validation
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
-from charrnn.training.resuming import resumed_plan, version_notes
+from charrnn.training.resuming import check_changes, resumed_plan, version_notes
 from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
@@ -424,6 +424,8 @@ def resume_run(
     run. `progress` is called while the text is read. What is not as it was is in the
     notes of the run.
     """
+    changes = changes or {}
+    check_changes(changes)  # first, because reading the text takes time
     saved_at = last_saved(folder)
     checkpoint = load_last(folder)
     config, plan = checkpoint.settings()
@@ -447,7 +449,6 @@ def resume_run(
     windows = _windows(train_ids, T, N, vocab, config.seed)
     assert checkpoint.snapshot  # load_last reads it
     snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
-    changes = changes or {}
     plan, more = resumed_plan(
         plan, config, changes, snapshot.progress, checkpoint.model, windows
     )

@@ -28,6 +28,20 @@ _ROUNDING = "from here on, results differ by rounding"
 _NAMES = {"numpy": "NumPy", "numba": "Numba"}
 
 
+def check_changes(changes: Mapping[str, Any]) -> TrainConfig:
+    """Return a configuration with the settings that a user changes in a resumed run.
+
+    Raises ConfigError if one of them must not change, or makes no sense.
+    """
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise ConfigError(
+                f"{name} cannot change in a resumed run; expected only "
+                f"{', '.join(CHANGEABLE)}"
+            )
+    return TrainConfig(**changes)
+
+
 def resumed_plan(
     plan: Plan,
     config: TrainConfig,
@@ -42,14 +56,7 @@ def resumed_plan(
     fastest layout is measured on a copy of the model. Raises ConfigError for settings
     that make no sense, and MissingExtraError if Numba is asked for and missing.
     """
-    for name in changes:
-        if name not in CHANGEABLE:
-            raise ConfigError(
-                f"{name} cannot change in a resumed run; expected only "
-                f"{', '.join(CHANGEABLE)}"
-            )
-    asked = TrainConfig(**changes)
-    notes = []
+    asked, notes = check_changes(changes), []
     if not changes.keys().isdisjoint(LENGTHS):
         steps = requested_steps(asked, len(windows))
         plan, note = _with_steps(plan, config, steps, progress)
