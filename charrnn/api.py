@@ -227,13 +227,16 @@ def resume(
     steps: int | None = None,
     epochs: float | None = None,
     save_every: float | None = None,
+    threads: int | None = None,
+    kernels: str | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> LanguageModel:
     """Continue the training run in a folder, and return its best model.
 
     The run continues where it stopped, with the same settings. On the same machine the
-    result is the same, bit for bit, as if it had never been interrupted.
+    result is the same, bit for bit, as if it had never been interrupted. The notes of
+    the model tell what can differ on another one.
 
     Parameters
     ----------
@@ -248,6 +251,9 @@ def resume(
         A new total length of the run, to train longer than planned.
     save_every : float, optional
         Minutes between saves, from now on.
+    threads, kernels : optional
+        As in `train`, to go on with others than so far. Results then differ by
+        rounding.
     progress, on_event : optional
         As in `train`.
 
@@ -259,12 +265,15 @@ def resume(
         If the text is missing or is not the one of the run.
     ConfigError
         If the run has already reached this length.
+    MissingExtraError
+        If `kernels` is "numba", and Numba is missing.
     """
-    given = steps is not None or epochs is not None
-    length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
-    run = resume_run(
-        Path(folder), paths, text, val=val, length=length, save_every=save_every
-    )
+    given = {
+        **{"steps": steps, "epochs": epochs, "save_every": save_every},
+        **{"threads": threads, "kernels": kernels},
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    run = resume_run(Path(folder), paths, text, val=val, changes=changes)
     return finish(run, progress=progress, on_event=on_event)
 
 

@@ -25,6 +25,8 @@ AUTOMATIC = -1  # for max_vocab
 UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
+# Settings that may change in a resumed run.
+CHANGEABLE = ("steps", "epochs", "threads", "kernels", "save_every")
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
 
 

@@ -4,7 +4,7 @@
 trains it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.atomic import Lock
-from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
@@ -41,14 +41,15 @@ from charrnn.storage.saver import Saver, check_unchanged, checkpoint_sizes
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.reading import Progress
-from charrnn.text.reopening import GrownTextError
-from charrnn.text.sources import Paths, Texts, same_corpus
+from charrnn.text.reopening import ChangedTextError, reading_options, text_arguments
+from charrnn.text.sources import Paths, Texts, path_list, same_corpus
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
 from charrnn.training.events import Event
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
+from charrnn.training.resuming import check_changes, resumed_plan, version_notes
 from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
@@ -303,11 +304,7 @@ def _new_model(
 def _with_kernels(model: Model, name: str) -> Model:
     """Return the model with these kernels ("auto", "numpy" or "numba")."""
     name = kernels.resolve(name)
-    if model.kernels == name:
-        return model
-    other = Model(model.config, model.dtype, name)
-    other.params.flat[:] = model.params.flat
-    return other
+    return model if model.kernels == name else model.copy(name)
 
 
 def _check_symbols(corpus: Corpus, source: Checkpoint) -> None:
@@ -383,27 +380,46 @@ def _too_short(
     )
 
 
-_SAME_TEXT = (
-    "give the same text, or start a new run from these weights with --init-from "
-    "(charrnn.train, init_from=…)"
-)
-_MOVED_TEXT = (
-    "if it has moved, name it: charrnn train TEXT --resume --out {folder} "
-    "(charrnn.resume, paths=… or text=…)"
-)
+@contextmanager
+def _explaining(folder: Path, moved: str, changed: str) -> Iterator[None]:
+    """Add to a TextError what to do: the text has moved, or it has changed."""
+    try:
+        yield
+    except TextError as error:
+        advice = changed if isinstance(error, ChangedTextError) else moved
+        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+
+
+def _moved_text(folder: Path) -> str:
+    return (
+        f"if it has moved, name it: charrnn train TEXT --resume --out "
+        f"{printable(quote(str(folder)))} (charrnn.resume, paths=… or text=…)"
+    )
+
+
 _MOVED_VAL = "it is validated on that text; if it has moved, name it with --val (val=…)"
 
 
-@contextmanager
-def _explaining(folder: Path, advice: str) -> Iterator[None]:
-    """Add to a TextError that it is about a run to be resumed, and what to do."""
+def _changed_text(
+    folder: Path, checkpoint: Checkpoint, paths: Paths | None, val: Paths | None
+) -> str:
+    """Return the advice for a run whose text, or the one validated on, has changed."""
+    info, val_info = checkpoint.corpus, checkpoint.split.val_text
+    advice = (
+        "name the text as it was, or learn the text as it is now in a new run from "
+        "these weights"
+    )
     try:
-        yield
-    except GrownTextError as error:  # it says what to do
-        raise TextError(f"{folder} cannot be resumed: {error}") from None
-    except TextError as error:
-        advice = advice.format(folder=quote(str(folder)))
-        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+        given = None if paths is None else path_list(paths)
+        words = text_arguments(info, given, beside=folder)
+        words += reading_options(info)
+        if val_info:
+            given = None if val is None else path_list(val)
+            words += "--val", *text_arguments(val_info, given, beside=folder, at_most=1)
+    except TextError:  # the text came from standard input, or from memory
+        return f"{advice}, with --init-from (charrnn.train, init_from=…)"
+    words = ["charrnn", "train", *words, "--init-from", str(folder)]
+    return f"{advice}: {' '.join(printable(quote(word)) for word in words)}"
 
 
 def resume_run(
@@ -412,24 +428,25 @@ def resume_run(
     text: Texts | None = None,
     *,
     val: Paths | None = None,
-    length: TrainConfig | None = None,
-    save_every: float | None = None,
+    changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
     `paths` or `text` is the text that it was trained on, and `val` the other one that
     it is validated on, if there is one; by default, they are read from the files that
-    the checkpoint names. The steps or epochs of `length`, if given, replace the run's
-    length, and `save_every` its minutes between saves. `progress` is called while the
-    text is read. The folder is locked until the run is trained or closed.
+    the checkpoint names. `changes` are settings in CHANGEABLE that replace those of the
+    run. `progress` is called while the text is read. What is not as it was is in the
+    notes of the run. The folder is locked until the run is trained or closed.
     """
+    changes = changes or {}
+    check_changes(changes)  # first, because reading the text takes time
     check_resumable(folder)
     with holding(folder) as lock:
         saved_at = last_saved(folder)
-        run = _read_run(folder, paths, text, val=val, length=length, progress=progress)
-        if save_every is not None:
-            run.trainer.config = replace(run.config, save_every=save_every)
+        run = _read_run(
+            folder, paths, text, val=val, changes=changes, progress=progress
+        )
         run._look_at_disk(folder)
         run._keep_in(folder, lock)
     run._saved_at = saved_at
@@ -442,7 +459,7 @@ def _read_run(
     text: Texts | None,
     *,
     val: Paths | None,
-    length: TrainConfig | None,
+    changes: Mapping[str, Any],
     progress: Progress | None,
 ) -> Run:
     """Return the run in a folder, which is locked; see `resume_run`."""
@@ -451,12 +468,12 @@ def _read_run(
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
     if val is not None and not val_info:
         raise ConfigError(f"{folder} is not validated on another text; leave out --val")
-    given = paths is not None or text is not None
-    with _explaining(folder, _SAME_TEXT if given else _MOVED_TEXT):
+    changed = _changed_text(folder, checkpoint, paths, val)
+    with _explaining(folder, _moved_text(folder), changed):
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
         )
-    with _explaining(folder, _MOVED_VAL):
+    with _explaining(folder, _MOVED_VAL, changed):
         val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
     train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
     T, N = plan.window, plan.batch
@@ -468,27 +485,19 @@ def _read_run(
     windows = _windows(train_ids, T, N, vocab, config.seed)
     assert checkpoint.snapshot  # load_last reads it
     snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
-    if length:
-        plan = _lengthened(folder, plan, length, len(windows), snapshot.progress.step)
+    plan, more = resumed_plan(
+        plan, config, changes, snapshot.progress, checkpoint.model, windows
+    )
+    if "save_every" in changes:  # the plan has the others
+        config = replace(config, save_every=changes["save_every"])
     model = _with_kernels(checkpoint.model, plan.kernels)
     trainer = Trainer(model, windows, val_ids, config, plan)
     trainer.restore(snapshot)
-    if length:
+    if not changes.keys().isdisjoint(LENGTHS):
         trainer.progress.since_best = 0  # patience may have stopped the run
     # Not the info of the checkpoint: its paths may be somebody else's.
     val_text = val_corpus.info if val_corpus else None
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_text, folder)
-    run.notes, run.text_summary = notes, corpus.summary
+    run.notes = [*notes, *version_notes(checkpoint.versions), *more]
+    run.text_summary = corpus.summary
     return run
-
-
-def _lengthened(
-    folder: Path, plan: Plan, length: TrainConfig, epoch_steps: int, done: int
-) -> Plan:
-    plan = plan.lengthen(length, epoch_steps)
-    if plan.steps <= done:
-        raise ConfigError(
-            f"{folder} is already at step {done:,}; expected more than the "
-            f"{plan.steps:,} steps asked for"
-        )
-    return plan

@@ -20,6 +20,7 @@ ORDER = (
     "config",
     "presets",
     "atomic",
+    "cores",
     "nn",
     "text",
     "evaluation",
@@ -40,6 +41,7 @@ LIBRARIES = {
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
+    "cores": set(),
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS
     | {"charset_normalizer", "requests", "tqdm", "urllib3"}
@@ -81,7 +83,7 @@ def modules():
 
 
 MODULES = modules()
-# Compiled code is cached in files, and the workers ask for the number of cores.
+# Compiled code is cached in files, and the workers limit the threads of BLAS.
 PURE_MODULES = [
     name
     for name in MODULES

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import asdict
 
@@ -20,7 +21,7 @@ from texts import (
 )
 
 from charrnn.atomic import LOCK
-from charrnn.config import CELLS, TextConfig, TrainConfig
+from charrnn.config import CELLS, TextConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import resume_run, start_run
@@ -29,6 +30,7 @@ from charrnn.storage.run_folder import load_last
 from charrnn.text.corpus_info import SplitInfo
 from charrnn.text.reading import from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
+from charrnn.training.schedules import learning_rate
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 
@@ -43,8 +45,8 @@ def train(run, stop_after=None):
     assert last.reason == ("done" if stop_after is None else "stopped")
 
 
-def reopened(folder, text=None, lengthen=None):
-    return resume_run(folder, text=text or sentences(), length=lengthen)
+def reopened(folder, text=None, **changes):
+    return resume_run(folder, text=text or sentences(), changes=changes)
 
 
 def rewrite(path, change):
@@ -204,7 +206,7 @@ def test_resuming_a_finished_run_leaves_its_files_alone(tmp_path):
 
 def test_more_steps_lengthen_a_finished_run(tmp_path):
     folder = folder_of(tmp_path, "run")
-    run = reopened(folder, lengthen=TrainConfig(steps=60))
+    run = reopened(folder, steps=60)
     train(run)
     assert run.trainer.progress.step == 60
     assert [line["step"] for line in history(folder)] == [10, 20, 30, 40, 50, 60]
@@ -215,11 +217,39 @@ def test_a_constant_rate_makes_a_lengthened_run_equal_to_a_long_one(tmp_path):
     settings = {"schedule": "constant", "warmup": 0}
     whole = folder_of(tmp_path, "whole", steps=60, **settings)
     folder = folder_of(tmp_path, "short", steps=40, **settings)
-    train(reopened(folder, lengthen=TrainConfig(steps=60)))
+    train(reopened(folder, steps=60))
     with np.load(whole / "last.npz") as a, np.load(folder / "last.npz") as b:
         for name in a.files:
             if name != "header":
                 np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize("stopped", [20, 40], ids=["on its way", "finished"])
+def test_a_lengthened_run_resumes_bit_for_bit(tmp_path, stopped):
+    whole = folder_of(tmp_path, "whole", stop_after=stopped if stopped < 40 else None)
+    shutil.copytree(whole, tmp_path / "often")
+    train(reopened(whole, steps=70))
+    train(reopened(tmp_path / "often", steps=70), stop_after=stopped + 1)
+    for stop in (stopped + 7, 60, None):
+        train(reopened(tmp_path / "often"), stop)
+    assert_equal_folders(whole, tmp_path / "often")
+    plan = load(whole / "last.npz").train["plan"]
+    assert (plan["steps"], plan["schedule_start"]) == (70, stopped)
+
+
+def test_a_run_that_an_older_version_lengthened_keeps_its_schedule(tmp_path):
+    """Its steps were set to 40 at step 20, and the schedule was that of 40 steps."""
+    folder = folder_of(tmp_path, "run", steps=20)
+
+    def lengthen(header):
+        header["train"]["plan"]["steps"] = 40
+        del header["train"]["plan"]["schedule_start"]
+
+    edit_header(folder / "last.npz", lengthen)
+    train(reopened(folder))
+    rates = [line["lr"] for line in history(folder)][2:]
+    config = small_config()
+    assert rates == [learning_rate(step - 1, 40, config) for step in (30, 40)]
 
 
 def test_minutes_are_recorded_as_steps_and_kept(tmp_path):

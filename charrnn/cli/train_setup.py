@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from charrnn.cli.options import reading_bar
-from charrnn.config import TextConfig, TrainConfig, known_settings
+from charrnn.config import CHANGEABLE, TextConfig, TrainConfig, known_settings
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -168,16 +168,9 @@ def resume_old_run(
     from charrnn.storage.run_folder import newest_run
 
     folder = Path(out) if out else newest_run()
-    save_every = chosen.pop("save_every", None)
-    length = TrainConfig(**chosen) if chosen else None
     with reading_bar(quiet) as progress:
         run = resume_run(
-            folder,
-            text or None,
-            val=val,
-            length=length,
-            save_every=save_every,
-            progress=progress,
+            folder, text or None, val=val, changes=chosen, progress=progress
         )
     for line in run.notes:
         report(line)
@@ -189,15 +182,14 @@ def resume_old_run(
 
 def check_unchanged(ctx: click.Context) -> None:
     """Raise UsageError for an option that a resumed run would ignore."""
-    free = {"text", "val", "resume", "out", "quiet", "sample_every", "save_every"}
-    free |= {"steps", "epochs"}
+    free = {"text", "val", "resume", "out", "quiet", "sample_every", *CHANGEABLE}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:
             raise click.UsageError(
                 f"{param.opts[0]} cannot change in a resumed run; leave it out (only "
-                "--steps or --epochs may give it more), or start a new run from these "
-                "weights with --init-from"
+                "--steps, --epochs, --threads and --kernels may change), or start a "
+                "new run from these weights with --init-from"
             )
 
 

@@ -61,6 +61,8 @@ class Checkpoint:
     train: dict[str, Any] = field(default_factory=dict)  # configuration and plan
     history: History = field(default_factory=list)
     snapshot: Snapshot | None = None  # what resuming needs
+    # Of NumPy, Python and charrnn, as a file says; the present ones are written.
+    versions: dict[str, str] = field(default_factory=dict, compare=False)
 
     def settings(self) -> tuple[TrainConfig, Plan]:
         """Return the configuration and the plan of the training run.
@@ -189,7 +191,7 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
         _check_room(archive, config)
         model = Model(config)
         _fill(archive, "params/", model.params)
-        checkpoint = Checkpoint(model, vocab, **info)
+        checkpoint = Checkpoint(model, vocab, **info, versions=_versions(header))
         if snapshot:
             checkpoint.snapshot = _read_snapshot(archive, header, checkpoint)
         return checkpoint
@@ -213,6 +215,13 @@ def _read_header(archive: Archive) -> dict[str, Any]:
             "upgrade charrnn to read this file"
         )
     return header
+
+
+def _versions(header: dict[str, Any]) -> dict[str, str]:
+    """Return the versions that wrote a file, without what cannot be one."""
+    versions = header.get("versions")
+    found = versions.items() if isinstance(versions, dict) else ()
+    return {name: version for name, version in found if isinstance(version, str)}
 
 
 def _check_room(archive: Archive, config: ModelConfig, batch: int = 1) -> None:

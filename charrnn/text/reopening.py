@@ -6,10 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from os.path import normpath, realpath
+from os.path import commonpath, normpath, realpath
 from pathlib import Path, PurePath, PureWindowsPath
-from shlex import quote
 
+from charrnn.config import TextConfig
 from charrnn.errors import TextError
 from charrnn.text.cache import absolute, stamps_of
 from charrnn.text.corpus import Corpus
@@ -32,8 +32,8 @@ class MissingTextError(TextError):
     """The text of a checkpoint is not where the checkpoint says."""
 
 
-class GrownTextError(TextError):
-    """The text of a checkpoint has become longer since."""
+class ChangedTextError(TextError):
+    """The text of a checkpoint has changed since, or this is another text."""
 
 
 def reopen_corpus(
@@ -54,7 +54,7 @@ def reopen_corpus(
     or is not the one that `info` describes.
     """
     sources = [*text] if text else _recorded_files(info, beside, trusted)
-    _check_growth(info, sources, beside, regular=not text)
+    _check_growth(info, sources, regular=not text)
     corpus = read_corpus(
         sources,
         info.config,
@@ -73,7 +73,7 @@ def check_digest(corpus: Corpus, info: CorpusInfo, where: str = "") -> None:
     `where` names the corpus in the message.
     """
     if info.sha256 and corpus.info.sha256 != info.sha256:
-        raise TextError(
+        raise ChangedTextError(
             f"{where or printable(corpus.name)}: SHA-256 "
             f"{corpus.info.sha256[:12]}… is not that of the text that this model was "
             f"trained on ({printable(info.sha256[:12])}…)"
@@ -81,11 +81,7 @@ def check_digest(corpus: Corpus, info: CorpusInfo, where: str = "") -> None:
 
 
 def _check_growth(
-    info: CorpusInfo,
-    sources: Sequence[str | Path],
-    beside: Path | None,
-    *,
-    regular: bool,
+    info: CorpusInfo, sources: Sequence[str | Path], *, regular: bool
 ) -> None:
     """Raise TextError if a text has grown, before all of it is read."""
     path = str(sources[0])
@@ -98,18 +94,46 @@ def _check_growth(
             digest.update(data)
             left -= len(data)
     if digest.hexdigest() == info.sha256:
-        weights = printable(quote(str(beside))) if beside else "CHECKPOINT"
-        raise GrownTextError(
+        raise ChangedTextError(
             f"{printable(path)}: has grown by {stamps[0][1] - info.bytes:,} bytes "
-            "since this model was trained on it; to learn the longer text, start a new "
-            "run "
-            f"from these weights: charrnn train {printable(quote(path))} --init-from "
-            f"{weights}"
+            "since this model was trained on it"
         )
 
 
+def text_arguments(
+    info: CorpusInfo,
+    text: Sequence[str | Path] | None = None,
+    *,
+    beside: Path | None = None,
+    at_most: int = 5,
+) -> list[str]:
+    """Return the files of a text, or the folder of all if there are more than at_most.
+
+    The parameters are those of `reopen_corpus`. Raises MissingTextError.
+    """
+    files = [*map(str, text or _recorded_files(info, beside))]
+    return files if len(files) <= at_most else [commonpath(files)]
+
+
+def reading_options(info: CorpusInfo) -> list[str]:
+    """Return the options with which `charrnn train` reads a text in the same way."""
+    if info.reads_bytes:
+        return ["--bytes"]
+    options = []
+    if info.encoding not in ("", "utf-8"):
+        options += ["--encoding", info.encoding]
+    if info.normalize != TextConfig().normalize:
+        options += ["--normalize", info.normalize]
+    if info.documents:  # escaped, as the option expects it
+        escaped = info.documents.encode("unicode_escape").decode("ascii")
+        options += ["--documents", escaped]
+    if info.max_vocab:
+        options += ["--max-vocab", str(info.max_vocab)]
+    return options
+
+
 def _recorded_files(
-    info: CorpusInfo, beside: Path | None, trusted: bool
+    info: CorpusInfo, beside: Path | None, trusted: bool = False
 ) -> list[str | Path]:
     """Return the files that a checkpoint names, if they can hold its text."""
     if STDIN in info.files:

@@ -21,7 +21,6 @@ from charrnn.nn.workers import Workers
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
-from charrnn.training.schedules import learning_rate
 from charrnn.training.state import Progress, Snapshot
 from charrnn.training.update import Update
 
@@ -179,8 +178,7 @@ class Trainer:
         return Step(progress.step, found.loss, lr, inputs.size)
 
     def _lr(self, step: int) -> float:
-        rate = learning_rate(step, self.plan.steps, self.config)
-        return self.progress.lr_scale * rate
+        return self.progress.lr_scale * self.plan.learning_rate(step, self.config)
 
     @property
     def validation_due(self) -> bool:

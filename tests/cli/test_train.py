@@ -242,7 +242,6 @@ def test_resume_by_epochs():
         ("--seed", "2"),
         ("--optimizer", "sgd"),
         ("--minutes", "1"),
-        ("--threads", "2"),
         ("--preset", "quick"),
         ("--init-from", "run"),
         ("--eval-every", "3"),
@@ -266,9 +265,9 @@ def test_resuming_needs_the_text_as_it_was(text):
     text.write_text(sentences(seed=2), encoding="utf-8")
     error = refused("--resume", "--out", "run", "--steps", 30)
     assert "lines.txt: SHA-256 " in error
-    assert "if it has moved, name it" in error
+    assert "name the text as it was, or learn the text as it is now" in error
     error = refused("--resume", "--out", "run", "--steps", 30, "lines.txt")
-    assert "give the same text" in error
+    assert "name the text as it was, or learn the text as it is now" in error
     text.unlink()
     error = refused("--resume", "--out", "run", "--steps", 30)
     assert "lines.txt: no such file" in error
