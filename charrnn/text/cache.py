@@ -364,7 +364,6 @@ def _read(folder: Path, *, whole: bool = True) -> Entry | None:
         notes = [str(note) for note in about["notes"]]
         counts = [int(count) for count in about["counts"]]
         found = path.stat()
-        ids = open_ids(path, vocab.dtype)
         in_order = (
             about["dtype"] == vocab.dtype.name
             and len(counts) == len(vocab)
@@ -372,13 +371,16 @@ def _read(folder: Path, *, whole: bool = True) -> Entry | None:
             and found.st_size == about["bytes"]
             and about["bytes"] % vocab.dtype.itemsize == 0
             and about["checks"] == _checks(path)
-            and (not whole or _are_ids(ids, vocab, counts))
             and (info.encoding != BYTES or vocab == Vocabulary.of_bytes())
         )
+        if not in_order:
+            return None
+        ids = open_ids(path, vocab.dtype)  # only now: it may not have been a file
+        if whole and not _are_ids(ids, vocab, counts):
+            return None
     except (KeyError, TypeError, ValueError, OverflowError, OSError, CharRNNError):
         return None
-    entry = Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
-    return entry if in_order else None
+    return Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
 
 
 def _are_ids(ids: Array, vocab: Vocabulary, counts: Sequence[int]) -> bool:

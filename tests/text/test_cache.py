@@ -156,7 +156,7 @@ def forge(entry, ids=None, **changes):
 
 def forgeries(entry):
     """Return changes to an entry of documents, all of which are wrong."""
-    ids, end = np.array(entry.ids()), entry.vocab.end_id
+    ids, end = np.array(entry.ids), entry.vocab.end_id
     too_large, no_end, no_start = ids.copy(), ids.copy(), ids.copy()
     too_large[len(ids) // 2] = end + 1
     no_end[-1] = no_start[0] = 0
