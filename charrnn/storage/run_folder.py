@@ -267,6 +267,6 @@ def _is_before(line: str, progress: Progress) -> bool:
     try:
         if event["event"] == "rollback":  # its step is the one that it went back from
             return bool(event["number"] <= progress.rollbacks)
-        return bool(event["step"] <= progress.step)
+        return bool(event["step"] <= progress.step - progress.steps_seen)
     except (KeyError, TypeError):
         return False

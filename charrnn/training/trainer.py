@@ -17,7 +17,7 @@ from charrnn.evaluation.loss import Score, evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import make_sampler
-from charrnn.nn.workers import Workers
+from charrnn.nn.workers import Stopped, Workers
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
@@ -43,11 +43,11 @@ class Trainer:
         self.model, self.config, self.plan = model, config, plan
         self.progress = Progress()
         self._windows, self._val = windows, val
-        workers = Workers(model, windows.T, windows.N, plan.layout)
+        self._stop = False
+        workers = Workers(model, windows.T, windows.N, plan.layout, lambda: self._stop)
         sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
         self._update = Update(model, config, workers, sampler)
         self._state = model.zero_state(windows.N)
-        self._stop = False
         self._rng = np.random.default_rng(
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
@@ -71,7 +71,10 @@ class Trainer:
         return epochs * self._windows.characters + window * per_step
 
     def stop(self) -> None:
-        """Ask `run` to end after its current step."""
+        """Ask `run` to end after its current step.
+
+        A slow step is given up, and so is a validation; a resumed run makes it first.
+        """
         self._stop = True
 
     def close(self) -> None:
@@ -132,12 +135,13 @@ class Trainer:
         Raises TrainingError if the loss keeps diverging at ever lower rates.
         """
         while not self._end():
+            rng = self._rng.bit_generator.state
             try:
-                yield self._step()
-                if self.validation_due:
-                    yield self._validate()
+                yield self._validate() if self.validation_due else self._step()
             except _Diverged as diverged:
                 yield self._roll_back(diverged.step, diverged.value)
+            except Stopped:  # nothing else has changed yet
+                self._rng.bit_generator.state = rng
         reason, self._stop = self._end(), False
         if not len(self._val):
             self._keep_newest()
@@ -145,7 +149,7 @@ class Trainer:
 
     def _end(self) -> str:
         """Return why training is over, or "" if it is not."""
-        if self.progress.step >= self.plan.steps:
+        if self.is_complete:
             return "done"
         if self.config.patience and self.progress.since_best >= self.config.patience:
             return "patience"
@@ -181,7 +185,13 @@ class Trainer:
     def validation_due(self) -> bool:
         """Whether a validation comes next, after the step that was just made."""
         step = self.progress.step
-        return step % self.plan.eval_every == 0 or step == self.plan.steps
+        is_due = step % self.plan.eval_every == 0 or step == self.plan.steps
+        return is_due and self.progress.steps_seen > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all steps and validations of the plan are made."""
+        return self.progress.step >= self.plan.steps and not self.validation_due
 
     def _validate(self) -> Validation:
         """Score the averaged weights on the validation text, and keep the best.
@@ -235,6 +245,7 @@ class Trainer:
                 self._val,
                 limit=self.plan.val_characters,
                 threads=self.plan.layout.workers,
+                stop=lambda: self._stop,
             )
         if not isfinite(score.nats):
             raise _Diverged(self.progress.step, score.nats)

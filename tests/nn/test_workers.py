@@ -11,7 +11,7 @@ from charrnn.nn.workers import (
     Layout,
     Workers,
     blas_threads,
-    in_threads,
+    Threads,
 )
 
 T, V, H = 4, 6, 5
@@ -161,5 +161,5 @@ def test_many_threads_with_blas_limits_leave_the_limit_as_it_was():
             with blas_threads(1 + i % 3):
                 np.ones((8, 8)) @ np.ones((8, 8))
 
-    in_threads(work, 6)
+    Threads(6).run(work)
     assert blas_limits() == before
