@@ -15,7 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -33,7 +33,6 @@ from charrnn.nn.sampled import Sample
 _T = TypeVar("_T")
 _QUICK = 0.1  # seconds; a single part that takes no longer is done by the caller itself
 _LOOK = 0.1  # seconds between two looks at whether to stop
-THREAD_NAME = "charrnn"  # how the names of all threads begin
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Threads:
     def __init__(self, parts: int, stop: Callable[[], bool] = lambda: False) -> None:
         self._parts, self._stop = parts, stop
         # A pool starts its threads when they are needed: for quick work there are none.
-        self._pool = ThreadPoolExecutor(parts, thread_name_prefix=THREAD_NAME)
+        self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
         self._running: list[Future[Any]] = []
         self._is_quick = False  # whether the newest work was
 
@@ -155,6 +154,12 @@ class Threads:
     def close(self) -> None:
         """End the threads, without waiting for work that was given up."""
         self._pool.shutdown(wait=not self._running, cancel_futures=True)
+
+
+def interruptibly(work: Callable[[], _T]) -> _T:
+    """Return work(), which may take seconds, so that the caller can be interrupted."""
+    with closing(Threads(1)) as thread:
+        return thread.run(lambda i: work())[0]
 
 
 class Workers:

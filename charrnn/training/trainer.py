@@ -42,6 +42,7 @@ class Trainer:
     ) -> None:
         self.model, self.config, self.plan = model, config, plan
         self.progress = Progress()
+        self.paused = 0.0  # seconds in which the process was suspended
         self._windows, self._val = windows, val
         self._stop = False
         workers = Workers(model, windows.T, windows.N, plan.layout, lambda: self._stop)
@@ -156,7 +157,7 @@ class Trainer:
         return "stopped" if self._stop else ""
 
     def _step(self) -> Step:
-        start = perf_counter()
+        start = self._clock()
         progress = self.progress
         epoch, window = divmod(progress.step, self.epoch_steps)
         if window == 0:  # the streams start over
@@ -174,8 +175,11 @@ class Trainer:
         progress.loss_sum += found.loss
         progress.norm_sum += found.norm
         progress.clipped += 0 < self.config.clip < found.norm
-        progress.seconds += perf_counter() - start
+        progress.seconds += self._clock() - start
         return Step(progress.step, found.loss, lr, inputs.size)
+
+    def _clock(self) -> float:
+        return perf_counter() - self.paused
 
     def _lr(self, step: int) -> float:
         rate = learning_rate(step, self.plan.steps, self.config)
@@ -198,7 +202,7 @@ class Trainer:
 
         Without a validation text, keep the newest.
         """
-        start = perf_counter()
+        start = self._clock()
         progress = self.progress
         score = self._score() if len(self._val) else None
         best = score is None or score.nats < progress.best_loss
@@ -213,7 +217,7 @@ class Trainer:
         progress.steps_seen = progress.clipped = 0
         progress.loss_sum = progress.norm_sum = 0.0
         progress.remember(train_loss, score.nats if score else None)
-        progress.seconds += perf_counter() - start
+        progress.seconds += self._clock() - start
         # A loss far above a uniform guess can mean weights that have just exploded. The
         # next step will then diverge, and must not return to this state.
         plausible = self._plausible(score.nats if score else train_loss)

@@ -9,9 +9,9 @@ from charrnn.errors import ShapeError
 from charrnn.nn.model import Model
 from charrnn.nn.workers import (
     Layout,
+    Threads,
     Workers,
     blas_threads,
-    Threads,
 )
 
 T, V, H = 4, 6, 5
