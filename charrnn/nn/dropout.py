@@ -35,7 +35,7 @@ class Dropout:
         masks = self._masks.reshape(-1)
         for block in blocks(masks.size, _DRAWN):
             size = block.stop - block.start
-            # A raw 64-bit number has four of them. `rng.bytes` takes five times as long.
+            # A raw 64-bit number has four. `rng.bytes` takes five times as long.
             raw: Array = rng.bit_generator.random_raw(-(-size // 4))
             bits = raw.astype("<u8", copy=False).view("<u2")[:size]
             np.multiply(bits >= self._threshold, self._scale, out=masks[block])

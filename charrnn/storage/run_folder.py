@@ -214,7 +214,7 @@ def append_history(folder: Path, event: Validation | Rollback) -> None:
         line["loss"] = None  # JSON has no NaN
     try:
         with (folder / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
     except OSError as error:
         raise CheckpointError(
             f"{folder / HISTORY}: cannot be written: {error.strerror}; the last "

@@ -28,7 +28,7 @@ import numpy as np
 from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
-from charrnn.nn.parameters import Array, Shape
+from charrnn.nn.parameters import LARGEST, Array, Shape, can_compute_with
 from charrnn.storage import safetensors_file, torch_file
 from charrnn.storage.checkpoint import (
     FORMAT,
@@ -125,8 +125,11 @@ def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
         found = weights[name].shape if name in weights else "missing"
         if found != shape:
             raise CheckpointError(f"'{name}' is {found}; expected {shape}")
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"'{name}' is not finite; expected numbers")
+        if not can_compute_with(weights[name]):
+            raise CheckpointError(
+                f"'{name}' is not finite, or above {LARGEST:g}; expected weights of "
+                "a network that works"
+            )
     for name in weights:
         if name not in shapes:
             kind = f"{config.layers} x nn.{config.cell.upper()} and one nn.Linear"

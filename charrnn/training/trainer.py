@@ -6,7 +6,7 @@ decides how to show an event and what to save.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import isfinite, log
+from math import inf, isfinite, log
 from time import perf_counter
 
 import numpy as np
@@ -25,6 +25,8 @@ from charrnn.training.schedules import learning_rate
 from charrnn.training.state import Progress, Snapshot
 from charrnn.training.update import Update
 
+# A larger gradient diverges: its square must fit into the state of the optimizer.
+_LARGEST_GRADIENT = 1e15
 # A diverged run returns to its last good state at half the rate, this many times.
 _ROLLBACKS = 5
 
@@ -170,6 +172,8 @@ class Trainer:
         lr = self._lr(progress.step)
         progress.step += 1
         self._update.apply(found.grads, lr, progress.step)
+        if not self._update.is_finite():  # it must not get into a checkpoint
+            raise _Diverged(progress.step, inf)
         self._state = found.state
         progress.steps_seen += 1
         progress.loss_sum += found.loss
@@ -261,7 +265,8 @@ class Trainer:
         self.best_params = self.averaged_model.params.flat.copy()
 
     def _check(self, step: int, loss: float, norm: float) -> None:
-        if not isfinite(norm):
+        clipped = min(norm, self.config.clip or inf)
+        if not (isfinite(norm) and clipped < _LARGEST_GRADIENT):
             raise _Diverged(step, norm)
         if not self._plausible(loss):
             raise _Diverged(step, loss)
@@ -284,10 +289,19 @@ class Trainer:
         if tried == _ROLLBACKS:
             raise TrainingError(
                 f"the loss diverged ({value:.4g} at step {step}) after {tried} "
-                f"rollbacks, the last at {lr_scale * 2:g} of the learning rate; start "
-                f"again with a lower --lr than {self.config.lr:g}, or with --clip 1"
+                f"rollbacks, the last at {lr_scale * 2:g} of the learning rate; "
+                f"{self._advice(lr_scale)}"
             )
         return Rollback(step, self.progress.step, value, lr_scale, tried + 1)
+
+    def _advice(self, lr_scale: float) -> str:
+        """Return what to do about a run that diverges even at this scale."""
+        config, default = self.config, TrainConfig()
+        lower = min(lr_scale * config.lr, default.lr)
+        advice = f"start again with a lower rate, such as --lr {lower:.1g}"
+        if 0 < config.clip <= 1 and config.clip_mode == "norm":
+            return advice
+        return f"{advice}, and with --clip-mode norm --clip 1"
 
 
 class _Diverged(Exception):
