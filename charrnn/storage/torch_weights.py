@@ -92,10 +92,9 @@ def from_torch(weights: Mapping[str, Array], model: Model) -> None:
         if "c" in layer:
             layer["c"][:] = bias_hh[-H:]
             bias_hh[-H:] = 0
-        with np.errstate(over="ignore"):  # an overflow is found below
-            layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, H)
-        if not np.isfinite(layer["b"]).all():
-            raise CheckpointError(f"the sum of the biases of layer {i} is not finite")
+        layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, H)
+        if not can_compute_with(layer["b"]):
+            raise CheckpointError(f"the sum of the biases of layer {i} is too large")
     params["output.W"][:] = weights["output.weight"].T
     params["output.b"][:] = weights["output.bias"]
 
