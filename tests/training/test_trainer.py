@@ -433,7 +433,7 @@ def assert_goes_on_as_if_never_stopped(run, settings):
     whole, other = small_run(**settings), resumed(run, **settings)
     finished(whole)
     finished(other)
-    assert_equal_trainers(whole, other)
+    assert_equal_trainers(whole.trainer, other.trainer)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -526,10 +526,13 @@ def test_whenever_a_run_is_stopped_its_state_is_finite(optimizer, lr):
     run = small_run(
         optimizer=optimizer, lr=lr, clip=0, warmup=0, steps=60, eval_every=7
     )
-    with pytest.raises(TrainingError) if lr > 1e3 else contextlib.nullcontext():
+    seen = 0
+    with contextlib.suppress(TrainingError):
         for _ in run.trainer.run():
             arrays = arrays_of(run.trainer.snapshot())
             assert all(np.isfinite(array).all() for array in arrays)
+            seen += 1
+    assert seen > 4
 
 
 def steep_run(**settings):
@@ -557,8 +560,9 @@ def test_a_gradient_whose_square_overflows_is_clipped_like_any_other():
 
 def test_a_gradient_whose_square_overflows_diverges_if_it_is_not_clipped():
     run = steep_run(steps=5, clip=0)
-    with pytest.raises(TrainingError, match=r"diverged \(\d\.\d+e\+2\d at step 1\)"):
-        finished(run)
+    first = next(run.trainer.run())
+    assert isinstance(first, Rollback)
+    assert 1e20 < first.loss < 1e30
     assert all(np.isfinite(a).all() for a in arrays_of(run.trainer.snapshot()))
 
 
