@@ -116,6 +116,7 @@ class Threads:
         # A pool starts its threads when they are needed: for quick work there are none.
         self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
         self._running: list[Future[Any]] = []
+        self._is_done = True  # or the work was given up
         self._is_quick = False  # whether the newest work was
 
     def run(self, work: Callable[[int], _T]) -> list[_T]:
@@ -139,8 +140,10 @@ class Threads:
                 return work(i)
 
         self._wait()
-        futures = [self._pool.submit(part, i) for i in range(self._parts)]
-        self._running = [*futures]
+        self._is_done = False
+        futures = self._running
+        for i in range(self._parts):
+            futures.append(self._pool.submit(part, i))
         self._wait()
         return [future.result() for future in futures]
 
@@ -149,11 +152,11 @@ class Threads:
         while wait(self._running, _LOOK).not_done:
             if self._stop():
                 raise Stopped
-        self._running = []
+        self._running, self._is_done = [], True
 
     def close(self) -> None:
         """End the threads, without waiting for work that was given up."""
-        self._pool.shutdown(wait=not self._running, cancel_futures=True)
+        self._pool.shutdown(wait=self._is_done, cancel_futures=True)
 
 
 def interruptibly(work: Callable[[], _T]) -> _T:
