@@ -173,7 +173,7 @@ def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
 
 def _halved(path: Path, name: str, array: Array) -> Array:
     largest = float(np.abs(array).max(initial=0))
-    if largest > np.finfo(np.float16).max:
+    if largest > float(np.finfo(np.float16).max):
         raise CheckpointError(
             f"{path}: '{name}' goes up to {largest:.4g}, too much for 16 bits; nothing "
             "was written; save it in 32 bits"
