@@ -21,6 +21,7 @@ from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.workers import interruptibly
 from charrnn.presets import MANY, Adaptation, adapt_to_text
 from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.storage.run_folder import (
@@ -297,7 +298,7 @@ def _new_model(
         growth = grow(source.model, source.vocab, vocab, rng=rng)
         return growth.model, growth.vocab, growth
     model = Model(ModelConfig(len(vocab), **shape, end=vocab.end))
-    model.init(rng=rng)
+    interruptibly(lambda: model.init(rng=rng))
     return model, vocab, None
 
 

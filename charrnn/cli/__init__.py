@@ -5,11 +5,12 @@ import importlib
 import io
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from keyword import iskeyword
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -102,8 +103,19 @@ class _Commands(click.Group):
             message = f"{where}: {error.strerror or error}"
             raise click.ClickException(_one_line(message)) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted.", err=True)
-            raise SystemExit(CTRL_C) from None
+            with suppress(OSError):  # the terminal may be gone
+                click.echo("\nInterrupted.", err=True)
+            leave(CTRL_C)
+
+
+def leave(status: int) -> NoReturn:
+    """Exit, without waiting for a thread that may be in the middle of long work."""
+    if not any(thread.name.startswith("charrnn") for thread in threading.enumerate()):
+        raise SystemExit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def _one_line(message: str) -> str:

@@ -131,6 +131,7 @@ def command(
     (the best model), last.npz (what --resume needs) and history.jsonl. Ctrl-C saves and
     stops; --resume continues as if the run had never stopped.
     """
+    from charrnn.cli import leave
     from charrnn.cli.train_progress import train_with_progress
 
     begun = perf_counter()
@@ -163,4 +164,6 @@ def command(
             report=report,
         )
     print_summary(run, report)
-    raise SystemExit(train_with_progress(run, sample_every=sample_every, quiet=quiet))
+    status = train_with_progress(run, sample_every=sample_every, quiet=quiet)
+    if status:
+        leave(status)

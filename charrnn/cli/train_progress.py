@@ -1,12 +1,14 @@
-"""What `charrnn train` shows while it trains, and how Ctrl-C stops it."""
+"""What `charrnn train` shows while it trains, and how signals stop it."""
 
+import errno
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from time import perf_counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -26,29 +28,47 @@ _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
 def train_with_progress(
     run: "Run", *, sample_every: int = 0, quiet: bool = False
 ) -> int:
-    """Train to the end or until a signal, and return the exit status."""
-    plan, progress = run.plan, run.trainer.progress
-    if progress.step >= plan.steps:
+    """Train to the end or until a signal, and return the exit status.
+
+    Raises BrokenPipeError, with all saved, if nobody reads standard error any more.
+    """
+    if run.trainer.is_complete:
         note(f"{run.folder} is finished; give it more with --steps or --epochs")
         return 0
     with (
         _stopping_on_signals(run) as signals,
         make_bar(run, disable=True if quiet else None) as bar,  # None: if no terminal
+        _not_counting_pauses(run, bar),
     ):
         display = ProgressDisplay(run, bar, sample_every, quiet)
         for event in run.events():
             display.show(event)
-    if signals and display.reason == "stopped":
-        note(
-            f"Stopped at step {run.trainer.progress.step:,} of {plan.steps:,}, all "
-            "saved. Continue with: charrnn train --resume --out "
-            f"{shlex.quote(str(run.folder))}"
-        )
+    if display.broken_pipe:
+        raise display.broken_pipe
+    if signals:
+        _print_how_to_go_on(run)
         return 128 + signals[0]
     if display.reason == "patience" and not quiet:
         note(f"Stopped: no new best in {run.config.patience} validations.")
-    _print_results(run, quiet)
+    try:
+        _print_results(run, quiet)
+    except KeyboardInterrupt:
+        click.echo(err=True)  # after ^C
+        _print_how_to_go_on(run)
+        raise
     return 0
+
+
+def _print_how_to_go_on(run: "Run") -> None:
+    """Print what a signal has stopped, and which command continues it."""
+    folder = shlex.quote(str(run.folder))
+    if run.trainer.progress.step < run.plan.steps:
+        note(
+            f"Stopped at step {run.trainer.progress.step:,} of {run.plan.steps:,}, all "
+            f"saved. Continue with: charrnn train --resume --out {folder}"
+        )
+    else:
+        note(f"The run is complete and saved. Score it with: charrnn eval {folder}")
 
 
 def make_bar(run: "Run", **options: Any) -> Any:
@@ -70,10 +90,25 @@ class ProgressDisplay:
         self.bar = bar
         self.sample_every, self.quiet = sample_every, quiet
         self.reason = ""  # why training ended
+        self.broken_pipe: BrokenPipeError | None = None
         self._updater = BarUpdater(bar, run.trainer, "{} {:.3f}", " ")
 
     def show(self, event: "Event") -> None:
-        """Show one event."""
+        """Show one event, as long as there is somebody to show it to.
+
+        If the terminal is closed, training goes on, unless SIGHUP stops it. If standard
+        error is a pipe that is closed, training stops.
+        """
+        try:
+            self._show(event)
+        except BrokenPipeError as error:
+            self.broken_pipe = error
+            self.run.trainer.stop()
+            _discard(sys.stderr.fileno())
+        except OSError:
+            discard_closed_terminal()
+
+    def _show(self, event: "Event") -> None:
         from charrnn.training.events import (
             Finished,
             Note,
@@ -138,10 +173,10 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
-    """Let a signal stop the run after its step, and a second Ctrl-C stop it at once.
+    """Let a signal save and stop the run, and a second Ctrl-C stop it at once.
 
-    The signals are SIGINT, SIGTERM, and SIGHUP, which a closed terminal sends. Yields
-    the list of those received.
+    The signals are SIGINT, SIGTERM, and SIGHUP, which a closed terminal sends; on
+    Windows, SIGBREAK (Ctrl-Break). Yields the list of those received.
     """
     received: list[int] = []
 
@@ -150,6 +185,7 @@ def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
         run.trainer.stop()
+        discard_closed_terminal()
         if number == signal.SIGINT:
             _announce_stop()
 
@@ -162,17 +198,62 @@ def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
 
 
 def _stopping_signals() -> list[signal.Signals]:
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    # Windows has no SIGHUP, and only Windows has SIGBREAK.
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # nohup ignores SIGHUP, and so should a run under it.
+    # nohup ignores SIGHUP, and a shell without job control lets a command with & ignore
+    # SIGINT; so should a run.
     return [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
 
 
 def _announce_stop() -> None:
     # Not through Python's buffers: the signal may have interrupted a write to them.
-    line = "Stopping after this step; press Ctrl-C again to stop at once.\n"
+    line = "Saving and stopping; press Ctrl-C again to stop at once, without saving.\n"
     start = "\n" if sys.stderr.isatty() else ""  # after the bar and ^C
-    os.write(sys.stderr.fileno(), (start + line).encode())
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), (start + line).encode())
+
+
+def discard_closed_terminal() -> None:
+    """Discard what is printed to a terminal that was closed; it would be an error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.write(stream.fileno(), b"")
+        except OSError as error:
+            if error.errno == errno.EIO:
+                _discard(stream.fileno())
+
+
+def _discard(output: int) -> None:
+    """Discard what is written to a file descriptor from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)
+
+
+@contextmanager
+def _not_counting_pauses(run: "Run", bar: Any) -> Iterator[None]:
+    """Leave the time in which Ctrl-Z suspends the process out of all times shown."""
+    number = getattr(signal, "SIGTSTP", None)  # Windows has none
+    if number is None or signal.getsignal(number) != signal.SIG_DFL:
+        yield
+        return
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        start = perf_counter()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # the process is suspended here
+        signal.signal(number, pause)
+        seconds = perf_counter() - start
+        run.trainer.paused += seconds
+        if not bar.disable:
+            bar.start_t += seconds
+
+    signal.signal(number, pause)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _print_results(run: "Run", quiet: bool) -> None:

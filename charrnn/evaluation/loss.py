@@ -1,7 +1,7 @@
 """How well a model predicts a text: nats and bits per character, perplexity."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, islice
 from math import exp, log
@@ -14,7 +14,7 @@ from charrnn.errors import TextError
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import blas_threads, in_threads
+from charrnn.nn.workers import Threads, blas_threads
 from charrnn.text.ids import release_memory
 
 # A single stream leaves most of the machine idle, so a text is cut into up to STREAMS
@@ -206,13 +206,15 @@ def evaluate(
     limit: int = 0,
     threads: int = 1,
     on_progress: OnProgress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Score:
     """Return the mean of `losses`, which has the same arguments.
 
     If `limit` is not 0, no more than that many characters are scored: segments spread
-    evenly over the text, the same in every call (see `cut`).
+    evenly over the text, the same in every call (see `cut`). `stop` is asked again and
+    again whether to give up, by raising `nn.workers.Stopped`.
     """
-    windows = _scored(model, ids, streams, limit, threads, on_progress)
+    windows = _scored(model, ids, streams, limit, threads, on_progress, stop)
     total, characters = 0.0, 0
     while block := list(islice(windows, _BLOCK)):
         by_step, counts = (
@@ -231,6 +233,7 @@ def _scored(
     limit: int,
     threads: int,
     on_progress: OnProgress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Array, Array]]:
     """Yield the losses (T, S) of each window, and which of them count.
 
@@ -239,7 +242,7 @@ def _scored(
     if not threads:
         with blas_threads(1):
             cores = available_cores()
-            yield from _scored(model, ids, streams, limit, cores, on_progress)
+            yield from _scored(model, ids, streams, limit, cores, on_progress, stop)
         return
     S = len(cut(max(1, len(ids) - 1), streams=streams, limit=limit).starts)
     parts = max(1, min(threads, S))
@@ -256,9 +259,9 @@ def _scored(
         found, _ = softmax_losses_(logits, window.targets.reshape(-1))
         return found.reshape(window.targets.shape).astype(np.float64), window.counts
 
-    with ThreadPoolExecutor(parts) as pool:  # starts no thread if there is one part
+    with closing(Threads(parts, stop)) as team:
         for number in count(1):
-            done = [each for each in in_threads(work, parts, pool) if each]
+            done = [each for each in team.run(work) if each]
             if not done or number % _BLOCK == 0:
                 release_memory(ids)
             if not done:  # all parts end together

@@ -6,6 +6,7 @@ on the seed and i, and texts at different temperatures can share their random nu
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from charrnn.nn import kernels
 from charrnn.nn.filters import Filters, without
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import blas_threads, in_threads
+from charrnn.nn.workers import Threads, blas_threads
 
 _PRIME_WINDOW = 64
 # Characters of each text in a block: few at first, so that the first ones appear soon,
@@ -93,25 +94,26 @@ def sample(
     states = [state[:, :, part].copy() for part in parts]
     dtype = np.min_scalar_type(model.config.vocab - 1)
     written = 0
-    for u in uniforms(config.seed, texts):
-        if written == length:
-            return
-        block = u[: length - written]
-        written += len(block)
-        ids = np.empty(block.shape, dtype)
+    with closing(Threads(threads)) as team:
+        for u in uniforms(config.seed, texts):
+            if written == length:
+                return
+            block = u[: length - written]
+            written += len(block)
+            ids = np.empty(block.shape, dtype)
 
-        def write(i: int, u: Array = block, ids: Array = ids) -> None:
-            part = parts[i]
-            mine = np.empty((len(u), part.stop - part.start), ids.dtype)
-            args = temperature[part], filters, u[:, part], mine
-            writer.write(states[i], logits[i], *args)
-            ids[:, part] = mine
+            def write(i: int, u: Array = block, ids: Array = ids) -> None:
+                part = parts[i]
+                mine = np.empty((len(u), part.stop - part.start), ids.dtype)
+                args = temperature[part], filters, u[:, part], mine
+                writer.write(states[i], logits[i], *args)
+                ids[:, part] = mine
 
-        # Matrix products this small are slower on several BLAS threads. The limit is
-        # set for each block, so that it does not affect the caller in between.
-        with blas_threads(1):
-            in_threads(write, threads)
-        yield from ids
+            # Matrix products this small are slower on several BLAS threads. The limit
+            # is set for each block, so that it does not affect the caller in between.
+            with blas_threads(1):
+                team.run(write)
+            yield from ids
 
 
 def with_kernels(config: SampleConfig, model: Model, n: int) -> SampleConfig:

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.parameters import Array, Parameters, blocks
 
+_DRAWN = 1 << 22  # elements drawn at a time, a multiple of 4
 _RANGE = 1 << 16  # 16 random bits per element: a rate is exact to 1 / 65536
 
 
@@ -31,12 +32,13 @@ class Dropout:
 
     def draw(self, *, rng: np.random.Generator) -> Array:
         """Return fresh masks, in an array that the next draw overwrites."""
-        size = self._masks.size
-        # Each raw 64-bit number has four of them. `rng.bytes` takes five times as long.
-        raw: Array = rng.bit_generator.random_raw(-(-size // 4))
-        bits = raw.astype("<u8", copy=False).view("<u2")[:size]
-        kept = bits.reshape(self._masks.shape) >= self._threshold
-        np.multiply(kept, self._scale, out=self._masks)
+        masks = self._masks.reshape(-1)
+        for block in blocks(masks.size, _DRAWN):
+            size = block.stop - block.start
+            # A raw 64-bit number has four. `rng.bytes` takes five times as long.
+            raw: Array = rng.bit_generator.random_raw(-(-size // 4))
+            bits = raw.astype("<u8", copy=False).view("<u2")[:size]
+            np.multiply(bits >= self._threshold, self._scale, out=masks[block])
         return self._masks
 
 

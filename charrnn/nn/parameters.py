@@ -10,8 +10,17 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 
-
+LARGEST = 1e30  # weight, in magnitude, that a network can compute with
 _BLOCK = 1 << 16
+
+
+def can_compute_with(weights: Array) -> bool:
+    """Return whether weights are finite, and a network's sums of them as well.
+
+    A sum in float32 has at most some millions of weights, times states of at most 1.
+    """
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(weights) <= LARGEST).all())
 
 
 def blocks(size: int, block: int = _BLOCK) -> Iterator[slice]:

@@ -5,17 +5,22 @@ columns in its own workspace, and their weighted sum is the gradient of the batc
 releases the interpreter lock inside products and ufuncs. With a single worker, BLAS may
 use several threads in each product instead. Which is faster depends on the machine and
 the sizes, so it is measured (`training/autotune.py`).
+
+Python runs the handlers of signals in the main thread, between two of its instructions,
+and a product or a compilation may take seconds. So work that takes long is done in
+another thread, even if it is a single part, while the caller waits and can be stopped.
 """
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from threading import Lock
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +31,8 @@ from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
 
 _T = TypeVar("_T")
+_QUICK = 0.1  # seconds; a single part that takes no longer is done by the caller itself
+_LOOK = 0.1  # seconds between two looks at whether to stop
 
 
 @dataclass(frozen=True)
@@ -98,30 +105,84 @@ def _blas_libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def in_threads(
-    work: Callable[[int], _T], parts: int, pool: Executor | None = None
-) -> list[_T]:
-    """Return [work(0), … work(parts - 1)], computed in parallel.
+class Stopped(Exception):
+    """Work was given up because its caller no longer wants the result."""
 
-    The threads are those of the pool, or new ones for this call.
+
+class Threads:
+    """Threads that do the parts of some work, again and again.
+
+    `stop` is asked, before the work and ten times a second, whether to give it up.
     """
-    if parts == 1:
-        return [work(0)]
-    caller = np.geterr()  # a new thread would have the default settings
 
-    def part(i: int) -> _T:
-        with np.errstate(**caller):
-            return work(i)
+    def __init__(self, parts: int, stop: Callable[[], bool] = lambda: False) -> None:
+        self._parts, self._stop = parts, stop
+        # A pool starts its threads when they are needed: for quick work there are none.
+        self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
+        self._running: list[Future[Any]] = []
+        self._is_done = True  # or the work was given up
+        self._is_quick = False  # whether the newest work was
 
-    with ExitStack() as stack:
-        pool = pool or stack.enter_context(ThreadPoolExecutor(parts))
-        return list(pool.map(part, range(parts)))
+    def run(self, work: Callable[[int], _T]) -> list[_T]:
+        """Return [work(0), … work(parts - 1)], computed in parallel.
+
+        If it is given up, by Stopped or KeyboardInterrupt, the threads work on for a
+        while, and the next call waits for them.
+        """
+        if self._stop():
+            raise Stopped
+        start = perf_counter()
+        done = [work(0)] if self._parts == 1 and self._is_quick else self._share(work)
+        self._is_quick = perf_counter() - start < _QUICK
+        return done
+
+    def _share(self, work: Callable[[int], _T]) -> list[_T]:
+        caller = np.geterr()  # a new thread would have the default settings
+
+        def part(i: int) -> _T:
+            with np.errstate(**caller):
+                return work(i)
+
+        self._wait()
+        self._is_done = False
+        futures = self._running
+        for i in range(self._parts):
+            futures.append(self._pool.submit(part, i))
+        self._wait()
+        return [future.result() for future in futures]
+
+    def _wait(self) -> None:
+        # With a timeout, because on Windows nothing else lets a signal through.
+        while wait(self._running, _LOOK).not_done:
+            if self._stop():
+                raise Stopped
+        self._running, self._is_done = [], True
+
+    def close(self) -> None:
+        """End the threads, without waiting for work that was given up."""
+        self._pool.shutdown(wait=self._is_done, cancel_futures=True)
+
+
+def interruptibly(work: Callable[[], _T]) -> _T:
+    """Return work(), which may take seconds, so that the caller can be interrupted."""
+    with closing(Threads(1)) as thread:
+        return thread.run(lambda i: work())[0]
 
 
 class Workers:
-    """Computes losses and gradients of a batch (T, N), split by columns."""
+    """Computes losses and gradients of a batch (T, N), split by columns.
 
-    def __init__(self, model: Model, T: int, N: int, layout: Layout = Layout()) -> None:
+    `stop` is asked whether to give up a slow window, with Stopped; see `Threads`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        T: int,
+        N: int,
+        layout: Layout = Layout(),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.model, self.T, self.N, self.layout = model, T, N, layout
         bounds = np.linspace(0, N, min(layout.workers, N) + 1).astype(int)
         self._parts = [slice(a, b) for a, b in pairwise(bounds)]
@@ -129,12 +190,11 @@ class Workers:
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
-        # A pool starts its threads at the first task: with one part there are none.
-        self._pool = ThreadPoolExecutor(len(self._parts), thread_name_prefix="charrnn")
+        self._threads = Threads(len(self._parts), stop)
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown()
+        self._threads.close()
 
     def loss_and_grads(
         self,
@@ -145,10 +205,6 @@ class Workers:
         sample: Sample | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Return the same as `Model.loss_and_grads`, for all columns."""
-        if len(self._parts) == 1:
-            return self.model.loss_and_grads(
-                inputs, targets, state, self._workspaces[0], masks, sample
-            )
 
         def work(i: int) -> tuple[float, ModelState]:
             columns, share = self._parts[i], self._shares[i]
@@ -160,10 +216,11 @@ class Workers:
                 None if masks is None else masks[:, :, columns],
                 sample,
             )
-            grads.flat *= share
+            if share < 1:
+                grads.flat *= share
             return loss * share, after
 
-        done = in_threads(work, len(self._parts), self._pool)
+        done = self._threads.run(work)
         losses, states = zip(*done, strict=True)
         # Added in a fixed order, whichever finished first, to be reproducible.
         total = self._workspaces[0].grads

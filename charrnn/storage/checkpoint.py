@@ -30,7 +30,7 @@ from charrnn.atomic import replacing
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.nn.model import Model, ModelState
-from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.parameters import LARGEST, Array, Parameters, can_compute_with
 from charrnn.storage.npz import DAMAGED, Archive, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.vocab import Vocabulary
@@ -156,8 +156,9 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
             good |= _training_arrays(params, snapshot.last_good)
             arrays |= {f"good/{name}": array for name, array in good.items()}
     if half:
-        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
-    text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        arrays = {name: _halved(path, name, array) for name, array in arrays.items()}
+    line = json.dumps(header, ensure_ascii=False, allow_nan=False)
+    text = line.encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
@@ -176,6 +177,16 @@ def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
     return arrays
 
 
+def _halved(path: Path, name: str, array: Array) -> Array:
+    largest = float(np.abs(array).max(initial=0))
+    if largest > float(np.finfo(np.float16).max):
+        raise CheckpointError(
+            f"{path}: '{name}' goes up to {largest:.4g}, too much for 16 bits; nothing "
+            "was written; save it in 32 bits"
+        )
+    return array.astype(np.float16)
+
+
 def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
     """Read a checkpoint; with `snapshot`, including what resuming needs.
 
@@ -191,6 +202,8 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
         _check_room(archive, config)
         model = Model(config)
         _fill(archive, "params/", model.params)
+        if not can_compute_with(model.params.flat):
+            raise archive.error(f"weights above {LARGEST:g}; {DAMAGED}")
         checkpoint = Checkpoint(model, vocab, **info, versions=_versions(header))
         if snapshot:
             checkpoint.snapshot = _read_snapshot(archive, header, checkpoint)

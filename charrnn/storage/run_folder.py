@@ -313,7 +313,8 @@ def append_history(folder: Path, event: Validation | Rollback) -> None:
     before = _size(path)
     try:
         with path.open("a+b") as file:
-            file.write(_line_end(file) + json.dumps(line).encode() + b"\n")
+            text = json.dumps(line, allow_nan=False) + "\n"
+            file.write(_line_end(file) + text.encode())
     except OSError as error:
         with suppress(OSError):
             os.truncate(path, before)
@@ -396,4 +397,6 @@ def _before(lines: Iterable[str], progress: Progress) -> list[str]:
         else:
             settled += [*(earlier for _, earlier in since), line]
             since = []
-    return settled + [line for step, line in since if step <= progress.step]
+    # A validation that was given up is made again.
+    validated = progress.step - progress.steps_seen
+    return settled + [line for step, line in since if step <= validated]

@@ -28,7 +28,7 @@ import numpy as np
 from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
-from charrnn.nn.parameters import Array, Shape
+from charrnn.nn.parameters import LARGEST, Array, Shape, can_compute_with
 from charrnn.storage import safetensors_file, torch_file
 from charrnn.storage.checkpoint import (
     FORMAT,
@@ -92,10 +92,9 @@ def from_torch(weights: Mapping[str, Array], model: Model) -> None:
         if "c" in layer:
             layer["c"][:] = bias_hh[-H:]
             bias_hh[-H:] = 0
-        with np.errstate(over="ignore"):  # an overflow is found below
-            layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, H)
-        if not np.isfinite(layer["b"]).all():
-            raise CheckpointError(f"the sum of the biases of layer {i} is not finite")
+        layer["b"][:] = _swap(weights[f"rnn.bias_ih_l{i}"] + bias_hh, H)
+        if not can_compute_with(layer["b"]):
+            raise CheckpointError(f"the sum of the biases of layer {i} is too large")
     params["output.W"][:] = weights["output.weight"].T
     params["output.b"][:] = weights["output.bias"]
 
@@ -125,8 +124,11 @@ def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
         found = weights[name].shape if name in weights else "missing"
         if found != shape:
             raise CheckpointError(f"'{name}' is {found}; expected {shape}")
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"'{name}' is not finite; expected numbers")
+        if not can_compute_with(weights[name]):
+            raise CheckpointError(
+                f"'{name}' is not finite, or above {LARGEST:g}; expected weights of "
+                "a network that works"
+            )
     for name in weights:
         if name not in shapes:
             kind = f"{config.layers} x nn.{config.cell.upper()} and one nn.Linear"

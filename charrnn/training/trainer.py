@@ -6,7 +6,7 @@ decides how to show an event and what to save.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import isfinite, log
+from math import inf, isfinite, log
 from time import perf_counter
 
 import numpy as np
@@ -17,13 +17,15 @@ from charrnn.evaluation.loss import Score, evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import make_sampler
-from charrnn.nn.workers import Workers
+from charrnn.nn.workers import Stopped, Workers
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
 from charrnn.training.state import Progress, Snapshot
 from charrnn.training.update import Update
 
+# A larger gradient diverges: its square must fit into the state of the optimizer.
+_LARGEST_GRADIENT = 1e15
 # A diverged run returns to its last good state at half the rate, this many times.
 _ROLLBACKS = 5
 
@@ -41,12 +43,13 @@ class Trainer:
     ) -> None:
         self.model, self.config, self.plan = model, config, plan
         self.progress = Progress()
+        self.paused = 0.0  # seconds in which the process was suspended
         self._windows, self._val = windows, val
-        workers = Workers(model, windows.T, windows.N, plan.layout)
+        self._stop = False
+        workers = Workers(model, windows.T, windows.N, plan.layout, lambda: self._stop)
         sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
         self._update = Update(model, config, workers, sampler)
         self._state = model.zero_state(windows.N)
-        self._stop = False
         self._rng = np.random.default_rng(
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
@@ -70,7 +73,10 @@ class Trainer:
         return epochs * self._windows.characters + window * per_step
 
     def stop(self) -> None:
-        """Ask `run` to end after its current step."""
+        """Ask `run` to end after its current step.
+
+        A slow step is given up, and so is a validation; a resumed run makes it first.
+        """
         self._stop = True
 
     def close(self) -> None:
@@ -136,12 +142,13 @@ class Trainer:
         Raises TrainingError if the loss keeps diverging at ever lower rates.
         """
         while not self._end():
+            rng = self._rng.bit_generator.state
             try:
-                yield self._step()
-                if self.validation_due:
-                    yield self._validate()
+                yield self._validate() if self.validation_due else self._step()
             except _Diverged as diverged:
                 yield self._roll_back(diverged.step, diverged.value)
+            except Stopped:  # nothing else has changed yet
+                self._rng.bit_generator.state = rng
         reason, self._stop = self._end(), False
         if not len(self._val):
             self._keep_newest()
@@ -149,14 +156,14 @@ class Trainer:
 
     def _end(self) -> str:
         """Return why training is over, or "" if it is not."""
-        if self.progress.step >= self.plan.steps:
+        if self.is_complete:
             return "done"
         if self.config.patience and self.progress.since_best >= self.config.patience:
             return "patience"
         return "stopped" if self._stop else ""
 
     def _step(self) -> Step:
-        start = perf_counter()
+        start = self._clock()
         progress = self.progress
         epoch, window = divmod(progress.step, self.epoch_steps)
         if window == 0:  # the streams start over
@@ -169,13 +176,18 @@ class Trainer:
         lr = self._lr(progress.step)
         progress.step += 1
         self._update.apply(found.grads, lr, progress.step)
+        if not self._update.is_finite():  # it must not get into a checkpoint
+            raise _Diverged(progress.step, inf)
         self._state = found.state
         progress.steps_seen += 1
         progress.loss_sum += found.loss
         progress.norm_sum += found.norm
         progress.clipped += 0 < self.config.clip < found.norm
-        progress.seconds += perf_counter() - start
+        progress.seconds += self._clock() - start
         return Step(progress.step, found.loss, lr, inputs.size)
+
+    def _clock(self) -> float:
+        return perf_counter() - self.paused
 
     def _lr(self, step: int) -> float:
         return self.progress.lr_scale * self.plan.learning_rate(step, self.config)
@@ -184,14 +196,20 @@ class Trainer:
     def validation_due(self) -> bool:
         """Whether a validation comes next, after the step that was just made."""
         step = self.progress.step
-        return step % self.plan.eval_every == 0 or step == self.plan.steps
+        is_due = step % self.plan.eval_every == 0 or step == self.plan.steps
+        return is_due and self.progress.steps_seen > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all steps and validations of the plan are made."""
+        return self.progress.step >= self.plan.steps and not self.validation_due
 
     def _validate(self) -> Validation:
         """Score the averaged weights on the validation text, and keep the best.
 
         Without a validation text, keep the newest.
         """
-        start = perf_counter()
+        start = self._clock()
         progress = self.progress
         score = self._score() if len(self._val) else None
         best = score is None or score.nats < progress.best_loss
@@ -206,7 +224,7 @@ class Trainer:
         progress.steps_seen = progress.clipped = 0
         progress.loss_sum = progress.norm_sum = 0.0
         progress.remember(train_loss, score.nats if score else None)
-        progress.seconds += perf_counter() - start
+        progress.seconds += self._clock() - start
         # A loss far above a uniform guess can mean weights that have just exploded. The
         # next step will then diverge, and must not return to this state.
         plausible = self._plausible(score.nats if score else train_loss)
@@ -238,6 +256,7 @@ class Trainer:
                 self._val,
                 limit=self.plan.val_characters,
                 threads=self.plan.layout.workers,
+                stop=lambda: self._stop,
             )
         if not isfinite(score.nats):
             raise _Diverged(self.progress.step, score.nats)
@@ -249,7 +268,8 @@ class Trainer:
         self.best_params = self.averaged_model.params.flat.copy()
 
     def _check(self, step: int, loss: float, norm: float) -> None:
-        if not isfinite(norm):
+        clipped = min(norm, self.config.clip or inf)
+        if not (isfinite(norm) and clipped < _LARGEST_GRADIENT):
             raise _Diverged(step, norm)
         if not self._plausible(loss):
             raise _Diverged(step, loss)
@@ -272,10 +292,19 @@ class Trainer:
         if tried == _ROLLBACKS:
             raise TrainingError(
                 f"the loss diverged ({value:.4g} at step {step}) after {tried} "
-                f"rollbacks, the last at {lr_scale * 2:g} of the learning rate; start "
-                f"again with a lower --lr than {self.config.lr:g}, or with --clip 1"
+                f"rollbacks, the last at {lr_scale * 2:g} of the learning rate; "
+                f"{self._advice(lr_scale)}"
             )
         return Rollback(step, self.progress.step, value, lr_scale, tried + 1)
+
+    def _advice(self, lr_scale: float) -> str:
+        """Return what to do about a run that diverges even at this scale."""
+        config, default = self.config, TrainConfig()
+        lower = min(lr_scale * config.lr, default.lr)
+        advice = f"start again with a lower rate, such as --lr {lower:.1g}"
+        if 0 < config.clip <= 1 and config.clip_mode == "norm":
+            return advice
+        return f"{advice}, and with --clip-mode norm --clip 1"
 
 
 class _Diverged(Exception):

@@ -5,6 +5,7 @@ The trainer, the measurements of this machine and the benchmarks all call this.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite, isinf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +97,12 @@ class Update:
                 decay = min(self.config.average, (1 + t) / (10 + t))
                 update_average(self.averaged.params.flat, θ, decay, self._scratch)
 
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite, and small enough to be squared."""
+        θ = self.model.params.flat
+        with self.arithmetic():
+            return isfinite(np.dot(θ, θ))
+
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Set the layout's BLAS threads, and let overflows pass without a warning.
@@ -116,9 +123,16 @@ def clip_norm(grads: Array, limit: float) -> float:
     keeps the direction (Pascanu et al. 2013, algorithm 1). A limit of 0 clips nothing.
     """
     norm = float(np.sqrt(np.dot(grads, grads)))
+    if isinf(norm):  # the square may have overflowed, and not the norm
+        norm = _norm_in_float64(grads)
     if limit and norm > limit:
         grads *= limit / norm
     return norm
+
+
+def _norm_in_float64(grads: Array) -> float:
+    squares = (np.square(grads[at], dtype=np.float64) for at in blocks(len(grads)))
+    return sqrt(sum(float(square.sum()) for square in squares))
 
 
 def clip_value(grads: Array, limit: float) -> float:

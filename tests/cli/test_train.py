@@ -465,7 +465,7 @@ def test_a_loss_that_explodes_ends_with_one_line_and_good_files():
     assert result.exit_code == 1
     assert result.stdout == ""
     lines = result.stderr.strip().split("\n")
-    assert re.fullmatch(r"Error: the loss diverged .* with a lower --lr .*", lines[-1])
+    assert re.fullmatch(r"Error: the loss diverged .* a lower rate, .*", lines[-1])
     assert sum("the loss diverged" in line for line in lines[:-1]) == 5
     logged = Path("run/history.jsonl").read_text().splitlines()
     scales = [json.loads(line)["lr_scale"] for line in logged if '"rollback"' in line]

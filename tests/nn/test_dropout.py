@@ -78,3 +78,11 @@ def test_weights_come_back_from_an_interrupted_step():
     with pytest.raises(KeyboardInterrupt), drop.applied(rng=np.random.default_rng(0)):
         raise KeyboardInterrupt
     np.testing.assert_array_equal(params.flat, np.arange(params.flat.size))
+
+
+def test_a_large_mask_is_drawn_in_blocks_and_is_the_same(monkeypatch):
+    shape = (2, 5, 7, 11)
+    whole = Dropout(0.3, shape, np.float32).draw(rng=np.random.default_rng(1)).copy()
+    monkeypatch.setattr("charrnn.nn.dropout._DRAWN", 64)
+    rng = np.random.default_rng(1)
+    np.testing.assert_array_equal(Dropout(0.3, shape, np.float32).draw(rng=rng), whole)

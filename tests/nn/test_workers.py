@@ -1,5 +1,8 @@
 """The batch split over threads: the same numbers, and the same ones every time."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -9,9 +12,10 @@ from charrnn.errors import ShapeError
 from charrnn.nn.model import Model
 from charrnn.nn.workers import (
     Layout,
+    Stopped,
+    Threads,
     Workers,
     blas_threads,
-    in_threads,
 )
 
 T, V, H = 4, 6, 5
@@ -125,6 +129,55 @@ def test_workers_treat_overflow_as_their_caller_does(workers):
         team.loss_and_grads(*batch)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_work_is_given_up_while_it_goes_on_and_the_next_waits_for_it(parts):
+    go, stop, done = threading.Event(), threading.Event(), []
+    threads = Threads(parts, stop.is_set)
+
+    def slow(i):
+        stop.set()
+        go.wait()
+        done.append("slow")
+
+    with pytest.raises(Stopped):
+        threads.run(slow)
+    assert not done
+    with pytest.raises(Stopped):  # before it starts
+        threads.run(done.append)
+    stop.clear()
+    threading.Timer(0.3, go.set).start()
+    threads.run(lambda i: done.append("next"))
+    assert done == ["slow"] * parts + ["next"] * parts
+    threads.close()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_an_interrupt_does_not_wait_for_slow_work(parts):
+    go, done = threading.Event(), []
+
+    def slow(i):
+        if i == 0:
+            signal.raise_signal(signal.SIGINT)  # Python's handler is in the main thread
+        go.wait()
+        done.append(i)
+
+    threads = Threads(parts)
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(slow)
+    threads.close()
+    assert not done
+    go.set()
+
+
+def test_quick_work_in_one_part_needs_no_thread():
+    names = []
+    threads = Threads(1)
+    for _ in range(3):
+        threads.run(lambda i: names.append(threading.current_thread().name))
+    threads.close()
+    assert [name.startswith("charrnn") for name in names] == [True, False, False]
+
+
 def blas_limits():
     return [
         library["num_threads"]
@@ -161,5 +214,5 @@ def test_many_threads_with_blas_limits_leave_the_limit_as_it_was():
             with blas_threads(1 + i % 3):
                 np.ones((8, 8)) @ np.ones((8, 8))
 
-    in_threads(work, 6)
+    Threads(6).run(work)
     assert blas_limits() == before

@@ -14,6 +14,7 @@ from texts import environment, sentences, small_run, trained
 
 from charrnn.config import CELLS
 from charrnn.errors import CheckpointError
+from charrnn.generation.language_model import LanguageModel
 from charrnn.storage.checkpoint import load, save
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 
@@ -284,6 +285,26 @@ def test_weights_that_are_not_finite_are_refused(small, value):
 def test_weights_too_large_for_float32_are_refused(small):
     changed = rewritten(small, **{"params__layer1.b": np.full(8, 1e300)})
     assert "'params/layer1.b' is not finite" in refusal(changed)
+
+
+@pytest.mark.parametrize(("largest", "is_refused"), [(9e29, False), (3e30, True)])
+def test_weights_that_would_overflow_in_use_are_refused(small, largest, is_refused):
+    b = np.full(8, largest, np.float32)
+    changed = rewritten(small, **{"params__layer1.b": b})
+    if is_refused:
+        assert "weights above 1e+30" in refusal(changed)
+        return
+    model = LanguageModel.from_checkpoint(load(changed))
+    with np.errstate(over="raise", invalid="raise"):
+        assert np.isfinite(model.evaluate(sentences(9)).nats)
+
+
+def test_weights_too_large_for_16_bits_are_not_saved_in_them(small, tmp_path):
+    checkpoint, path = load(small), tmp_path / "half.npz"
+    checkpoint.model.params.flat[5] = 7e4
+    with pytest.raises(CheckpointError, match=r"goes up to 7e\+04, too much for 16"):
+        save(checkpoint, path, half=True)
+    assert not path.exists()
 
 
 class Payload:

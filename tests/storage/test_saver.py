@@ -122,7 +122,7 @@ def test_how_often_a_resumed_run_is_saved_may_change(tmp_path):
     next(run.events())
     run.trainer.stop()
     train(run)
-    resumed = resume_run(tmp_path, text=sentences(), save_every=7.5)
+    resumed = resume_run(tmp_path, text=sentences(), changes={"save_every": 7.5})
     assert resumed.config.save_every == 7.5
     train(resumed)
     assert load(tmp_path / "last.npz").train["save_every"] == 7.5

@@ -1,7 +1,9 @@
 """The trainer: it learns, stops, goes on exactly where it was, outlives a blow-up."""
 
+import contextlib
 import math
 import re
+import time
 import warnings
 import weakref
 from collections import Counter
@@ -17,6 +19,7 @@ from charrnn.evaluation.loss import evaluate
 from charrnn.nn.model import Model
 from charrnn.text.windows import Windows
 from charrnn.training import plan as plan_module
+from charrnn.training import trainer as trainer_module
 from charrnn.training.events import Finished, Rollback, Step, Validation
 from charrnn.training.optimizers import OPTIMIZERS
 from charrnn.training.trainer import Trainer
@@ -420,6 +423,59 @@ def test_a_new_best_starts_patience_anew():
     assert len(validations) > 3
 
 
+def stopped_by(run, records):
+    """Return the last record of a run that something stops, after the others."""
+    records += run.trainer.run()
+    return records[-1]
+
+
+def assert_goes_on_as_if_never_stopped(run, settings):
+    whole, other = small_run(**settings), resumed(run, **settings)
+    finished(whole)
+    finished(other)
+    assert_equal_trainers(whole.trainer, other.trainer)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_slow_step_is_given_up_and_repeated_when_resumed(threads, monkeypatch):
+    more = {"dropout": 0.3, "recurrent_dropout": 0.3, "threads": threads}
+    settings = BRIEF | more
+    run, records = small_run(**settings), []
+    compute = Model.loss_and_grads
+
+    def stopped_in_the_middle(*args):
+        if run.trainer.progress.step == 11:
+            run.trainer.stop()
+            time.sleep(0.5)
+        return compute(*args)
+
+    monkeypatch.setattr(Model, "loss_and_grads", stopped_in_the_middle)
+    # As after any slow step: a quick one is not worth a thread.
+    monkeypatch.setattr("charrnn.nn.workers._QUICK", 0)
+    assert stopped_by(run, records) == Finished(11, "stopped")
+    monkeypatch.undo()
+    assert_goes_on_as_if_never_stopped(run, settings)
+
+
+@pytest.mark.parametrize("step", [8, 24])
+def test_a_validation_is_given_up_and_made_first_when_resumed(step, monkeypatch):
+    run, records = small_run(**BRIEF), []
+    score = trainer_module.evaluate
+
+    def stopped_in_the_middle(*args, **options):
+        if run.trainer.progress.step == step:
+            run.trainer.stop()
+        return score(*args, **options)
+
+    monkeypatch.setattr(trainer_module, "evaluate", stopped_in_the_middle)
+    assert stopped_by(run, records) == Finished(step, "stopped")
+    assert isinstance(records[-2], Step)
+    assert not run.trainer.is_complete
+    monkeypatch.undo()
+    assert isinstance(next(resumed(run, **BRIEF).trainer.run()), Validation)
+    assert_goes_on_as_if_never_stopped(run, BRIEF)
+
+
 def test_stop_before_the_first_step_ends_at_once():
     run = small_run()
     run.trainer.stop()
@@ -443,7 +499,9 @@ def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
             assert trainer.progress.step == record.to_step
             record = None
     assert re.fullmatch(
-        r"the loss diverged .* 5 rollbacks, .* with a lower --lr .*", error
+        r"the loss diverged .* 5 rollbacks, .* a lower rate, such as --lr 0\.002, and "
+        "with --clip-mode norm --clip 1",
+        error,
     )
     assert [jump.lr_scale for jump in jumps] == [0.5, 0.25, 0.125, 0.0625, 0.03125]
     assert all(jump.to_step < jump.step for jump in jumps)
@@ -451,6 +509,61 @@ def test_a_loss_that_explodes_goes_back_at_half_the_rate_and_at_last_gives_up():
     best = run.best_checkpoint().model
     assert np.isfinite(best.params.flat).all()
     assert evaluate(best, run.val_ids).nats == trainer.progress.best_loss
+
+
+def arrays_of(snapshot):
+    """Return all arrays of a snapshot, those of its good state included."""
+    state = [part for layer in snapshot.state for part in layer]
+    good = arrays_of(snapshot.last_good) if snapshot.last_good else []
+    best = [] if snapshot.best is None else [snapshot.best]
+    return [snapshot.params, *snapshot.moments.values(), *state, *good, *best]
+
+
+# The first update overflows; the gradient does; only its square does.
+@pytest.mark.parametrize("lr", [1e300, 1e38, 1e19, 10.0])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_whenever_a_run_is_stopped_its_state_is_finite(optimizer, lr):
+    run = small_run(
+        optimizer=optimizer, lr=lr, clip=0, warmup=0, steps=60, eval_every=7
+    )
+    seen = 0
+    with contextlib.suppress(TrainingError):
+        for _ in run.trainer.run():
+            arrays = arrays_of(run.trainer.snapshot())
+            assert all(np.isfinite(array).all() for array in arrays)
+            seen += 1
+    assert seen > 4
+
+
+def steep_run(**settings):
+    """Return a run whose gradients are about 1e25, though its loss is that of a guess.
+
+    The state stays zero, and every step back multiplies its gradient by ten.
+    """
+    settings = {"shape": {"cell": "rnn", "hidden": 8}, "window": 25} | settings
+    run = small_run(**settings)
+    run.model.params["layer0.Wx"][:] = 0
+    run.model.params["layer0.Wh"][:] = 10 * np.eye(8)
+    run.model.params["layer0.b"][:] = 0
+    return run
+
+
+def test_a_gradient_whose_square_overflows_is_clipped_like_any_other():
+    run = steep_run(steps=1, optimizer="sgd", lr=1.0, warmup=0, momentum=0.0)
+    before = run.model.params.flat.copy()
+    records = finished(run)
+    assert not any(isinstance(record, Rollback) for record in records)
+    assert 1e20 < records[1].grad_norm < 1e30
+    change = (run.model.params.flat - before).astype(np.float64)
+    assert np.linalg.norm(change) == pytest.approx(records[0].lr, rel=1e-3)
+
+
+def test_a_gradient_whose_square_overflows_diverges_if_it_is_not_clipped():
+    run = steep_run(steps=5, clip=0)
+    first = next(run.trainer.run())
+    assert isinstance(first, Rollback)
+    assert 1e20 < first.loss < 1e30
+    assert all(np.isfinite(a).all() for a in arrays_of(run.trainer.snapshot()))
 
 
 @pytest.mark.parametrize("V", [2, 50])

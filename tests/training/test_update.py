@@ -28,6 +28,21 @@ def test_norm_clipping_shortens_to_the_limit_and_keeps_the_direction():
     assert np.linalg.norm(g) == pytest.approx(2.0, rel=1e-15)
 
 
+@pytest.mark.parametrize("magnitude", [1e20, 1e30, 3e38])
+def test_norm_clipping_of_gradients_whose_square_overflows(magnitude):
+    directions = np.random.default_rng(0).choice([-1.0, -0.5, 0.5, 1.0], 200_000)
+    g = (directions * magnitude).astype(np.float32)
+    whole = g.copy()
+    expected = np.linalg.norm(g.astype(np.float64))
+    with np.errstate(over="ignore"):
+        assert clip_norm(whole, 0) == pytest.approx(expected)
+        np.testing.assert_array_equal(whole, g)
+        assert clip_norm(g, 2.0) == pytest.approx(expected)
+    assert g.dtype == np.float32
+    unit = directions / np.linalg.norm(directions)
+    np.testing.assert_allclose(g, 2 * unit, rtol=1e-2)
+
+
 def test_value_clipping_limits_each_element_by_itself():
     g = gradient()
     assert clip_value(g, 3.5) == 12.0
