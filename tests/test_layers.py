@@ -20,6 +20,7 @@ ORDER = (
     "config",
     "presets",
     "atomic",
+    "strict_json",
     "nn",
     "text",
     "evaluation",
@@ -40,6 +41,7 @@ LIBRARIES = {
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
+    "strict_json": set(),
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS
     | {"charset_normalizer", "requests", "tqdm", "urllib3"}
