@@ -11,6 +11,7 @@ import tracemalloc
 import warnings
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import hostile
 import numpy as np
@@ -456,6 +457,16 @@ def test_a_file_of_an_older_version_has_no_digests(small):
     del header["digests"]
     hostile.write_members(small, hostile.with_header(parts, header))
     assert load(small).model.config.hidden == 8
+
+
+def test_the_edit_in_the_documents_works(small, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "checkpoint.md"
+    edit = page.read_text(encoding="utf-8").split("```python\n")[2].split("```")[0]
+    monkeypatch.chdir(small.parent)
+    before = load(small.rename("best.npz")).model.params["output.b"]
+    exec(edit, {})
+    after = load(small.with_name("edited.npz")).model.params["output.b"]
+    np.testing.assert_allclose(after, before + 0.1, rtol=1e-6)
 
 
 def test_half_precision_has_its_own_digest(tmp_path):
