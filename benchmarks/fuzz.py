@@ -26,6 +26,9 @@ from time import perf_counter
 NAMES = ("checkpoint", "safetensors", "corpus", "cache", "history")
 SECONDS, MEMORY = 2.0, 200 << 20
 HANG = 60  # seconds after which libFuzzer ends the process
+# Of the inputs, this share is a whole file with one change. Others have gathered many,
+# because each showed something new, and are refused early.
+_FRESH = 0.4
 _STRUCTURED = 0.7  # of the inputs have right checksums
 _PAGE = resource.getpagesize()
 
@@ -124,11 +127,14 @@ def fuzz(args: argparse.Namespace) -> None:
     for name in ("seeds", "made", "use"):
         (root / name).mkdir()
     fuzzing = Fuzzing(args, root)
-    for i, seed in enumerate(fuzzing.target.seeds(root / "made")):
+    seeds = fuzzing.target.seeds(root / "made")
+    for i, seed in enumerate(seeds):
         (root / "seeds" / str(i)).write_bytes(seed)
 
     def mutate(data: bytes, largest: int, seed: int) -> bytes:
         rng = random.Random(seed)
+        if rng.random() < _FRESH:
+            data = rng.choice(seeds)
         if rng.random() < _STRUCTURED:
             try:
                 return fuzzing.target.mutate(data, anyhow, rng)[:largest]
