@@ -6,7 +6,8 @@
 
 A finding is an input that takes more than 2 seconds or 200 MB, or raises anything
 except a child of CharRNNError. It is written to `--findings`, once per place in the
-code. Needs Linux and atheris: pip install 'charrnn[fuzz]'.
+code. Times are of the processor, because other programs may use it as well. Needs Linux
+and atheris: pip install 'charrnn[fuzz]'.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import traceback
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 NAMES = ("checkpoint", "safetensors", "corpus", "cache", "history")
 SECONDS, MEMORY = 2.0, 200 << 20
@@ -44,7 +45,7 @@ class Fuzzing:
         self._expected = CharRNNError
         self.target = fuzz_targets.TARGETS[args.target]
         self._args, self._folder = args, folder / "use"
-        self._begun = perf_counter()
+        self._begun = process_time()
         self._inputs = self._refused = 0
         self._found: dict[str, Path] = {}
         self._longest = 0.0
@@ -52,7 +53,7 @@ class Fuzzing:
 
     def __call__(self, data: bytes) -> None:
         """Use an input; end the process if it was the last one."""
-        before, start = _memory(), perf_counter()
+        before, start = _memory(), process_time()
         try:
             self.target.use(self._folder, data)
         except self._expected as error:
@@ -61,7 +62,7 @@ class Fuzzing:
                 self._note(data, "an error with unprintable characters")
         except Exception as error:
             self._note(data, _where(error))
-        took, peak = perf_counter() - start, _peak()
+        took, peak = process_time() - start, _peak()
         self._longest = max(self._longest, took)
         if took > SECONDS:
             self._note(data, f"took {took:.1f} s")
@@ -69,7 +70,7 @@ class Fuzzing:
             self._note(data, f"took {(peak - before) >> 20} MB")
         self._highest = peak
         self._inputs += 1
-        minutes = (perf_counter() - self._begun) / 60
+        minutes = (process_time() - self._begun) / 60
         if self._inputs >= self._args.inputs or minutes >= self._args.minutes:
             self.end()
         if self._inputs % 10_000 == 0:
@@ -85,7 +86,7 @@ class Fuzzing:
         print(f"finding: {path}: {what}", flush=True)
 
     def _line(self) -> str:
-        seconds = perf_counter() - self._begun
+        seconds = process_time() - self._begun
         return (
             f"{self._args.target}: {self._inputs:,} inputs in {seconds:.0f} s, "
             f"{self._refused:,} refused, the slowest took {self._longest:.2f} s, "
