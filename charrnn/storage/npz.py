@@ -194,8 +194,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
                 f"{shlex.quote(str(path))}`)"
             ) from error
         raise CheckpointError(
-            f"{path}: not a readable .npz archive ({error}); expected a checkpoint "
-            "that `charrnn train` wrote"
+            f"{path}: not a readable .npz archive ({error!s:.200}); expected a "
+            "checkpoint that `charrnn train` wrote"
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

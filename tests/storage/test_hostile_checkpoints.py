@@ -370,6 +370,16 @@ def test_members_that_share_bytes_are_refused(tmp_path):
     assert "the last member overlaps the directory" in refusal(path)
 
 
+def test_a_name_that_contradicts_its_header_is_cut_short(tmp_path):
+    path, name = tmp_path / "a.npz", "header.npy" + "x" * 60_000
+    hostile.write_members(path, {name: b""})
+    path.write_bytes(path.read_bytes().replace(b"xx", b"yy", 1))
+    assert "no member 'header'" in refusal(path)
+    hostile.write_members(path, {"header.npy": b"", name: b""})
+    path.write_bytes(path.read_bytes().replace(b"header.npy", b"\x1bheader.np", 1))
+    assert "not a readable .npz archive" in refusal(path)
+
+
 def test_a_stored_member_of_two_sizes_is_refused(small):
     data = bytearray(small.read_bytes())
     at = data.index(b"PK\x01\x02") + 24  # the size after unpacking
