@@ -269,7 +269,7 @@ def _read_snapshot(
             _read_state(archive, "good/state", model, batch),
         )
         snapshot = replace(snapshot, last_good=good)
-    if "best/output.W" in archive:  # older versions did not write it
+    if archive.has("best"):  # older versions did not write it
         best = _read_weights(archive, "best", model)
         snapshot = replace(snapshot, best=best)
     return snapshot

@@ -66,6 +66,12 @@ class Archive:
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._members
 
+    def has(self, folder: str) -> bool:
+        """Return whether a folder was saved, even if its members are damaged."""
+        if self.digests is not None:
+            return folder in self.digests
+        return any(folder_of(name) == folder for name in self._members)
+
     def error(self, message: str) -> CheckpointError:
         """Return an error that names the file."""
         return CheckpointError(f"{self._path}: {message}")

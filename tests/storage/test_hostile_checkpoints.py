@@ -453,6 +453,20 @@ def test_each_folder_has_its_digest_and_is_checked_when_it_is_read(stopped, tmp_
             assert load(path).snapshot is None  # sampling reads the weights only
 
 
+def test_best_weights_whose_members_have_other_names_are_not_taken_for_none(
+    stopped, tmp_path
+):
+    """A file of an older version has none, which must not be mixed up."""
+    parts = hostile.members(stopped)
+    best = [name for name in parts if name.startswith("best/")]
+    for damaged in (best, ["best/output.W.npy"]):
+        renamed = {
+            n.replace("est", "ert") if n in damaged else n: parts[n] for n in parts
+        }
+        hostile.write_members(tmp_path / "a.npz", renamed)
+        assert "no member 'best/" in refusal(tmp_path / "a.npz", snapshot=True)
+
+
 def test_a_header_without_the_digest_of_a_folder_is_refused(small):
     parts = hostile.members(small)
     for digests in ({"best": "0"}, {"params": 5}, {"params": None}, [], "x", 1, None):
