@@ -3,13 +3,14 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn import strict_json
 from charrnn.config import CELLS, ModelConfig, TrainConfig
-from charrnn.errors import CharRNNError, ConfigError
+from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.training.plan import Plan
 from charrnn.training.state import Progress, check_history
@@ -41,6 +42,7 @@ def edited(value):
 
 
 CORPUS = CorpusInfo("a", "0" * 64, 5, 6, files=("a.txt",), relative=("a.txt",))
+RNG = np.random.default_rng(1).bit_generator.state
 PLAN = {
     **{"steps": 9, "window": 8, "batch": 4, "eval_every": 3, "kernels": "numpy"},
     **{"layout": {"workers": 1, "blas_threads": 1}, "val_characters": 0, "sampled": 0},
@@ -73,7 +75,7 @@ def test_a_split_is_described_or_refused(value):
     assert 0 <= split.val_fraction < 1
 
 
-@given(edited(Progress().to_json()) | anything)
+@given(edited(Progress(rng=RNG).to_json()) | anything)
 def test_progress_is_whole_or_refused(value):
     try:
         progress = Progress.from_json(value)
@@ -153,6 +155,13 @@ def test_any_text_is_json_or_raises_a_value_error(text):
     assert json.loads(plain) == value
     if "Infinity" not in plain:
         json.dumps(value, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["step", "steps_seen", "clipped"])
+def test_counts_fit_into_64_bits(name):
+    Progress.from_json(Progress().to_json() | {name: 2**62, "rng": RNG})
+    with pytest.raises(CheckpointError, match=rf"{name} is 9.*expected a whole number"):
+        Progress.from_json(Progress().to_json() | {name: 2**63, "rng": RNG})
 
 
 def test_a_wrong_plan_is_a_clear_error_of_the_checkpoint():

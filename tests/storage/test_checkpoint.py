@@ -323,8 +323,9 @@ def test_a_bare_pickle_under_the_name_of_a_checkpoint(tmp_path):
     ("header", "said"),
     [
         ({"format": "torch"}, "is not that of a charrnn checkpoint"),
-        ({"version": 2}, "format version 2; expected 1"),
-        ({"version": None}, "format version None"),
+        ({"version": 2}, "format version 2; expected 1: upgrade charrnn"),
+        ({"version": 0}, "format version 0; expected 1: the file is damaged"),
+        ({"version": None}, "format version None; expected 1: the file is damaged"),
         ({"vocab": ["a", "b"]}, "2 characters for a model of 33"),
         ({"vocab": "ab"}, "vocabulary"),
         ({"vocab": ["a", "a"]}, "twice"),

@@ -167,7 +167,7 @@ def test_batch_threads_are_limited_even_with_as_large_a_batch(stopped, tmp_path)
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b"[" + b"[]," * 1_300_000 + b"[]]",
         b"[" + b'{"a":1},' * 300_000 + b"1]",
-        b" " * (strict_json.LARGEST + 1),
+        b'"' + b"a" * strict_json.LARGEST + b'"',
         b"\xff",
         b"\xed\xa0",
         b"",
