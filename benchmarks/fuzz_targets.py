@@ -31,7 +31,6 @@ from charrnn.storage.checkpoint import load, save
 from charrnn.storage.run_folder import read_history, truncate_history
 from charrnn.storage.torch_weights import export_weights, import_weights
 from charrnn.text import cache
-from charrnn.text.ids import open_ids
 from charrnn.text.reading import from_text, read_corpus
 from charrnn.training.events import Step
 from charrnn.training.state import Progress
@@ -285,9 +284,7 @@ def _use_cache(folder: Path, data: bytes) -> None:
     cache.may_have({}, 5)
     for each in filter(None, found):
         assert each.size == len(ids)
-        assert open_ids(entry / "ids", each.vocab.dtype).nbytes == len(each.ids()) * (
-            each.vocab.dtype.itemsize
-        )
+        assert each.ids.nbytes == len(ids)
 
 
 def _mutate_cache(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:

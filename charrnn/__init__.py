@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from charrnn.evaluation.loss import Score
     from charrnn.generation.compare import Comparison
     from charrnn.generation.language_model import LanguageModel
-    from charrnn.training.events import Finished, Rollback, Step, Validation
+    from charrnn.training.events import (
+        Finished,
+        Note,
+        Rollback,
+        SaveFailed,
+        Step,
+        Validation,
+    )
 
 __all__ = [
     "CharRNNError",
@@ -40,7 +47,9 @@ __all__ = [
     "Finished",
     "LanguageModel",
     "MissingExtraError",
+    "Note",
     "Rollback",
+    "SaveFailed",
     "Score",
     "ShapeError",
     "Step",
@@ -68,6 +77,8 @@ _LAZY = {
     "Validation": "training.events",
     "Rollback": "training.events",
     "Finished": "training.events",
+    "SaveFailed": "training.events",
+    "Note": "training.events",
 }
 
 

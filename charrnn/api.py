@@ -72,6 +72,7 @@ def train(
     eval_every: int | None = None,
     patience: int | None = None,
     val_fraction: float | None = None,
+    save_every: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
     kernels: str | None = None,
@@ -115,7 +116,8 @@ def train(
     init_from : path-like or LanguageModel, optional
         A checkpoint, run folder or model to start from. The vocabulary grows as needed.
     on_event : callable, optional
-        Called with each event: Step, Validation, Rollback and Finished.
+        Called with each event: Step, Validation, Rollback, Finished and, for a run in a
+        folder, SaveFailed and Note.
     cell : {"rnn", "gru", "lstm"}, optional
         The recurrent cell.
     hidden, layers : int, optional
@@ -155,6 +157,9 @@ def train(
     val_fraction : float, optional
         Fraction of the text, at its end, to validate on. With 0 nothing is validated,
         and the model is that of the last step.
+    save_every : float, optional
+        Minutes of training that may be lost if the process is killed, for a run in a
+        folder; by default 1.
     seed : int, optional
         Seed of the initial weights and of dropout.
     threads : int, optional
@@ -174,7 +179,8 @@ def train(
     TextError
         If the text cannot be read or is too short.
     CheckpointError
-        If `out` already holds a run, or cannot be written.
+        If `out` already holds a run, is in use, or cannot be written at the start. If
+        writing fails later, training goes on, and a CharRNNWarning tells at the end.
     TrainingError
         If the loss keeps diverging.
 
@@ -220,13 +226,17 @@ def resume(
     val: Paths | None = None,
     steps: int | None = None,
     epochs: float | None = None,
+    save_every: float | None = None,
+    threads: int | None = None,
+    kernels: str | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> LanguageModel:
     """Continue the training run in a folder, and return its best model.
 
     The run continues where it stopped, with the same settings. On the same machine the
-    result is the same, bit for bit, as if it had never been interrupted.
+    result is the same, bit for bit, as if it had never been interrupted. The notes of
+    the model tell what can differ on another one.
 
     Parameters
     ----------
@@ -239,21 +249,31 @@ def resume(
         The text that the run is validated on, as in `train`, if it has moved.
     steps, epochs : number, optional
         A new total length of the run, to train longer than planned.
+    save_every : float, optional
+        Minutes between saves, from now on.
+    threads, kernels : optional
+        As in `train`, to go on with others than so far. Results then differ by
+        rounding.
     progress, on_event : optional
         As in `train`.
 
     Raises
     ------
     CheckpointError
-        If the folder holds no run that can be resumed.
+        If the folder holds no run that can be resumed, or is in use.
     TextError
         If the text is missing or is not the one of the run.
     ConfigError
         If the run has already reached this length.
+    MissingExtraError
+        If `kernels` is "numba", and Numba is missing.
     """
-    given = steps is not None or epochs is not None
-    length = TrainConfig(steps=steps or 0, epochs=epochs or 0.0) if given else None
-    run = resume_run(Path(folder), paths, text, val=val, length=length)
+    given = {
+        **{"steps": steps, "epochs": epochs, "save_every": save_every},
+        **{"threads": threads, "kernels": kernels},
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    run = resume_run(Path(folder), paths, text, val=val, changes=changes)
     return finish(run, progress=progress, on_event=on_event)
 
 

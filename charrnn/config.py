@@ -26,6 +26,8 @@ UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
 MOST_THREADS = 1024
+# Settings that may change in a resumed run.
+CHANGEABLE = ("steps", "epochs", "threads", "kernels", "save_every")
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
 
 
@@ -146,6 +148,7 @@ _LENGTH = "Length of the run (give one)"
 _LEARNING = "Learning"
 _OVERFITTING = "Against overfitting"
 _VALIDATION = "Validation"
+_OUTPUT = "Output"
 _MACHINE = "Speed and reproducibility"
 
 
@@ -296,6 +299,13 @@ class TrainConfig:
         group=_VALIDATION,
         minimum=0,
         default_text="never",
+    )
+    save_every: float = option(
+        1.0,
+        "Minutes of training that may be lost if the process is killed. A large "
+        "network is saved less often, so that saving takes at most 1% of the time.",
+        group=_OUTPUT,
+        minimum=0.001,
     )
     seed: int = option(
         1,

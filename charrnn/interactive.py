@@ -6,17 +6,25 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from math import isfinite
 from time import monotonic
 from types import FrameType
 from typing import Any
 
-from charrnn.errors import CharRNNWarning
+from charrnn.errors import CharRNNWarning, CheckpointError
 from charrnn.generation.language_model import LanguageModel
 from charrnn.run import Run
 from charrnn.storage.run_folder import BEST
-from charrnn.training.events import Event, Rollback, Step, Validation
+from charrnn.training.events import (
+    Event,
+    Finished,
+    Note,
+    Rollback,
+    SaveFailed,
+    Step,
+    Validation,
+)
 from charrnn.training.trainer import Trainer
 
 OnEvent = Callable[[Event], Any]
@@ -44,7 +52,7 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
         _log.info("%s", note)
     for change in changes:
         warnings.warn(change, CharRNNWarning, stacklevel=3)
-    interrupted = _follow(run, progress=progress, on_event=on_event)
+    interrupted, unsaved = _follow(run, progress=progress, on_event=on_event)
     checkpoint, state = run.best_checkpoint(), run.trainer.progress
     validated = isfinite(state.best_loss)
     if not validated:
@@ -62,24 +70,31 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
             f"{found}{more}"
         )
         warnings.warn(changes[-1], CharRNNWarning, stacklevel=3)
-    path = run.folder / BEST if run.folder and validated else None
+    if unsaved:
+        changes.append(f"{unsaved}; the model that is returned can be saved elsewhere")
+        warnings.warn(changes[-1], CharRNNWarning, stacklevel=3)
+    path = run.folder / BEST if run.folder and validated and not unsaved else None
     model = LanguageModel.from_checkpoint(checkpoint, path)
     model.notes = [*run.notes, *changes]
     return model
 
 
-def _follow(run: Run, *, progress: bool, on_event: OnEvent | None) -> bool:
-    """Train to the end, and return whether the user interrupted it.
+def _follow(run: Run, *, progress: bool, on_event: OnEvent | None) -> tuple[bool, str]:
+    """Train to the end, and return whether the user interrupted it, and what failed.
 
     Ctrl-C, or the stop button of a notebook, ends the run after the current step, with
-    everything saved. A second one raises KeyboardInterrupt at once.
+    everything saved. A second one raises KeyboardInterrupt at once. What may fail is
+    saving: the model is not lost by that.
     """
-    with _stop_on_ctrl_c(run) as caught, _bar(run, progress) as show:
+    unsaved, event = "", None
+    # An exception would keep the run, and with it the lock, alive.
+    with closing(run), _stop_on_ctrl_c(run) as caught, _bar(run, progress) as show:
         events = run.events()
         while True:
             try:
                 for event in events:
                     show(event)
+                    _log_event(event)
                     if on_event:
                         on_event(event)
                 break
@@ -88,7 +103,19 @@ def _follow(run: Run, *, progress: bool, on_event: OnEvent | None) -> bool:
                     raise
                 caught.append(signal.SIGINT)
                 run.trainer.stop()
-    return bool(caught)
+            except CheckpointError as error:
+                if not isinstance(event, Finished):
+                    raise
+                unsaved = str(error)
+    return bool(caught), unsaved
+
+
+def _log_event(event: Event) -> None:
+    """Log what an event tells about the files of a run."""
+    if isinstance(event, SaveFailed):
+        _log.warning("step %s: not saved: %s", event.step, event.reason)
+    elif isinstance(event, Note):
+        _log.info("%s", event.text)
 
 
 @contextmanager

@@ -4,50 +4,52 @@
 trains it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainConfig, known_settings
-from charrnn.errors import CheckpointError, ConfigError, TextError
+from charrnn.atomic import Lock
+from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
+from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.presets import MANY, Adaptation, adapt_to_text
-from charrnn.storage.checkpoint import Checkpoint, load, save
+from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.storage.run_folder import (
-    BEST,
     LAST,
-    append_history,
     check_folder,
+    check_resumable,
+    check_room,
     find_checkpoint,
+    holding,
     last_saved,
     load_last,
-    lock,
     make_folder,
     new_folder,
     truncate_history,
-    weights_in,
     with_best_weights,
 )
+from charrnn.storage.saver import Saver, check_unchanged, checkpoint_sizes
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.reading import Progress
-from charrnn.text.reopening import GrownTextError
-from charrnn.text.sources import Paths, Texts, same_corpus
+from charrnn.text.reopening import ChangedTextError, reading_options, text_arguments
+from charrnn.text.sources import Paths, Texts, path_list, same_corpus
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
-from charrnn.training.events import Event, Finished, Rollback, Validation
+from charrnn.training.events import Event
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
+from charrnn.training.resuming import check_changes, resumed_plan, version_notes
 from charrnn.training.state import History
 from charrnn.training.trainer import Trainer
 
@@ -68,10 +70,10 @@ class Run:
     notes: list[str] = field(default_factory=list)  # what a user should know
     text_summary: str = ""  # the name and the size of the text
 
-    # When the checkpoint that this run was resumed from was written (ns), or 0.
+    # Held from before the folder is read or emptied until training ends.
+    _lock: Lock | None = field(default=None, init=False, repr=False)
+    # When the newest last.npz of this run was written (ns), or 0.
     _saved_at: int = field(default=0, init=False, repr=False)
-    # Whether best.npz is known to hold the best weights.
-    _best_is_saved: bool = field(default=False, init=False, repr=False)
 
     @property
     def model(self) -> Model:
@@ -127,9 +129,11 @@ class Run:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()
         model.params.flat[:] = self.trainer.best_params
-        last, history = self.trainer.progress.best_step, self.trainer.progress.history
-        until = [line for line in history if line[0] is not None and line[0] <= last]
-        return self._checkpoint(model, until)
+        return self._checkpoint(model, self.trainer.progress.best_history)
+
+    def last_checkpoint(self) -> Checkpoint:
+        """Return what resuming needs. The next step changes its arrays."""
+        return replace(self.checkpoint, snapshot=self.trainer.snapshot(copy=False))
 
     def _checkpoint(self, model: Model, history: History) -> Checkpoint:
         beside = self.folder
@@ -148,51 +152,60 @@ class Run:
         )
 
     def events(self) -> Iterator[Event]:
-        """Train and save, and yield the trainer's events.
+        """Train and save, and yield what happens.
 
-        However training ends, `best_checkpoint` returns the best model so far.
+        However training ends, `best_checkpoint` returns the best model so far. Raises
+        TrainingError if the loss keeps diverging, and CheckpointError after the last
+        event if the end of the run could not be saved.
         """
-        with lock(self.folder) if self.folder else nullcontext():
-            if self.folder:
-                self._check_unchanged(self.folder)
-                truncate_history(self.folder, self.trainer.progress)
-            for event in self.trainer.run():
-                if self.folder:
-                    self._save(self.folder, event)
-                yield event
-
-    def _check_unchanged(self, folder: Path) -> None:
-        if self._saved_at and last_saved(folder) != self._saved_at:
-            raise CheckpointError(
-                f"{folder / LAST}: has changed since it was opened; another charrnn "
-                "was training there; resume it again"
-            )
-
-    def _save(self, folder: Path, event: Event) -> None:
-        if isinstance(event, Validation):
-            append_history(folder, event)
-        # A run that diverges before its first checkpoint leaves no files behind.
-        if isinstance(event, Rollback) and (folder / LAST).exists():
-            append_history(folder, event)
-        if isinstance(event, Validation | Finished):
-            is_new = (
-                event.best if isinstance(event, Validation) else not len(self.val_ids)
-            )
-            self._save_best(folder, is_new=is_new)
-            last = replace(self.checkpoint, snapshot=self.trainer.snapshot())
-            save(last, folder / LAST)
-            self._saved_at = 0  # the folder is this run's until `events` ends
-
-    def _save_best(self, folder: Path, *, is_new: bool) -> None:
-        """Write best.npz, unless it is known to hold the best weights."""
-        if not is_new and (
-            self._best_is_saved or not isfinite(self.trainer.progress.best_loss)
-        ):
+        if not self.folder:
+            yield from self.trainer.run()
             return
-        saved = None if is_new else weights_in(folder / BEST)
-        if saved is None or not np.array_equal(saved, self.trainer.best_params):
-            save(self.best_checkpoint(), folder / BEST)
-        self._best_is_saved = True
+        try:
+            saver = self._saver(self.folder)
+            try:
+                for event in self.trainer.run():
+                    yield from saver.after(event)
+                    yield event
+            except TrainingError:
+                saver.rescue()
+                raise
+            finally:
+                self._saved_at = saver.saved_at
+            saver.finish()
+        finally:
+            self.close()
+
+    def _saver(self, folder: Path) -> Saver:
+        """Lock the folder, if it is not, and make its files ready."""
+        if not self._lock:
+            with holding(folder) as self._lock:
+                check_unchanged(folder, self._saved_at)
+        truncate_history(folder, self.trainer.progress)
+        return Saver(self, folder, self._lock, self._saved_at)
+
+    def _look_at_disk(self, folder: Path, advice: str = "make room") -> None:
+        """Make sure that the files of this run fit on the disk; see `check_room`."""
+        note = check_room(folder, *checkpoint_sizes(self.trainer), advice)
+        self.notes += [note] if note else []
+
+    def _keep_in(self, folder: Path, lock: Lock) -> None:
+        """Let a folder be that of this run, which holds the lock from now on."""
+        self.folder, self._lock = folder, lock
+        if lock.trouble:
+            self.notes.append(
+                f"{folder} cannot be locked ({lock.trouble.strerror}); take care that "
+                "no other charrnn trains there"
+            )
+
+    def close(self) -> None:
+        """Let other processes use the folder. This is done when training ends."""
+        if self._lock:
+            self._lock.release()
+        self._lock = None
+
+
+_NO_ROOM = "make room, give another --out, or a smaller --hidden"
 
 
 def start_run(
@@ -253,9 +266,13 @@ def start_run(
     run.adaptation, run.growth = adaptation, growth
     # Last, so that a wrong setting does not delete the run that `force` replaces.
     if folder:
-        run.folder = make_folder(folder, force=force)
+        run._look_at_disk(folder, _NO_ROOM)
+        run._keep_in(folder, make_folder(folder, force=force))
     elif root:
-        run.folder = new_folder(corpus.name, root)
+        run._look_at_disk(root, _NO_ROOM)
+        made = new_folder(corpus.name, root)
+        with holding(made) as lock:
+            run._keep_in(made, lock)
     return run
 
 
@@ -287,11 +304,7 @@ def _new_model(
 def _with_kernels(model: Model, name: str) -> Model:
     """Return the model with these kernels ("auto", "numpy" or "numba")."""
     name = kernels.resolve(name)
-    if model.kernels == name:
-        return model
-    other = Model(model.config, model.dtype, name)
-    other.params.flat[:] = model.params.flat
-    return other
+    return model if model.kernels == name else model.copy(name)
 
 
 def _check_symbols(corpus: Corpus, source: Checkpoint) -> None:
@@ -367,26 +380,46 @@ def _too_short(
     )
 
 
-_SAME_TEXT = (
-    "give the same text, or start a new run from these weights with --init-from "
-    "(charrnn.train, init_from=…)"
-)
-_MOVED_TEXT = (
-    "if it has moved, name it: charrnn train TEXT --resume (charrnn.resume, paths=… "
-    "or text=…)"
-)
+@contextmanager
+def _explaining(folder: Path, moved: str, changed: str) -> Iterator[None]:
+    """Add to a TextError what to do: the text has moved, or it has changed."""
+    try:
+        yield
+    except TextError as error:
+        advice = changed if isinstance(error, ChangedTextError) else moved
+        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+
+
+def _moved_text(folder: Path) -> str:
+    return (
+        f"if it has moved, name it: charrnn train TEXT --resume --out "
+        f"{printable(quote(str(folder)))} (charrnn.resume, paths=… or text=…)"
+    )
+
+
 _MOVED_VAL = "it is validated on that text; if it has moved, name it with --val (val=…)"
 
 
-@contextmanager
-def _explaining(folder: Path, advice: str) -> Iterator[None]:
-    """Add to a TextError that it is about a run to be resumed, and what to do."""
+def _changed_text(
+    folder: Path, checkpoint: Checkpoint, paths: Paths | None, val: Paths | None
+) -> str:
+    """Return the advice for a run whose text, or the one validated on, has changed."""
+    info, val_info = checkpoint.corpus, checkpoint.split.val_text
+    advice = (
+        "name the text as it was, or learn the text as it is now in a new run from "
+        "these weights"
+    )
     try:
-        yield
-    except GrownTextError as error:  # it says what to do
-        raise TextError(f"{folder} cannot be resumed: {error}") from None
-    except TextError as error:
-        raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
+        given = None if paths is None else path_list(paths)
+        words = text_arguments(info, given, beside=folder)
+        words += reading_options(info)
+        if val_info:
+            given = None if val is None else path_list(val)
+            words += "--val", *text_arguments(val_info, given, beside=folder, at_most=1)
+    except TextError:  # the text came from standard input, or from memory
+        return f"{advice}, with --init-from (charrnn.train, init_from=…)"
+    words = ["charrnn", "train", *words, "--init-from", str(folder)]
+    return f"{advice}: {' '.join(printable(quote(word)) for word in words)}"
 
 
 def resume_run(
@@ -395,28 +428,52 @@ def resume_run(
     text: Texts | None = None,
     *,
     val: Paths | None = None,
-    length: TrainConfig | None = None,
+    changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
     `paths` or `text` is the text that it was trained on, and `val` the other one that
     it is validated on, if there is one; by default, they are read from the files that
-    the checkpoint names. The steps or epochs of `length`, if given, replace the run's
-    length. `progress` is called while the text is read.
+    the checkpoint names. `changes` are settings in CHANGEABLE that replace those of the
+    run. `progress` is called while the text is read. What is not as it was is in the
+    notes of the run. The folder is locked until the run is trained or closed.
     """
-    saved_at = last_saved(folder)
+    changes = changes or {}
+    check_changes(changes)  # first, because reading the text takes time
+    check_resumable(folder)
+    with holding(folder) as lock:
+        saved_at = last_saved(folder)
+        run = _read_run(
+            folder, paths, text, val=val, changes=changes, progress=progress
+        )
+        run._look_at_disk(folder)
+        run._keep_in(folder, lock)
+    run._saved_at = saved_at
+    return run
+
+
+def _read_run(
+    folder: Path,
+    paths: Paths | None,
+    text: Texts | None,
+    *,
+    val: Paths | None,
+    changes: Mapping[str, Any],
+    progress: Progress | None,
+) -> Run:
+    """Return the run in a folder, which is locked; see `resume_run`."""
     checkpoint = load_last(folder)
     config, plan = checkpoint.settings()
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
     if val is not None and not val_info:
         raise ConfigError(f"{folder} is not validated on another text; leave out --val")
-    given = paths is not None or text is not None
-    with _explaining(folder, _SAME_TEXT if given else _MOVED_TEXT):
+    changed = _changed_text(folder, checkpoint, paths, val)
+    with _explaining(folder, _moved_text(folder), changed):
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
         )
-    with _explaining(folder, _MOVED_VAL):
+    with _explaining(folder, _MOVED_VAL, changed):
         val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
     train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
     T, N = plan.window, plan.batch
@@ -428,25 +485,19 @@ def resume_run(
     windows = _windows(train_ids, T, N, vocab, config.seed)
     assert checkpoint.snapshot  # load_last reads it
     snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
-    if length:
-        plan = _lengthened(folder, plan, length, len(windows), snapshot.progress.step)
+    plan, more = resumed_plan(
+        plan, config, changes, snapshot.progress, checkpoint.model, windows
+    )
+    if "save_every" in changes:  # the plan has the others
+        config = replace(config, save_every=changes["save_every"])
     model = _with_kernels(checkpoint.model, plan.kernels)
     trainer = Trainer(model, windows, val_ids, config, plan)
     trainer.restore(snapshot)
-    if length:
+    if not changes.keys().isdisjoint(LENGTHS):
         trainer.progress.since_best = 0  # patience may have stopped the run
-    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_info, folder)
-    run.notes, run.text_summary, run._saved_at = notes, corpus.summary, saved_at
+    # Not the info of the checkpoint: its paths may be somebody else's.
+    val_text = val_corpus.info if val_corpus else None
+    run = Run(trainer, vocab, corpus.info, train_ids, val_ids, val_text, folder)
+    run.notes = [*notes, *version_notes(checkpoint.versions), *more]
+    run.text_summary = corpus.summary
     return run
-
-
-def _lengthened(
-    folder: Path, plan: Plan, length: TrainConfig, epoch_steps: int, done: int
-) -> Plan:
-    plan = plan.lengthen(length, epoch_steps)
-    if plan.steps <= done:
-        raise ConfigError(
-            f"{folder} is already at step {done:,}; expected more than the "
-            f"{plan.steps:,} steps asked for"
-        )
-    return plan

@@ -1,11 +1,13 @@
 """What tests of several modules need, and a word on what was skipped."""
 
 import os
+import shutil
+import subprocess
 from collections import Counter
 
 import hypothesis
 import pytest
-from loopback import dead_address, serving
+from loopback import CERTIFICATE, dead_address, serving
 from places import find_tinyshakespeare
 
 # The same examples each time, none kept in a folder, and no timing.
@@ -38,14 +40,36 @@ def no_proxy(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Keep the tests out of the user's cache."""
-    os.environ["CHARRNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def own_folders(tmp_path_factory):
+    """Keep the tests out of the user's folders."""
+    for name in ("cache", "data"):
+        folder = tmp_path_factory.mktemp(name)
+        os.environ[f"CHARRNN_{name.upper()}"] = str(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder on a disk of 64 kB."""
+    place, mount = tmp_path / "disk", shutil.which("mount")
+    place.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+    if not mount or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture
 def server():
     with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def secure_server(monkeypatch):
+    """Return a server with TLS, whose certificate is trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    with serving(secure=True) as server:
         yield server
 
 
@@ -58,6 +82,7 @@ def dead():
 # CI): these run in CI's other environment, or need what CI may not have.
 EXPECTED_SKIPS = (
     "Numba is installed",
+    "making a control group needs root and version 1",
     "mounting a small file system needs root",
     "no tiny Shakespeare here; set CHARRNN_TINYSHAKESPEARE to its path",
 )

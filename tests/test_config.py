@@ -65,6 +65,7 @@ TRAIN = [
         for name in ("dropout", "recurrent_dropout", "average")
         for value in (-0.1, 1)
     ],
+    ("save_every", 0, "save_every is 0; expected at least 0.001"),
     ("lr", 0, "lr is 0; expected at least 1e-12"),
     ("lr", -0.1, "lr is -0.1; expected at least 1e-12"),
     ("lr", nan, "lr is nan; expected at least 1e-12"),

@@ -18,7 +18,7 @@ from texts import SMALL, environment, sentences
 
 import charrnn
 from charrnn.storage.checkpoint import load as load_checkpoint
-from charrnn.training.events import Step
+from charrnn.training.events import Step, Validation
 
 # Settings that a preset would adapt to a short text are given, so that none is.
 BRIEF = SMALL | {"hidden": 8, "steps": 20, "patience": 0}
@@ -100,6 +100,35 @@ def test_an_interrupted_training_returns_the_best_so_far_and_can_go_on(text, act
     resumed = charrnn.resume("run")
     assert same_weights(resumed, whole)
     assert [row["step"] for row in resumed.history] == [10, 20, 30, 40]
+
+
+def test_an_error_in_a_callback_leaves_the_folder_unlocked(text):
+    def fail():
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as error:
+        charrnn.train(text, out="run", on_event=Interrupting(25, fail), **INTERRUPTED)
+    assert error.traceback, "it keeps the frames of the training"
+    assert [row["step"] for row in charrnn.resume("run").history] == [10, 20, 30, 40]
+
+
+def test_a_model_that_cannot_be_saved_is_returned(text, caplog):
+    def block(event):
+        if isinstance(event, Validation) and event.step == 10:
+            for name in ("best.npz", "last.npz"):
+                Path("run", name).unlink()
+                Path("run", name).mkdir()
+
+    whole = charrnn.train(text, **INTERRUPTED)
+    with pytest.warns(charrnn.CharRNNWarning, match="can be saved elsewhere") as caught:
+        model = charrnn.train(text, out="run", on_event=block, **INTERRUPTED)
+    assert same_weights(model, whole)
+    assert model.path is None
+    warning = str(caught[-1].message)
+    assert warning == model.notes[-1]
+    assert "no regular file" in warning
+    assert "training ended at step 40, and step 10 is saved" in warning
+    assert same_weights(charrnn.load(model.save("elsewhere")), whole)
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])

@@ -21,6 +21,7 @@ ORDER = (
     "presets",
     "atomic",
     "strict_json",
+    "cores",
     "nn",
     "text",
     "evaluation",
@@ -42,6 +43,7 @@ LIBRARIES = {
     "presets": set(),
     "atomic": {"filelock"},
     "strict_json": set(),
+    "cores": set(),
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS
     | {"charset_normalizer", "requests", "tqdm", "urllib3"}
@@ -83,7 +85,7 @@ def modules():
 
 
 MODULES = modules()
-# Compiled code is cached in files, and the workers ask for the number of cores.
+# Compiled code is cached in files, and the workers limit the threads of BLAS.
 PURE_MODULES = [
     name
     for name in MODULES

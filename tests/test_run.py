@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from folders import assert_equal_folders, history
 from texts import (
     OVERFITTING,
     TINY,
@@ -20,7 +21,7 @@ from texts import (
 )
 
 from charrnn.atomic import LOCK
-from charrnn.config import CELLS, TextConfig, TrainConfig
+from charrnn.config import CELLS, TextConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import resume_run, start_run
@@ -29,6 +30,7 @@ from charrnn.storage.run_folder import load_last
 from charrnn.text.corpus_info import SplitInfo
 from charrnn.text.reading import from_text, read_corpus
 from charrnn.training.events import Finished, Rollback
+from charrnn.training.schedules import learning_rate
 
 STOPS = (3, 9, 10, 11, 37)  # validations are due at 10, 20, 30 and 40
 
@@ -43,14 +45,8 @@ def train(run, stop_after=None):
     assert last.reason == ("done" if stop_after is None else "stopped")
 
 
-def reopened(folder, text=None, lengthen=None):
-    return resume_run(folder, text=text or sentences(), length=lengthen)
-
-
-def history(folder):
-    """Return a folder's history without its times."""
-    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{**json.loads(line), "seconds": 0} for line in lines]
+def reopened(folder, text=None, **changes):
+    return resume_run(folder, text=text or sentences(), changes=changes)
 
 
 def rewrite(path, change):
@@ -85,21 +81,6 @@ def as_an_older_version(path):
 
     rewrite(path, drop_best)
     edit_header(path, restore)
-
-
-def assert_equal_folders(one, other):
-    for name in ("best.npz", "last.npz"):
-        with np.load(one / name) as a, np.load(other / name) as b:
-            assert a.files == b.files
-            for member in a.files:
-                if member != "header":
-                    np.testing.assert_array_equal(a[member], b[member])
-            headers = [json.loads(file["header"].tobytes()) for file in (a, b)]
-        for header in headers:
-            header.get("progress", {})["seconds"] = 0
-            header["corpus"]["files"] = []
-        assert headers[0] == headers[1]
-    assert history(one) == history(other)
 
 
 def folder_of(tmp_path, name, *, stop_after=None, text=None, **settings):
@@ -226,7 +207,7 @@ def test_resuming_a_finished_run_leaves_its_files_alone(tmp_path):
 
 def test_more_steps_lengthen_a_finished_run(tmp_path):
     folder = folder_of(tmp_path, "run")
-    run = reopened(folder, lengthen=TrainConfig(steps=60))
+    run = reopened(folder, steps=60)
     train(run)
     assert run.trainer.progress.step == 60
     assert [line["step"] for line in history(folder)] == [10, 20, 30, 40, 50, 60]
@@ -237,11 +218,39 @@ def test_a_constant_rate_makes_a_lengthened_run_equal_to_a_long_one(tmp_path):
     settings = {"schedule": "constant", "warmup": 0}
     whole = folder_of(tmp_path, "whole", steps=60, **settings)
     folder = folder_of(tmp_path, "short", steps=40, **settings)
-    train(reopened(folder, lengthen=TrainConfig(steps=60)))
+    train(reopened(folder, steps=60))
     with np.load(whole / "last.npz") as a, np.load(folder / "last.npz") as b:
         for name in a.files:
             if name != "header":
                 np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize("stopped", [20, 40], ids=["on its way", "finished"])
+def test_a_lengthened_run_resumes_bit_for_bit(tmp_path, stopped):
+    whole = folder_of(tmp_path, "whole", stop_after=stopped if stopped < 40 else None)
+    shutil.copytree(whole, tmp_path / "often")
+    train(reopened(whole, steps=70))
+    train(reopened(tmp_path / "often", steps=70), stop_after=stopped + 1)
+    for stop in (stopped + 7, 60, None):
+        train(reopened(tmp_path / "often"), stop)
+    assert_equal_folders(whole, tmp_path / "often")
+    plan = load(whole / "last.npz").train["plan"]
+    assert (plan["steps"], plan["schedule_start"]) == (70, stopped)
+
+
+def test_a_run_that_an_older_version_lengthened_keeps_its_schedule(tmp_path):
+    """Its steps were set to 40 at step 20, and the schedule was that of 40 steps."""
+    folder = folder_of(tmp_path, "run", steps=20)
+
+    def lengthen(header):
+        header["train"]["plan"]["steps"] = 40
+        del header["train"]["plan"]["schedule_start"]
+
+    edit_header(folder / "last.npz", lengthen)
+    train(reopened(folder))
+    rates = [line["lr"] for line in history(folder)][2:]
+    config = small_config()
+    assert rates == [learning_rate(step - 1, 40, config) for step in (30, 40)]
 
 
 def test_minutes_are_recorded_as_steps_and_kept(tmp_path):
@@ -368,9 +377,8 @@ def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
                 process.kill()
                 break
     assert process.returncode == -9
-    assert load(tmp_path / "killed" / "last.npz", snapshot=True).snapshot
     steps = load_last(tmp_path / "killed").snapshot.progress.step
-    assert 150 <= steps < 2000, "it must have been killed on its way"
+    assert 50 <= steps < 2000, "it must have been killed on its way"
     resumed = charrnn("train", "--resume", "--out", "killed", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert_equal_folders(tmp_path / "whole", tmp_path / "killed")
@@ -448,20 +456,13 @@ def test_the_checkpoint_events_text_split_configuration_and_plan(tmp_path):
     train(run)
     checkpoint = load(tmp_path / "last.npz")
     n = len(corpus.text)
-    assert checkpoint.corpus == replace(corpus.info, relative=("lines.txt",))
+    assert checkpoint.corpus == corpus.info.relative_to(tmp_path)
+    assert checkpoint.corpus.relative == ("lines.txt",)
     assert checkpoint.corpus.files == (str(path),)
     assert checkpoint.split == SplitInfo(0.1, int(n * 0.9), n - int(n * 0.9))
     assert checkpoint.train == asdict(small_config(seed=7)) | {
         "plan": run.plan.to_json()
     }
-
-
-def test_a_folder_that_vanishes_during_a_run_is_one_line(tmp_path):
-    folder = tmp_path / "run"
-    run = small_run(folder=folder)
-    shutil.rmtree(folder)
-    with pytest.raises(CheckpointError, match=r"history\.jsonl: cannot be written"):
-        train(run)
 
 
 # ---- the best weights of a resumed run
@@ -632,11 +633,24 @@ def test_a_header_holds_no_infinity(tmp_path):
 def test_a_run_that_another_process_trained_meanwhile_is_not_overwritten(tmp_path):
     folder = folder_of(tmp_path, "run", stop_after=5)
     late = reopened(folder)
+    train(late, stop_after=9)
     train(reopened(folder))
     before = (folder / "last.npz").read_bytes()
     with pytest.raises(CheckpointError, match=r"last\.npz: has changed since"):
         train(late)
     assert (folder / "last.npz").read_bytes() == before
+
+
+def test_a_run_that_was_stopped_goes_on_in_the_same_process(tmp_path):
+    whole = folder_of(tmp_path, "whole")
+    run = small_run(folder=tmp_path / "run")
+    for event in run.events():
+        if event == Finished(13, "stopped"):
+            break
+        if event.step == 13:
+            run.trainer.stop()
+    train(run)
+    assert_equal_folders(whole, tmp_path / "run")
 
 
 # ---- starting

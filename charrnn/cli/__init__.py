@@ -6,6 +6,8 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from keyword import iskeyword
 from typing import Any
 
@@ -13,6 +15,7 @@ import click
 
 from charrnn import __version__
 from charrnn.errors import CharRNNError, CharRNNWarning
+from charrnn.text.characters import escaped
 
 # Name, and the line that `--help` shows without loading the command.
 COMMANDS = {
@@ -69,7 +72,15 @@ class _Commands(click.Group):
             + (f"; try a smaller {smaller}" if smaller else "")
         )
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _escaped_errors():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
+        with _escaped_errors():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         _print_any_character()
         try:
             with warnings.catch_warnings():
@@ -78,7 +89,7 @@ class _Commands(click.Group):
             sys.stdout.flush()
             return result
         except CharRNNError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_one_line(str(error))) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
         except BrokenPipeError:
@@ -88,10 +99,25 @@ class _Commands(click.Group):
             raise SystemExit(CLOSED_PIPE) from None
         except OSError as error:
             where = error.filename or "output"
-            raise click.ClickException(f"{where}: {error.strerror or error}") from error
+            message = f"{where}: {error.strerror or error}"
+            raise click.ClickException(_one_line(message)) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             raise SystemExit(CTRL_C) from None
+
+
+def _one_line(message: str) -> str:
+    return message.replace("\n", r"\n")  # a file's name may have a line end
+
+
+@contextmanager
+def _escaped_errors() -> Iterator[None]:
+    """Keep strings from files, or from the command line, from steering a terminal."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = escaped(error.message)
+        raise
 
 
 def _print_any_character() -> None:
@@ -137,7 +163,7 @@ def _print_warnings() -> None:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if str(message) not in noted:
             noted.add(str(message))
-            click.echo(str(message), err=True)
+            click.echo(escaped(str(message)), err=True)
 
     warnings.simplefilter("always", CharRNNWarning)
     warnings.showwarning = show

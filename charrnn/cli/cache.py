@@ -22,7 +22,9 @@ def command(clear: bool) -> None:
 
     folder = cache.cache_folder()
     if clear:
-        note(f"deleted {file_size(cache.clear())} in {folder}")
+        freed, kept = cache.clear()
+        in_use = f"; {kept} texts are in use, and were kept" if kept else ""
+        note(f"deleted {file_size(freed)} in {printable(str(folder))}{in_use}")
         return
     entries = cache.entries()
     rows = [("text", "characters", "size", "file")]
@@ -40,4 +42,4 @@ def command(clear: bool) -> None:
     if entries:
         click.echo(table(rows, right=(1, 2)))
     total = sum(entry.size for entry in entries)
-    note(f"{len(entries)} texts, {file_size(total)} in {folder}")
+    note(f"{len(entries)} texts, {file_size(total)} in {printable(str(folder))}")

@@ -1,5 +1,6 @@
 """charrnn compare: show texts at several temperatures side by side."""
 
+import shlex
 import shutil
 import sys
 from dataclasses import asdict
@@ -84,7 +85,8 @@ def command(
     prime = resolve_prime(model, prime, prime_file)
     corpus = find_corpus(model, text)
     if corpus is None:
-        note("Its statistics are left out. If the text has moved, use --text.")
+        named = shlex.join(["charrnn", "compare", str(model.path), "--text"])
+        note(f"Its statistics are left out. If you have the text: {named} TEXT")
     comparison = compare(
         model,
         prime,

@@ -56,7 +56,8 @@ def command(
     """
     _check_usage(name, url, sha256, out, list_all)
     # Imported here, because they load requests, and `charrnn --help` must start fast.
-    from charrnn.text.download.http import sha256_of
+    from charrnn.text.download.address import check_address
+    from charrnn.text.download.place import sha256_of
     from charrnn.text.download.registry import CORPORA, download, download_url
 
     if list_all:
@@ -67,6 +68,7 @@ def command(
         name = name or "tinyshakespeare"
         click.echo(download(name, data_dir, force=force, quiet=quiet))
     else:
+        check_address(url)
         target = out or data_dir / _name_in(url)
         path = download_url(url, target, sha256=sha256, force=force, quiet=quiet)
         if sha256 is None:
@@ -91,13 +93,13 @@ def _check_usage(
 
 
 def _name_in(url: str) -> str:
-    try:
-        name = PurePosixPath(unquote(urlsplit(url).path)).name
-    except ValueError as error:
-        raise click.UsageError(f"{url!r} is not a valid address ({error})") from None
+    """Return the file name at the end of a well-formed address."""
+    from charrnn.text.download.address import without_login
+
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
     # Not a hidden file, a drive, or a path of another system.
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise click.UsageError(
-            f"{url!r} does not end in a file name; give one with --out"
+            f"{without_login(url)!r} does not end in a file name; give one with --out"
         )
     return name

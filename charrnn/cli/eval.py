@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from charrnn.cli.options import (
     reading_bar,
     scoring_bar,
     sort_arguments,
+    to_json,
 )
 from charrnn.cli.text_arguments import as_bytes
 
@@ -116,8 +118,12 @@ def _corpus(
             )
     found = find_corpus(model)
     if found is None:
-        raise TextError("no text to score; name one: charrnn eval CHECKPOINT TEXT")
+        raise TextError(f"no text to score; name one: {_command(model)} TEXT")
     return found
+
+
+def _command(model: "LanguageModel") -> str:
+    return shlex.join(["charrnn", "eval", str(model.path)])
 
 
 def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -> None:
@@ -125,12 +131,13 @@ def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -
     from charrnn.cli.format import scoreboard_table
     from charrnn.errors import TextError
     from charrnn.evaluation.scoreboard import score
+    from charrnn.text.streams import printable
 
     train, val = model.parts_of(corpus)
     if len(val) < 2:
         raise TextError(
-            f"{corpus.name}: the model was trained on all of it; to score it on other "
-            "text, name one: charrnn eval CHECKPOINT TEXT"
+            f"{printable(corpus.name)}: the model was trained on all of it; to score "
+            f"it on other text, name one: {_command(model)} TEXT"
         )
     with scoring_bar() as on_progress:
         board = score(model.model, train, val, on_progress=on_progress)
@@ -196,7 +203,7 @@ def _print_parts(parts: Iterator["PartScore"], as_json: bool) -> None:
     for part in parts:
         if as_json:
             about = {"number": part.number, "text": part.text} | _as_json(part.score)
-            click.echo(json.dumps(about, ensure_ascii=False))
+            click.echo(to_json(about, sys.stdout.encoding))
         else:
             from charrnn.cli.format import shortened
 

@@ -10,6 +10,7 @@ from charrnn.cli.options import (
     grouped,
     note,
     open_model,
+    print_path,
 )
 
 _options = grouped("Options")
@@ -63,4 +64,4 @@ def command(
         out = Path((name or path.stem) + SUFFIXES[kind])
     model.export(out, kind, force=force)
     note(f"In PyTorch: {_LOADING[kind].format(str(out))}")
-    click.echo(out)
+    print_path(out)

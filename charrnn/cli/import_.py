@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from charrnn.cli.options import GroupedCommand, grouped, note
+from charrnn.cli.options import GroupedCommand, grouped, note, print_path
 
 _options = grouped("Options")
 
@@ -58,4 +58,4 @@ def command(
     out = out or new_folder(file.stem)
     save(checkpoint, out, force=force)
     note(f"Write with it: charrnn sample {out}")
-    click.echo(out)
+    print_path(out)

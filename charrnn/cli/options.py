@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import click
 
 from charrnn.config import ON_UNKNOWN, SampleConfig, new_seed
 from charrnn.option import Option, options_of
+from charrnn.text.characters import CONTROLS, escaped
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -31,7 +33,13 @@ Decorator = Callable[[Any], Any]
 
 def note(message: str) -> None:
     """Print a message, which is not part of the result, on standard error."""
-    click.echo(message, err=True)
+    click.echo(escaped(message), err=True)
+
+
+def print_path(path: str | Path) -> None:
+    """Print a path as a result: as it is for a program, escaped on a terminal."""
+    name = str(path)
+    click.echo(escaped(name) if sys.stdout.isatty() else name)
 
 
 @contextmanager
@@ -269,8 +277,12 @@ def resolve_seed(seed: int | None) -> int:
 
 
 def to_json(value: object, encoding: str) -> str:
-    """Return a line of JSON, with escapes for characters that the encoding lacks."""
+    """Return a line of JSON.
+
+    It has escapes for characters that the encoding lacks, and for control characters.
+    """
     line = json.dumps(value, ensure_ascii=False)
+    line = CONTROLS.sub(lambda found: rf"\u{ord(found[0]):04x}", line)
     whole = line.encode(encoding, "replace").decode(encoding) == line
     return line if whole else json.dumps(value)
 

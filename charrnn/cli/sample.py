@@ -23,6 +23,7 @@ from charrnn.cli.options import (
     to_json,
 )
 from charrnn.cli.text_arguments import read_text, resolve_prime
+from charrnn.cli.text_output import TextWriter
 from charrnn.config import UNTIL, SampleConfig
 from charrnn.errors import ConfigError, TextError
 
@@ -79,6 +80,18 @@ _output = grouped("Output")
     is_flag=True,
     help="Leave out texts that are whole lines or documents of the training text.",
 )
+@_output(
+    "--text",
+    "corpus_path",
+    type=click.Path(),
+    help="Path of the text that the model was trained on, for --novel, if it has "
+    "moved.",
+)
+@_output(
+    "--raw",
+    is_flag=True,
+    help="Write control characters to a terminal as they are, not as escapes.",
+)
 @_output("--json", "as_json", is_flag=True, help="Write a line of JSON for each text.")
 @_output(
     "--output",
@@ -100,6 +113,8 @@ def command(
     separator: str | None,
     unique: bool,
     novel: bool,
+    corpus_path: str | None,
+    raw: bool,
     as_json: bool,
     output: Path | None,
     force: bool,
@@ -109,7 +124,8 @@ def command(
 
     CHECKPOINT is a file, a run folder or the name of a run in checkpoints/; by default
     it is the newest run's best model. The text is written while it is generated.
-    Everything else is printed on standard error.
+    Everything else is printed on standard error. A terminal shows control characters
+    as escapes such as \\x1b.
     """
     check_is_no_prime(checkpoint, "sample")
     if output and output.exists() and not force:
@@ -118,6 +134,8 @@ def command(
         )
     if separator is not None and as_json:
         raise click.UsageError("--separator and --json exclude each other; give one")
+    if corpus_path and not novel:
+        raise click.UsageError("--text is the text for --novel; give both")
     model = open_model(checkpoint)
     prime = resolve_prime(model, prime, prime_file)
     stops = tuple(read_text(model, stop, "--stop") for stop in stops)
@@ -127,15 +145,15 @@ def command(
         else read_text(model, separator, "--separator")
     )
     SampleConfig(**settings, seed=seed or 0)  # raises before anything is printed
-    is_known = _is_in_corpus(model) if novel else None
+    is_known = _is_in_corpus(model, corpus_path) if novel else None
     settings["seed"] = resolve_seed(seed)
     options: Any = {"stop": stops, "until": until or "", "on_unknown": on_unknown}
-    if count == 1 and not (as_json or unique or novel):
-        pieces = model.stream(prime, **settings, **options)
-        with _opened(output, force) as out:
-            _stream(model, out, prime, pieces)
-    else:
-        texts = model.texts(
+    single = count == 1 and not (as_json or unique or novel)
+    # Made before the output is opened, because a wrong setting raises here.
+    texts = (
+        model.stream(prime, **settings, **options)
+        if single
+        else model.texts(
             prime,
             SampleConfig(**settings),
             count,
@@ -143,11 +161,17 @@ def command(
             is_known=is_known,
             **options,
         )
-        with _opened(output, force) as out:
-            if as_json:
-                _write_json(out, prime, texts, settings)
-            else:
-                _write_texts(model, out, texts, between)
+    )
+    with _opened(output, force) as out:
+        writer = TextWriter(out, reads_bytes=model.reads_bytes, raw=raw)
+        if single:
+            _stream(writer, prime, texts)
+        elif as_json:
+            _write_json(out, prime, texts, settings)
+        else:
+            _write_texts(writer, texts, between)
+    if writer.has_escaped:
+        note(r"control characters are shown as escapes such as \x1b; --raw writes them")
     if output:
         note(f"wrote {output}")
 
@@ -157,11 +181,13 @@ def _usual_separator(model: "LanguageModel", prime: str, stops: Sequence[str]) -
     return "\n" if lines else f"\n{_DASHES}\n"
 
 
-def _is_in_corpus(model: "LanguageModel") -> Callable[[str], bool]:
+def _is_in_corpus(model: "LanguageModel", path: str | None) -> Callable[[str], bool]:
     """Return a function that tells whether a text is in the corpus."""
-    corpus = find_corpus(model)
+    corpus = find_corpus(model, path)
     if corpus is None:
-        raise TextError("--novel needs the text that the model was trained on")
+        raise TextError(
+            "--novel needs the text that the model was trained on; name it with --text"
+        )
     return corpus.contains
 
 
@@ -176,29 +202,26 @@ def _opened(output: Path | None, force: bool) -> AbstractContextManager[TextIO]:
     )
 
 
-def _stream(
-    model: "LanguageModel", out: TextIO, prime: str, pieces: Iterator[str]
-) -> None:
+def _stream(writer: TextWriter, prime: str, pieces: Iterator[str]) -> None:
     """Write one text while it is generated."""
-    terminal = out.isatty()
-    _write(model, out, prime)
-    while block := list(islice(pieces, 1 if terminal else _BLOCK)):
-        _write(model, out, "".join(block))
-        if terminal:
-            out.flush()
+    writer.write(prime)
+    while block := list(islice(pieces, 1 if writer.on_terminal else _BLOCK)):
+        writer.write("".join(block))
+        if writer.on_terminal:
+            writer.flush()
+    writer.end()
     # A program that reads the bytes of a model of bytes must not get one too many.
-    if terminal or not model.reads_bytes:
-        _write(model, out, "\n")
+    if writer.on_terminal or not writer.reads_bytes:
+        writer.write("\n")
 
 
-def _write_texts(
-    model: "LanguageModel", out: TextIO, texts: Iterator[str], separator: str
-) -> None:
+def _write_texts(writer: TextWriter, texts: Iterator[str], separator: str) -> None:
     before, after = "", ""
     for text in texts:
-        _write(model, out, before + text)
+        writer.write(before + text)
         before, after = separator, "\n"
-    _write(model, out, after)
+    writer.end()
+    writer.write(after)
 
 
 def _write_json(
@@ -207,10 +230,3 @@ def _write_json(
     for i, text in enumerate(texts):
         about = {"index": i, "prime": prime, "text": text[len(prime) :]} | settings
         out.write(to_json(about, out.encoding) + "\n")
-
-
-def _write(model: "LanguageModel", out: TextIO, text: str) -> None:
-    if model.reads_bytes:
-        out.buffer.write(text.encode("latin-1"))
-    else:
-        out.write(text)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
+from charrnn.text.characters import escaped
 
 if TYPE_CHECKING:
     from charrnn.run import Run
-    from charrnn.training.events import Event, Validation
+    from charrnn.training.events import Event, SaveFailed, Validation
 
 _SAMPLE_LENGTH = 200
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
@@ -73,7 +74,14 @@ class ProgressDisplay:
 
     def show(self, event: "Event") -> None:
         """Show one event."""
-        from charrnn.training.events import Finished, Rollback, Step, Validation
+        from charrnn.training.events import (
+            Finished,
+            Note,
+            Rollback,
+            SaveFailed,
+            Step,
+            Validation,
+        )
 
         if isinstance(event, Step):
             if self.sample_every and event.step % self.sample_every == 0:
@@ -88,6 +96,10 @@ class ProgressDisplay:
             )
         elif isinstance(event, Finished):
             self.reason = event.reason
+        elif isinstance(event, Note):
+            self._print(event.text)
+        elif isinstance(event, SaveFailed):  # with --quiet, too
+            self.bar.write(_not_saved(event), file=sys.stderr)
         self._updater.show(event)  # last: the bar is below the lines
 
     def _sample(self, step: int) -> str:
@@ -100,7 +112,7 @@ class ProgressDisplay:
 
     def _print(self, line: str) -> None:
         if not self.quiet:
-            self.bar.write(line, file=sys.stderr)
+            self.bar.write(escaped(line), file=sys.stderr)
 
 
 def _validation_line(event: "Validation", steps: int) -> str:
@@ -110,6 +122,13 @@ def _validation_line(event: "Validation", steps: int) -> str:
     return (
         f"step {event.step:>{len(f'{steps:,}')},}  epoch {event.epoch:5.2f}  "
         f"train {event.train_loss:.4f}{val}  {_clock(event.seconds)}"
+    )
+
+
+def _not_saved(event: "SaveFailed") -> str:
+    return (
+        f"step {event.step:,}: not saved: {event.reason}; training goes on and tries "
+        "again"
     )
 
 

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from charrnn.cli.options import reading_bar
-from charrnn.config import TextConfig, TrainConfig, known_settings
+from charrnn.config import CHANGEABLE, TextConfig, TrainConfig, known_settings
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -114,6 +114,8 @@ def start_new_run(
         report(str(run.adaptation))
     if run.growth:
         report(_describe_growth(init_from, run.growth))
+    for line in run.notes:
+        report(line)
     return run
 
 
@@ -166,10 +168,9 @@ def resume_old_run(
     from charrnn.storage.run_folder import newest_run
 
     folder = Path(out) if out else newest_run()
-    length = TrainConfig(**chosen) if chosen else None
     with reading_bar(quiet) as progress:
         run = resume_run(
-            folder, text or None, val=val, length=length, progress=progress
+            folder, text or None, val=val, changes=chosen, progress=progress
         )
     for line in run.notes:
         report(line)
@@ -181,14 +182,14 @@ def resume_old_run(
 
 def check_unchanged(ctx: click.Context) -> None:
     """Raise UsageError for an option that a resumed run would ignore."""
-    free = {"text", "val", "resume", "out", "quiet", "sample_every", "steps", "epochs"}
+    free = {"text", "val", "resume", "out", "quiet", "sample_every", *CHANGEABLE}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:
             raise click.UsageError(
                 f"{param.opts[0]} cannot change in a resumed run; leave it out (only "
-                "--steps or --epochs may give it more), or start a new run from these "
-                "weights with --init-from"
+                "--steps, --epochs, --threads and --kernels may change), or start a "
+                "new run from these weights with --init-from"
             )
 
 

@@ -1,12 +1,12 @@
 """Saving a model as a checkpoint, and exporting its weights for PyTorch."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
-from charrnn.storage.run_folder import BEST, HISTORY, LAST, holds_run, lock
+from charrnn.storage.run_folder import BEST, FILES, HISTORY, LAST, holds_run, lock
 from charrnn.storage.torch_weights import FORMATS, SUFFIXES, export_weights
 from charrnn.text.sources import PathLike
 
@@ -18,9 +18,11 @@ def save(checkpoint: Checkpoint, path: PathLike, *, force: bool = False) -> Path
     path = Path(path)
     check_free(path, force=force)
     if _is_single(path):
-        checkpoints.save(checkpoint, path)
+        with _unused(path):
+            checkpoints.save(checkpoint, path)
         return path
-    with lock(path) if holds_run(path) else nullcontext():
+    with lock(path):
+        check_free(path, force=force)  # another process may have been faster
         checkpoints.save(checkpoint, path / BEST)
         for name in (LAST, HISTORY):  # of the run that was replaced
             (path / name).unlink(missing_ok=True)
@@ -62,8 +64,14 @@ def export(
             f"{' or '.join(map(repr, FORMATS))}"
         )
     _refuse_existing(path, force)
-    export_weights(checkpoint, path, kind)
+    with _unused(path):
+        export_weights(checkpoint, path, kind)
     return path
+
+
+def _unused(path: Path) -> AbstractContextManager[None]:
+    """Lock the folder of a file that a training process may write."""
+    return lock(path.parent) if path.name in FILES else nullcontext()
 
 
 def format_of(path: Path) -> str | None:

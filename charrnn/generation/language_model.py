@@ -12,6 +12,7 @@ from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
+from charrnn.storage.run_folder import PRETRAINED
 from charrnn.storage.torch_weights import to_torch
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.sources import PathLike, Paths, Texts, same_corpus
@@ -98,12 +99,19 @@ class LanguageModel(TextModel):
     ) -> "Corpus":
         """Return the text that the model was trained on.
 
-        By default it is read from the files that the checkpoint names. `progress` is
-        called as in `text.corpus.read_corpus`. Raises TextError if the text is missing
-        or another one.
+        By default it is read from the files that the checkpoint names; if somebody else
+        trained the model, only from those beside the checkpoint. `progress` is called
+        as in `text.corpus.read_corpus`. Raises TextError if the text is missing or
+        another one.
         """
-        beside = self.path.parent if self.path else None
-        return same_corpus(self.corpus, paths, text, beside=beside, progress=progress)
+        return same_corpus(
+            self.corpus,
+            paths,
+            text,
+            beside=self.path.parent if self.path else None,
+            trusted=self.path == PRETRAINED,
+            progress=progress,
+        )
 
     def parts_of(self, corpus: "Corpus") -> tuple[Array, Array]:
         """Return the ids that the model was trained on, and those it was validated on.
@@ -118,7 +126,8 @@ class LanguageModel(TextModel):
                 val = same_corpus(split.val_text, beside=beside)
             except TextError as error:
                 raise TextError(
-                    f"the text that this model was validated on is missing: {error}"
+                    f"the text that this model was validated on is missing: {error}; "
+                    "put it beside the checkpoint"
                 ) from None
             return ids, val.ids_in(self.vocab)
         if not split.val_fraction:

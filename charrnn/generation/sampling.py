@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from charrnn.config import SampleConfig
+from charrnn.cores import available_cores
 from charrnn.errors import TextError
 from charrnn.generation.repeats import Repeats
 from charrnn.generation.writer import NumpyWriter, Writer
@@ -18,7 +19,7 @@ from charrnn.nn import kernels
 from charrnn.nn.filters import Filters, without
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import available_cores, blas_threads, in_threads
+from charrnn.nn.workers import blas_threads, in_threads
 
 _PRIME_WINDOW = 64
 # Characters of each text in a block: few at first, so that the first ones appear soon,

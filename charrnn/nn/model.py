@@ -93,9 +93,9 @@ class Model:
         # Pickled one by one, the arrays would no longer share one vector.
         return _restore, (self.config, self.dtype, self.kernels, self.params.flat)
 
-    def copy(self) -> "Model":
-        """Return an independent model with the same parameters."""
-        copy = Model(self.config, self.dtype, self.kernels)
+    def copy(self, kernels: str = "") -> "Model":
+        """Return an independent model with the same parameters, and these kernels."""
+        copy = Model(self.config, self.dtype, kernels or self.kernels)
         copy.params.flat[:] = self.params.flat
         return copy
 

@@ -67,8 +67,19 @@ class _BlasLimit:
             if library.num_threads != wanted:
                 library.set_num_threads(wanted)
 
+    def forget_threads(self) -> None:
+        """Restore the original limit in a forked process, which has one thread only.
+
+        The blocks of the others will never end there, and one may have held the lock.
+        """
+        self._lock = Lock()
+        self._open.clear()
+        self._apply()
+
 
 _limit = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limit.forget_threads)
 
 
 @contextmanager
@@ -85,13 +96,6 @@ def blas_threads(count: int) -> Iterator[None]:
 def _blas_libraries() -> list[Any]:
     # Finding the libraries takes a thousand times longer than setting a limit.
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_threads(

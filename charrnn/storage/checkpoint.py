@@ -67,6 +67,8 @@ class Checkpoint:
     train: dict[str, Any] = field(default_factory=dict)  # configuration and plan
     history: History = field(default_factory=list)
     snapshot: Snapshot | None = None  # what resuming needs
+    # Of NumPy, Python and charrnn, as a file says; the present ones are written.
+    versions: dict[str, str] = field(default_factory=dict, compare=False)
 
     def settings(self) -> tuple[TrainConfig, Plan]:
         """Return the configuration and the plan of the training run.
@@ -129,6 +131,10 @@ def parse_header(
         raise CheckpointError(
             f"the end mark is {vocab.end} in the vocabulary, {config.end} in the model"
         )
+    if corpus.reads_bytes and max(vocab.characters) > "\xff":
+        raise CheckpointError("a model of bytes has characters that are no bytes")
+    if corpus.documents and vocab.end_id is None:
+        raise CheckpointError("a model of documents has no end mark")
     info = {"corpus": corpus, "split": split, "train": train, "history": history}
     return config, vocab, info
 
@@ -205,7 +211,7 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
         archive.check_room("params", shapes_of(config))
         model = Model(config)
         _fill(archive, "params", model.params)
-        checkpoint = Checkpoint(model, vocab, **info)
+        checkpoint = Checkpoint(model, vocab, **info, versions=_versions(header))
         if snapshot:
             checkpoint.snapshot = _read_snapshot(archive, header, checkpoint)
         return checkpoint
@@ -235,6 +241,13 @@ def _read_header(archive: Archive) -> dict[str, Any]:
         raise archive.error(f"digests is {digests!r:.40}; {DAMAGED}")
     archive.digests = digests or None
     return header
+
+
+def _versions(header: dict[str, Any]) -> dict[str, str]:
+    """Return the versions that wrote a file, without what cannot be one."""
+    versions = header.get("versions")
+    found = versions.items() if isinstance(versions, dict) else ()
+    return {name: version for name, version in found if isinstance(version, str)}
 
 
 def _read_snapshot(

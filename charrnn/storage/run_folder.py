@@ -5,35 +5,59 @@ last.npz        the newest weights and everything that resuming needs
 history.jsonl   one line per validation or rollback
 """
 
+import errno
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import count
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from charrnn.atomic import locked, replacing
+from charrnn.atomic import (
+    LOCK,
+    Lock,
+    free_space,
+    locked,
+    remove_abandoned,
+    replacing,
+)
 from charrnn.errors import CheckpointError
 from charrnn.nn.parameters import Array
+from charrnn.option import is_number
 from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.training.events import Rollback, Validation
 from charrnn.training.state import Progress, Snapshot
 
 BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
+FILES = (BEST, LAST, HISTORY)
 CHECKPOINTS = Path("checkpoints")  # where runs are by default
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 # The trained model that comes with the package. Its stem is its name.
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "shakespeare.npz"
 
 
 def holds_run(folder: Path) -> bool:
     """Return whether a folder holds a file that a run writes."""
-    return any((folder / name).exists() for name in (BEST, LAST, HISTORY))
+    return any(_exists(folder / name) for name in FILES)
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a file is there and may be seen."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists() may raise OSError
 
 
 def check_folder(folder: Path, *, force: bool = False) -> None:
-    """Raise CheckpointError if a folder already holds a run, unless `force`."""
+    """Raise CheckpointError if a folder is in use, or holds a run and not `force`."""
+    if _exists(folder / LOCK):
+        with lock(folder):
+            pass
+    _refuse_run(folder, force)
+
+
+def _refuse_run(folder: Path, force: bool) -> None:
     if holds_run(folder) and not force:
         raise CheckpointError(
             f"{folder}: already holds a run; continue it with --resume "
@@ -42,21 +66,21 @@ def check_folder(folder: Path, *, force: bool = False) -> None:
         )
 
 
-def make_folder(folder: Path, *, force: bool = False) -> Path:
-    """Create the folder of a new run, and return it.
+def make_folder(folder: Path, *, force: bool = False) -> Lock:
+    """Create the folder of a new run, and return the lock on it.
 
     Raises CheckpointError if it already holds a run. With `force`, that run's files are
     removed, and no others.
     """
-    check_folder(folder, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock(folder):
-            for name in (BEST, LAST, HISTORY):
+        with holding(folder) as held:
+            _refuse_run(folder, force)
+            for name in FILES if force else ():
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_make(folder, error.strerror) from error
-    return folder
+    return held
 
 
 def new_folder(name: str, root: Path = CHECKPOINTS) -> Path:
@@ -83,11 +107,36 @@ def lock(folder: Path) -> AbstractContextManager[None]:
 
     Raises CheckpointError if another one has locked it.
     """
-    refusal = CheckpointError(
+    return locked(folder, _in_use(folder))
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[Lock]:
+    """Lock a folder until the lock is released, or until an error in the block.
+
+    What killed processes left there is removed. Raises CheckpointError if another
+    process has locked the folder, or if it cannot be written.
+    """
+    held = Lock(folder / LOCK, _in_use(folder))
+    try:
+        if held.trouble and held.trouble.errno in _NOT_WRITABLE:
+            raise CheckpointError(
+                f"{folder}: cannot be written: {held.trouble.strerror}; make it "
+                "writable, or give another --out"
+            )
+        for name in FILES:
+            remove_abandoned(folder / name)
+        yield held
+    except BaseException:
+        held.release()
+        raise
+
+
+def _in_use(folder: Path) -> CheckpointError:
+    return CheckpointError(
         f"{folder}: another charrnn is training there; wait for it, or give another "
         "--out"
     )
-    return locked(folder, refusal)
 
 
 def newest_run(root: Path = CHECKPOINTS) -> Path:
@@ -105,14 +154,22 @@ def newest_run(root: Path = CHECKPOINTS) -> Path:
 
 
 def _newest(root: Path, names: Sequence[str] = (BEST, LAST)) -> Path | None:
-    files = [file for name in names for file in root.glob(f"*/{name}")]
-    return max(files, key=_saved_at).parent if files else None
+    try:
+        folders = [*root.iterdir()]
+    except OSError:
+        return None
+    saved = {
+        folder: max(_saved_at(folder / name) for name in names) for folder in folders
+    }
+    newest = max(saved, key=saved.__getitem__, default=None)
+    return newest if newest and saved[newest] else None
 
 
 def _saved_at(file: Path) -> int:
+    """Return when a file was written, in ns; 0 if it is missing."""
     try:
         return file.stat().st_mtime_ns
-    except FileNotFoundError:  # removed since it was listed
+    except OSError:
         return 0
 
 
@@ -124,28 +181,33 @@ def find_checkpoint(path: str | Path | None = None) -> Path:
     in checkpoints/ stands for that run, and "shakespeare" for the packaged model.
     """
     path = Path(path) if path else _newest(CHECKPOINTS) or PRETRAINED
-    if len(path.parts) == 1 and not path.exists():
+    if len(path.parts) == 1 and not _exists(path):
         if holds_run(CHECKPOINTS / path):
             path = CHECKPOINTS / path
         elif path.name == PRETRAINED.stem:
             return PRETRAINED
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - as in `_exists`
         return path
     for name in (BEST, LAST):
-        if (path / name).exists():
+        if _exists(path / name):
             return path / name
     raise CheckpointError(
         f"{path}: no checkpoint in this folder; expected {BEST} or {LAST}"
     )
 
 
-def load_last(folder: Path) -> Checkpoint:
-    """Return the checkpoint that a folder's run is resumed from."""
-    if not (folder / LAST).exists():
+def check_resumable(folder: Path) -> None:
+    """Raise CheckpointError if a folder holds nothing to resume from."""
+    if not _exists(folder / LAST):
         raise CheckpointError(
             f"{folder}: no run to resume here; expected a folder with {LAST}, which "
             "`charrnn train` writes"
         )
+
+
+def load_last(folder: Path) -> Checkpoint:
+    """Return the checkpoint that a folder's run is resumed from."""
+    check_resumable(folder)
     return load(folder / LAST, snapshot=True)
 
 
@@ -207,28 +269,81 @@ def _without_best(progress: Progress) -> Progress:
     return replace(progress, best_loss=inf, best_step=0, since_best=0)
 
 
+def check_room(folder: Path, best: int, last: int, advice: str) -> str:
+    """Look at the free space before a run, whose checkpoints have these sizes in bytes.
+
+    Returns a note if it may be too small while one file replaces another, or "". Raises
+    CheckpointError, with the advice, if the checkpoints do not fit at all.
+    """
+    free = free_space(folder)
+    if free is None:
+        return ""
+    older = sum(_size(folder / name) for name in FILES)  # they are replaced
+    sizes = f"{_mb(best + last)} ({BEST} {_mb(best)}, {LAST} up to {_mb(last)})"
+    if free + older < best + last:
+        raise CheckpointError(
+            f"{folder}: only {_mb(free + older)} can be used on that disk, and "
+            f"this run saves {sizes}; {advice}"
+        )
+    if free + older < best + 2 * last:
+        return (
+            f"{_mb(free)} are free on the disk of {folder}, and this run saves "
+            f"{sizes}; while {LAST} is replaced, it is there twice, so make room"
+        )
+    return ""
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
 def append_history(folder: Path, event: Validation | Rollback) -> None:
-    """Add a line to a folder's history."""
+    """Add a line to a folder's history, whole or not at all."""
     line = {"event": type(event).__name__.lower()} | asdict(event)
     if isinstance(event, Rollback) and not isfinite(event.loss):
         line["loss"] = None  # JSON has no NaN
+    path = folder / HISTORY
+    before = _size(path)
     try:
-        with (folder / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with path.open("a+b") as file:
+            file.write(_line_end(file) + json.dumps(line).encode() + b"\n")
     except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, before)
         raise CheckpointError(
-            f"{folder / HISTORY}: cannot be written: {error.strerror}; the last "
-            "checkpoints are untouched"
+            f"{path}: cannot be written: {error.strerror}; the last checkpoints are "
+            "untouched"
         ) from error
+
+
+def _line_end(file: BinaryIO) -> bytes:
+    """Return what an open file needs before a new line: a line end, or nothing."""
+    if not file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
+
+
+def sync_history(folder: Path) -> None:
+    """Flush a folder's history to the disk, if there is one."""
+    with suppress(OSError), (folder / HISTORY).open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def truncate_history(folder: Path, progress: Progress) -> None:
     """Drop what a killed run logged after its last checkpoint; it is repeated."""
-    lines = _history_lines(folder)
-    kept = [line for line in lines if _is_before(line, progress)]
-    if len(kept) < len(lines):
+    text = _history_text(folder)
+    kept = "".join(line + "\n" for line in _before(text.splitlines(), progress))
+    if kept != text:
         with replacing(folder / HISTORY, CheckpointError) as file:
-            file.write("".join(line + "\n" for line in kept).encode())
+            file.write(kept.encode())
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -237,20 +352,19 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     Each is a dict of the event's fields, with its kind under "event". A line that a
     killed run left incomplete is skipped.
     """
-    events = map(_event, _history_lines(folder))
+    events = map(_event, _history_text(folder).splitlines())
     return [event for event in events if event is not None]
 
 
-def _history_lines(folder: Path) -> list[str]:
+def _history_text(folder: Path) -> str:
     try:
-        text = (folder / HISTORY).read_text(encoding="utf-8", errors="replace")
+        return (folder / HISTORY).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return []
+        return ""
     except OSError as error:
         raise CheckpointError(
             f"{folder / HISTORY}: cannot be read: {error.strerror}"
         ) from error
-    return text.splitlines()
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -261,12 +375,25 @@ def _event(line: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def _is_before(line: str, progress: Progress) -> bool:
-    """Return whether a line of the history was logged before a checkpoint was saved."""
-    event = _event(line) or {}
-    try:
-        if event["event"] == "rollback":  # its step is the one that it went back from
-            return bool(event["number"] <= progress.rollbacks)
-        return bool(event["step"] <= progress.step)
-    except (KeyError, TypeError):
-        return False
+def _before(lines: Iterable[str], progress: Progress) -> list[str]:
+    """Return the lines of a history that were logged before a checkpoint was saved.
+
+    A rollback goes back to an earlier step, so the steps that count are those after the
+    last rollback before the checkpoint.
+    """
+    settled: list[str] = []  # up to that rollback
+    since: list[tuple[float, str]] = []  # with their steps
+    for line in lines:
+        event = _event(line) or {}
+        is_rollback = event.get("event") == "rollback"
+        count: Any = event.get("number" if is_rollback else "step")
+        if not is_number(count):
+            continue
+        if not is_rollback:
+            since.append((count, line))
+        elif count > progress.rollbacks:
+            break
+        else:
+            settled += [*(earlier for _, earlier in since), line]
+            since = []
+    return settled + [line for step, line in since if step <= progress.step]

@@ -177,7 +177,13 @@ def export_weights(
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
-    parts = make_header(checkpoint)
+    """Return the metadata of a file, which is often published: without paths."""
+    corpus, split = checkpoint.corpus, checkpoint.split
+    parts = make_header(
+        replace(
+            checkpoint, corpus=corpus.without_places(), split=split.without_places()
+        )
+    )
     texts = {key: json.dumps(value) for key, value in parts.items()}
     return {"format": FORMAT, "version": VERSION} | texts
 

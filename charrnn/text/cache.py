@@ -11,6 +11,8 @@ import os
 import secrets
 import shutil
 import stat
+import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from charrnn.atomic import locked_by, replacing
+from charrnn.config import BYTES
 from charrnn.errors import CharRNNError, TextError
 from charrnn.nn.parameters import Array
 from charrnn.option import is_count
 from charrnn.text.corpus_info import CorpusInfo
-from charrnn.text.ids import open_ids
+from charrnn.text.ids import blocks, open_ids
+from charrnn.text.streams import open_regular
 from charrnn.text.vocab import Vocabulary
 
 FOLDER_VARIABLE = "CHARRNN_CACHE"  # names another folder than the system's
@@ -34,8 +38,14 @@ _IDS, _ENTRY = "ids", "entry.json"
 _PART = ".part"  # the end of the name of a folder in which an entry is built
 _LOCK = ".lock"  # the end of the name of the file by which that folder is locked
 _KEY = 32  # hexadecimal digits
+_LARGEST_ENTRY = 1 << 27  # bytes of JSON: a million files have their stamps in it
 # An entry is checked at this many places of this many bytes, spread over the file.
 _PLACES, _CHECKED = 64, 1 << 14
+# What Windows raises for files that a process has mapped.
+_IN_USE: tuple[type[OSError], ...] = (
+    (PermissionError,) if sys.platform == "win32" else ()
+)
+_OLD = 86_400.0  # seconds after which nobody builds an entry any more
 
 Stamp = tuple[str, int, int]  # of a file: absolute path, bytes, time of change in ns
 
@@ -44,7 +54,7 @@ class _InUse(CharRNNError):
     """A folder in which another process builds an entry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A text in the cache."""
 
@@ -54,15 +64,13 @@ class Entry:
     counts: list[int]  # of each symbol
     stamps: list[Stamp]  # the files that it was read from, or []
     notes: list[str]
+    ids: Array  # read from the file when needed; they survive the deletion of the entry
+    changed: int  # time of the last change in ns
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
-        return (self.folder / _IDS).stat().st_size
-
-    def ids(self) -> Array:
-        """Return the ids, which are read from the file when needed."""
-        return open_ids(self.folder / _IDS, self.vocab.dtype)
+        """Bytes of the ids."""
+        return self.ids.nbytes
 
 
 def cache_folder() -> Path:
@@ -147,6 +155,8 @@ def publish(
 
     options are those that the text was asked for, by which `find` finds it again.
     """
+    # After a power cut, an entry must not be there without its data.
+    _flush(part / _IDS)
     about = {
         "version": VERSION,
         "info": info.to_json(),
@@ -161,6 +171,7 @@ def publish(
         "notes": [*notes],
     }
     (part / _ENTRY).write_text(json.dumps(about), encoding="utf-8")
+    _flush(part / _ENTRY)
     folder = cache_folder() / key
     for _ in range(2):
         try:
@@ -176,6 +187,11 @@ def publish(
     if not entry:
         raise OSError(None, "the cache entry cannot be read back", str(folder))
     return entry
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def find(options: dict[str, Any], stamps: Sequence[Stamp]) -> Entry | None:
@@ -232,22 +248,38 @@ def remember(entry: Entry, stamps: Sequence[Stamp]) -> None:
 
 def entries() -> list[Entry]:
     """Return the entries that are in order, the newest first."""
-    found = [entry for entry in map(_read, _folders()) if entry]
-    return sorted(found, key=lambda e: -(e.folder / _IDS).stat().st_mtime_ns)
+    found = [entry for folder in _folders() if (entry := _read(folder, whole=False))]
+    return sorted(found, key=lambda entry: -entry.changed)
 
 
-def clear() -> int:
-    """Delete all entries and what interrupted runs left, and return how many bytes."""
-    freed = 0
+def clear() -> tuple[int, int]:
+    """Delete all entries and what interrupted runs left.
+
+    Return how many bytes were deleted, and how many entries were not, because a process
+    reads them (on Windows). Raises TextError if one cannot be deleted.
+    """
+    freed = kept = 0
     remove_abandoned()
     for folder in _folders():
-        freed += sum(file.stat().st_size for file in folder.iterdir())
         try:
-            shutil.rmtree(folder)
+            freed += _delete(folder)
+        except FileNotFoundError:  # another process deletes it as well
+            pass
+        except _IN_USE:
+            kept += 1
         except OSError as error:
             raise TextError(
                 f"{folder}: cannot be deleted: {error.strerror or error}"
             ) from error
+    return freed, kept
+
+
+def _delete(folder: Path) -> int:
+    """Delete an entry and return how many bytes it had."""
+    freed = sum(file.lstat().st_size for file in folder.iterdir())
+    # The ids come first: if they cannot be deleted, the entry stays whole.
+    (folder / _IDS).unlink(missing_ok=True)
+    shutil.rmtree(folder)
     return freed
 
 
@@ -266,10 +298,27 @@ def remove_abandoned() -> None:
 
 
 def _is_abandoned(part: Path) -> bool:
+    """Return whether the process that built in a part is gone."""
     try:
         with _building(part):
-            return True
+            # On a disk without locks, only time tells.
+            return _is_locked(part) or _is_old(part)
     except _InUse:
+        return False
+
+
+def _is_locked(part: Path) -> bool:
+    try:
+        with _building(part):
+            return False
+    except _InUse:
+        return True
+
+
+def _is_old(part: Path) -> bool:
+    try:
+        return time.time() - (part / _IDS).stat().st_mtime > _OLD
+    except OSError:
         return False
 
 
@@ -291,15 +340,20 @@ def _list(wanted: Callable[[Path], bool]) -> list[Path]:
 def _about(folder: Path) -> dict[str, Any]:
     """Return the description of an entry, or {} if it cannot be read."""
     try:
-        about = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        with open_regular(str(folder / _ENTRY)) as file:
+            about = json.loads(file.read(_LARGEST_ENTRY))
+    except (OSError, ValueError, RecursionError, TextError):
         return {}
     current = isinstance(about, dict) and about.get("version") == VERSION
     return about if current else {}
 
 
-def _read(folder: Path) -> Entry | None:
-    """Return the entry in a folder, or None if it is not there or damaged."""
+def _read(folder: Path, *, whole: bool = True) -> Entry | None:
+    """Return the entry in a folder, or None if it is not there or damaged.
+
+    The folder of the cache may be one that others write to. With `whole`, all ids are
+    looked at: compiled code would use any id as an index.
+    """
     about, path = _about(folder), folder / _IDS
     try:
         info = CorpusInfo.from_json(about["info"])
@@ -309,17 +363,33 @@ def _read(folder: Path) -> Entry | None:
         ]
         notes = [str(note) for note in about["notes"]]
         counts = [int(count) for count in about["counts"]]
+        found = path.stat()
+        ids = open_ids(path, vocab.dtype)
         in_order = (
             about["dtype"] == vocab.dtype.name
             and len(counts) == len(vocab)
             and is_count(about["bytes"], 1)
-            and path.stat().st_size == about["bytes"]
+            and found.st_size == about["bytes"]
             and about["bytes"] % vocab.dtype.itemsize == 0
             and about["checks"] == _checks(path)
+            and (not whole or _are_ids(ids, vocab, counts))
+            and (info.encoding != BYTES or vocab == Vocabulary.of_bytes())
         )
-    except (KeyError, TypeError, ValueError, OSError, CharRNNError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError, CharRNNError):
         return None
-    return Entry(folder, info, vocab, counts, stamps, notes) if in_order else None
+    entry = Entry(folder, info, vocab, counts, stamps, notes, ids, found.st_mtime_ns)
+    return entry if in_order else None
+
+
+def _are_ids(ids: Array, vocab: Vocabulary, counts: Sequence[int]) -> bool:
+    """Return whether an array can be a text in this vocabulary with these counts."""
+    ends = {int(ids[0]), int(ids[-1])}
+    return (
+        (vocab.end_id is None or ends == {vocab.end_id})
+        and min(counts) >= 0
+        and sum(counts) == len(ids)
+        and all(block.max() < len(vocab) for block in blocks(ids))
+    )
 
 
 def _checks(path: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""Kinds of characters, and how one is shown by itself."""
+"""Kinds of characters, and how those are shown that cannot be shown as they are."""
 
 import re
 import unicodedata
@@ -9,6 +9,9 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# What a terminal would obey, tabs and line ends excepted; and marks by which the text
+# around them is shown in another order.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _DOTTED_CIRCLE = "\N{DOTTED CIRCLE}"
 
 
@@ -20,6 +23,15 @@ def is_mark(character: str) -> bool:
 def is_letter(character: str) -> bool:
     """Return whether a character is a letter or a combining mark, of any script."""
     return unicodedata.category(character)[0] in "LM"
+
+
+def escaped(text: str) -> str:
+    """Return a text with its control characters as escapes such as \\x1b."""
+    return CONTROLS.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def is_invisible(character: str) -> bool:
@@ -46,5 +58,5 @@ def quoted(character: str) -> str:
     A combining mark stands on a dotted circle. Invisible characters are escaped.
     """
     if is_invisible(character):
-        return f"'{character.encode('unicode_escape').decode('ascii')}'"
+        return f"'{_escape(character)}'"
     return f"'{on_circle(character)}'" if is_mark(character) else repr(character)

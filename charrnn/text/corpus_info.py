@@ -1,5 +1,6 @@
 """What a checkpoint records about its text: where it was, how it was read and split."""
 
+import ntpath
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 from charrnn.config import BYTES, TextConfig
 from charrnn.errors import TextError
 from charrnn.option import is_count, is_number
+from charrnn.text.signature import is_signed, sign
 
 _COUNTS = ("characters", "bytes", "max_vocab", "seed")
 _LISTS = ("files", "relative")
+_SIGNED = ("sha256", "bytes", "encoding", "files", "relative")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class CorpusInfo:
     start: str = ""  # a likely start of a text
     files: tuple[str, ...] = ()  # absolute paths
     relative: tuple[str, ...] = ()  # the same, relative to the checkpoint's folder
+    signature: str = ""  # of the fields in _SIGNED, or "" if there is none
 
     @property
     def reads_bytes(self) -> bool:
@@ -44,13 +48,30 @@ class CorpusInfo:
         """How the text was read. Raises ConfigError for values from a damaged file."""
         return TextConfig(self.encoding, self.normalize, self.documents, self.max_vocab)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this user's charrnn, on this machine, recorded the files."""
+        return is_signed(self._signed(), self.signature)
+
     def relative_to(self, folder: Path | None) -> "CorpusInfo":
-        """Return the same, with the places of the files seen from a folder."""
+        """Return the same, with the places of the files seen from a folder, and signed.
+
+        Only for a text that was read in this process: what is signed will be opened.
+        """
         try:
             relative = [os.path.relpath(file, folder) for file in self.files if folder]
         except ValueError:  # on another drive, or standard input
             relative = []
-        return replace(self, relative=tuple(relative))
+        info = replace(self, relative=tuple(relative))
+        return replace(info, signature=sign(info._signed()) if self.files else "")
+
+    def without_places(self) -> "CorpusInfo":
+        """Return the same with the names of the files, but not where they were."""
+        names = tuple(map(ntpath.basename, self.files))
+        return replace(self, files=names, relative=(), signature="")
+
+    def _signed(self) -> list[object]:
+        return [getattr(self, name) for name in _SIGNED]
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
@@ -93,6 +114,10 @@ class SplitInfo:
     val: int = 0
     # The text of the validation part, if it is another one.
     val_text: CorpusInfo | None = None
+
+    def without_places(self) -> "SplitInfo":
+        """Return the same without the places of the files."""
+        return replace(self, val_text=self.val_text and self.val_text.without_places())
 
     @property
     def validates(self) -> bool:

@@ -153,21 +153,34 @@ class _Search:
         self._first.setdefault(kind, path.name)
 
     def _walk(self, folder: Path) -> Iterator[Path]:
+        # A stack, because folders may be nested deeper than Python's calls may be.
+        stack = [self._entries(folder)]
+        while stack:
+            found = next(stack[-1], None)
+            if found is None:
+                stack.pop()
+            elif found[1]:
+                stack.append(self._entries(found[0]))
+            else:
+                yield found[0]
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, bool]]:
+        """Yield what is taken of a folder, in order, and whether it is a folder."""
         names = _names(folder)
         is_run = not _CHECKPOINTS.isdisjoint(names)
-        for path in sorted((folder / name for name in names), key=natural_key):
+        for path in (folder / name for name in sorted(names, key=natural_key)):
             mode = _mode(path)
             if path.name.startswith("."):
                 self._leave_out(path, _HIDDEN_FOLDER if stat.S_ISDIR(mode) else _HIDDEN)
             elif stat.S_ISDIR(mode):
                 if self._enter(path):
-                    yield from self._walk(path)
+                    yield path, True
                 else:
                     self._leave_out(path, _AGAIN)
             elif kind := self._reason(path, mode, is_run):
                 self._leave_out(path, kind)
             else:
-                yield path
+                yield path, False
 
     def _enter(self, folder: Path) -> bool:
         """Return whether a folder is read for the first time."""
@@ -223,19 +236,15 @@ def _mode(path: Path) -> int:
 def _matches(path: Path, pattern: str) -> bool:
     """Return whether the end of a path matches a pattern; ** is any folders."""
     parts = tuple(part.casefold() for part in path.parts)
-    wanted = PurePath(pattern.casefold()).parts
-    return _match_parts(parts, ("**", *wanted))
-
-
-def _match_parts(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == "**":
-        return any(
-            _match_parts(parts[start:], wanted[1:]) for start in range(len(parts) + 1)
-        )
-    return (
-        bool(parts)
-        and fnmatch.fnmatchcase(parts[0], wanted[0])
-        and _match_parts(parts[1:], wanted[1:])
-    )
+    # How many parts the pattern may have matched so far.
+    matched = {*range(len(parts) + 1)}
+    for wanted in PurePath(pattern.casefold()).parts:
+        if wanted == "**":
+            matched = {*range(min(matched, default=len(parts) + 1), len(parts) + 1)}
+        else:
+            matched = {
+                i + 1
+                for i in matched
+                if i < len(parts) and fnmatch.fnmatchcase(parts[i], wanted)
+            }
+    return len(parts) in matched

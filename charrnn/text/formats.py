@@ -3,6 +3,7 @@
 The numbers are those of the formats' own documents and of the database of file(1).
 """
 
+import os
 import re
 import shlex
 import zipfile
@@ -14,6 +15,8 @@ from charrnn.errors import TextError
 from charrnn.text.guessing import is_utf8, marked_encoding, wide_encoding
 from charrnn.text.streams import STDIN, ByteStream, printable
 
+_ZIP_END = (1 << 16) + 22 + 20  # bytes: the longest comment, and what precedes it
+_LARGEST_DIRECTORY = 1 << 20  # bytes of a ZIP archive's directory, some 10,000 names
 _FILE = "FILE"  # stands for the file's name in advice
 Opener = Callable[[], BinaryIO]
 
@@ -207,8 +210,9 @@ def _member_names(head: bytes, open_file: Opener | None) -> list[str]:
     """Return the names in a ZIP archive: all of them, or those at its start."""
     if open_file:
         try:
-            with open_file() as file, zipfile.ZipFile(file) as archive:
-                return archive.namelist()
+            with open_file() as file:
+                if _has_small_directory(file):
+                    return zipfile.ZipFile(file).namelist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
             pass
     names = [
@@ -216,6 +220,18 @@ def _member_names(head: bytes, open_file: Opener | None) -> list[str]:
         for header in re.finditer(rb"PK\x03\x04.{22}(..)..", head, re.DOTALL)
     ]
     return [name.decode("latin-1") for name in names] + _mimetype(head)
+
+
+def _has_small_directory(file: BinaryIO) -> bool:
+    """Return whether the directory of a ZIP archive fits into memory easily."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ZIP_END))
+    end = file.read()
+    at = end.rfind(b"PK\5\6")
+    # ZIP64, which has another end before this one, is for archives of gigabytes.
+    is_zip64 = end[max(0, at - 20) : at].startswith(b"PK\6\7")
+    declared = int.from_bytes(end[at + 12 : at + 16], "little")
+    return at >= 0 and not is_zip64 and declared <= _LARGEST_DIRECTORY
 
 
 def _mimetype(head: bytes) -> list[str]:

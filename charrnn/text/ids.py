@@ -8,7 +8,7 @@ of the vocabulary. Long texts are kept in a file instead of in memory.
 from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -114,8 +114,12 @@ def _kept(points: Array, counts: Array, max_vocab: int) -> Array:
 def open_ids(path: Path, dtype: np.dtype[Any]) -> Array:
     """Return the ids in a file as an array that is read from it when needed."""
     with path.open("rb") as file:
-        mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
-    return np.frombuffer(mapped, dtype)
+        return map_ids(file, dtype)
+
+
+def map_ids(file: BinaryIO, dtype: np.dtype[Any]) -> Array:
+    """Return the ids in an open file, like `open_ids`. The file may be closed then."""
+    return np.frombuffer(mmap(file.fileno(), 0, access=ACCESS_READ), dtype)
 
 
 def release_memory(ids: Array) -> None:

@@ -17,12 +17,18 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo
 from charrnn.text.documents import Splitter, unit_starts
 from charrnn.text.encodings import Decoder
-from charrnn.text.folders import find_files
+from charrnn.text.folders import FoundFiles, find_files
 from charrnn.text.formats import Opener, check_plain_text
 from charrnn.text.ids import Encoder
 from charrnn.text.normalize import Normalizer
 from charrnn.text.spool import Spool
-from charrnn.text.streams import STDIN, listed, open_stream, printable
+from charrnn.text.streams import (
+    STDIN,
+    listed,
+    open_regular,
+    open_stream,
+    printable,
+)
 from charrnn.text.vocab import Vocabulary
 
 _DEFAULT = TextConfig()
@@ -74,16 +80,22 @@ def read_corpus(
     glob: Sequence[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
+    regular: bool = False,
 ) -> Corpus:
     """Read and join files, folders (their files, in order) or `-` (stdin).
 
     glob are patterns for the files to take from folders. seed determines the order of
-    documents. Long texts are kept in the cache. `notes` lists what was changed.
+    documents. Long texts are kept in the cache. `notes` lists what was changed. With
+    `regular`, the sources are regular files and nothing else.
 
     Raises TextError, naming the file and the offset, if something cannot be read or
     decoded.
     """
-    found = find_files(sources, glob, raw=config.encoding == BYTES)
+    found = (
+        FoundFiles([*map(str, sources)], [])
+        if regular
+        else find_files(sources, glob, raw=config.encoding == BYTES)
+    )
     options = asdict(config) | {"seed": seed if config.documents else 0}
     once = STDIN in found.paths
     stamps = [] if once else cache.stamps_of(found.paths)
@@ -96,12 +108,17 @@ def read_corpus(
     with reading.spool:
         for path in found.paths:
             before = reading.bytes
-            with open_stream(path, unpack=config.encoding != BYTES) as stream:
+            with open_stream(
+                path, unpack=config.encoding != BYTES, regular=regular
+            ) as stream:
                 if config.encoding != BYTES:
                     check_plain_text(stream, _opener(path))
                 decoder = Decoder(config.encoding or None, path)
                 for data in stream.blocks(_CHUNK):
                     reading.hash(data)
+                    if total:
+                        position = done + stream.compressed_position
+                        reading.spool.share = position / total
                     reading.add(decoder.feed(data))
                     if progress:
                         progress(done + stream.compressed_position, total)
@@ -231,7 +248,7 @@ class _Reading:
                 f"{spool.trouble}; the encoded text stays in memory (set "
                 f"{cache.FOLDER_VARIABLE} to a folder with room)"
             )
-        ids = entry.ids() if entry else spool.ids()
+        ids = entry.ids if entry else spool.ids()
         corpus = Corpus(info, vocab, ids, counts, self.notes)
         corpus.info = replace(info, start=_likely_start(corpus))
         return corpus
@@ -264,9 +281,7 @@ def _of_entry(
     entry: cache.Entry, name: str, paths: Sequence[str], notes: Sequence[str]
 ) -> Corpus:
     counts = np.array(entry.counts, np.int64)
-    corpus = Corpus(
-        entry.info, entry.vocab, entry.ids(), counts, [*notes, *entry.notes]
-    )
+    corpus = Corpus(entry.info, entry.vocab, entry.ids, counts, [*notes, *entry.notes])
     start = _likely_start(corpus)
     corpus.info = replace(entry.info, name=name, files=_absolute(paths), start=start)
     return corpus
@@ -299,7 +314,7 @@ def _opener(path: str) -> Opener | None:
     """Return a function that opens a file again, or None for what is read once."""
     if not cache.stamps_of([path]):
         return None
-    return lambda: Path(path).open("rb")
+    return lambda: open_regular(path)
 
 
 def _absolute(paths: Sequence[str]) -> tuple[str, ...]:

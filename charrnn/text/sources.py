@@ -56,6 +56,7 @@ def same_corpus(
     text: Texts | None = None,
     *,
     beside: Path | None = None,
+    trusted: bool = False,
     progress: "Progress | None" = None,
 ) -> "Corpus":
     """Return the text that a checkpoint was trained on; see `reopen_corpus`.
@@ -68,7 +69,9 @@ def same_corpus(
     _check_one(paths, text)
     if text is None:
         given = None if paths is None else path_list(paths)
-        return reopen_corpus(info, given, beside=beside, progress=progress)
+        return reopen_corpus(
+            info, given, beside=beside, trusted=trusted, progress=progress
+        )
     corpus = from_text(_strings(text), info.config, seed=info.seed)
     check_digest(corpus, info)
     return corpus

@@ -1,16 +1,20 @@
 """Ids that arrive one array after another: in memory and, if many, in a file."""
 
+import errno
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from charrnn.atomic import free_space
 from charrnn.nn.parameters import Array
 from charrnn.text import cache
-from charrnn.text.ids import open_ids, release_memory
+from charrnn.text.ids import map_ids, release_memory
 
 LIMIT = 1 << 26  # bytes kept in memory
 _BLOCK = 1 << 22  # ids written at a time
@@ -24,6 +28,7 @@ class Spool:
 
     def __init__(self) -> None:
         self.trouble = ""
+        self.share = 0.0  # how much of the text has been read, 0 if unknown
         self._size = 0  # bytes
         self._arrays: list[Array] = []  # in memory
         self._part: Path | None = None  # the folder of the file, if there is one
@@ -89,7 +94,7 @@ class Spool:
         """
         if self._file is None or self._part is None:
             return None
-        self._file.close()
+        self._file.release()
         try:
             return cache.publish(self._part, key, *about, **more)
         except OSError as error:
@@ -106,6 +111,7 @@ class Spool:
         arrays, self._arrays = self._arrays, []
         try:
             cache.remove_abandoned()
+            self._check_room()
             self._part = self._stack.enter_context(cache.new_part())
             self._file = _IdFile(cache.ids_path(self._part))
         except OSError as error:
@@ -114,6 +120,17 @@ class Spool:
             return
         for ids in arrays:
             self._write(ids)
+
+    def _check_room(self) -> None:
+        """Raise OSError if the disk has too little room for the ids.
+
+        While they get their final numbers, there are two files.
+        """
+        needed = 2 * self._size / (self.share or 1.0)
+        free = free_space(cache.cache_folder())
+        if free is not None and needed > free:
+            megabytes = f"{needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB"
+            raise OSError(f"about {megabytes} are free")
 
     def _write(self, ids: Array) -> None:
         if self._file is not None:
@@ -129,20 +146,28 @@ class Spool:
         if self._file is None or self._part is None:
             self._arrays = [*arrays]
             return
-        old, new = self._file, _IdFile(self._part / "new")
         rest = iter(arrays)
         try:
-            for ids in rest:
-                new.append(ids)
-            new.close()
-            old.close()
-            new.replace(old.path)
-            self._file = new
+            new = _IdFile(self._part / "new")
         except OSError as error:
-            new.close()
-            self._arrays = [*new, ids, *rest]
-            self._file = None
+            self._arrays = [*rest]
             self._give_up(error)
+            return
+        for ids in rest:
+            try:
+                new.append(ids)
+            except OSError as error:
+                self._arrays = [*new, ids, *rest]
+                new.close()
+                self._give_up(error)
+                return
+        old, self._file = self._file, new
+        old.close()
+        try:
+            new.release()
+            new.replace(old.path)
+        except OSError as error:
+            self._move_to_memory(error)
 
     def _move_to_memory(self, error: OSError) -> None:
         if self._file is not None:
@@ -163,11 +188,14 @@ class Spool:
 
 
 class _IdFile:
-    """A file of arrays of ids, each in its own type."""
+    """A file of arrays of ids, each in its own type.
+
+    It stays open, so that the ids can be read even if somebody deletes the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb", buffering=0)
+        self._file = path.open("x+b", buffering=0)
         self._arrays: list[tuple[np.dtype[Any], int]] = []
 
     def append(self, ids: Array) -> None:
@@ -183,8 +211,13 @@ class _IdFile:
         self._arrays.append((ids.dtype, len(ids)))
 
     def close(self) -> None:
-        """Close the file for writing."""
+        """Close the file."""
         self._file.close()
+
+    def release(self) -> None:
+        """Allow the file to be renamed, which Windows refuses for open files."""
+        if sys.platform == "win32":
+            self._file.close()
 
     def replace(self, path: Path) -> None:
         """Rename the file, in place of another one."""
@@ -198,13 +231,24 @@ class _IdFile:
     def map(self) -> Array:
         """Return all ids, if they are of one type, read from the file when needed."""
         (dtype,) = self.dtypes
-        return open_ids(self.path, dtype)
+        with self._open() as file:
+            return map_ids(file, dtype)
 
     def __iter__(self) -> Iterator[Array]:
         """Read the arrays again, in order."""
-        with self.path.open("rb") as file:
+        with self._open() as file:
+            file.seek(0)
             for dtype, length in self._arrays:
-                yield np.frombuffer(file.read(length * dtype.itemsize), dtype)
+                data = file.read(length * dtype.itemsize)
+                if len(data) != length * dtype.itemsize:
+                    raise OSError(errno.EIO, "was cut short meanwhile", str(self.path))
+                yield np.frombuffer(data, dtype)
+
+    def _open(self) -> BinaryIO:
+        """Open the file once more."""
+        if self._file.closed:
+            return self.path.open("rb")
+        return os.fdopen(os.dup(self._file.fileno()), "rb")
 
 
 def _in_order(ids: Array, starts: Array, order: Array) -> Iterator[Array]:

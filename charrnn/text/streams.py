@@ -9,6 +9,8 @@ import errno
 import io
 import lzma
 import os
+import re
+import shlex
 import stat
 import sys
 import zlib
@@ -23,6 +25,11 @@ from charrnn.errors import MissingExtraError, TextError
 STDIN = "-"
 HEAD = 1 << 13  # bytes at the start by which a file is recognised
 _BLOCK = 1 << 16  # bytes read from a file at once
+_GROWTH = 1 << 26  # bytes by which a file may grow while it is read, and as much again
+_MEMORY = 1 << 28  # bytes that a decompressor may take; `xz -9` needs 65 MB
+# No text is compressed to less than this. A file that expands further was made to fill
+# a disk; it is noticed after so many bytes.
+_MOST_EXPANSION, _EXPANSION_CHECKED = 250, 1 << 28
 
 
 class _Decompressor(Protocol):
@@ -97,10 +104,15 @@ def _new_zstd() -> _Decompressor:
         return _Zstandard()
 
 
+def _new_lzma() -> _Decompressor:
+    return lzma.LZMADecompressor(memlimit=_MEMORY)
+
+
 @dataclass(frozen=True)
 class _Compression:
     name: str
     new: Callable[[], _Decompressor]
+    program: str  # that unpacks it too
     block: int = _BLOCK
 
 
@@ -129,14 +141,14 @@ def _is_zstd(head: bytes) -> bool:
 
 
 _COMPRESSIONS: tuple[tuple[Callable[[bytes], bool], _Compression], ...] = (
-    (lambda head: head.startswith(b"\x1f\x8b\x08"), _Compression("gzip", _Gzip)),
-    (_is_bzip2, _Compression("bzip2", bz2.BZ2Decompressor)),
     (
-        lambda head: head.startswith(b"\xfd7zXZ\0"),
-        _Compression("xz", lzma.LZMADecompressor),
+        lambda head: head.startswith(b"\x1f\x8b\x08"),
+        _Compression("gzip", _Gzip, "gzip"),
     ),
-    (_is_lzma, _Compression("lzma", lzma.LZMADecompressor)),
-    (_is_zstd, _Compression("zstd", _new_zstd, _SMALL_BLOCK)),
+    (_is_bzip2, _Compression("bzip2", bz2.BZ2Decompressor, "bzip2")),
+    (lambda head: head.startswith(b"\xfd7zXZ\0"), _Compression("xz", _new_lzma, "xz")),
+    (_is_lzma, _Compression("lzma", _new_lzma, "xz")),
+    (_is_zstd, _Compression("zstd", _new_zstd, "zstd", _SMALL_BLOCK)),
 )
 
 
@@ -233,6 +245,8 @@ class ByteStream:
         self._rest = b""  # unpacked, and not read yet
         kind = _compression(self._peek_file()) if unpack else None
         self.compression = kind.name if kind else ""
+        self._program = kind.program if kind else ""
+        self._unpacked_bytes = 0
         self._source = self._unpacked(kind) if kind else self._file
         if kind:
             self._refuse_two_compressions()
@@ -296,7 +310,7 @@ class ByteStream:
         """Read from the file or the decompressor, with errors that name the file."""
         name, kind = printable(self.path), self.compression
         try:
-            return self._source.read(n)
+            block = self._source.read(n)
         except EOFError:
             raise TextError(
                 f"{name}: the {kind} data end too early, after "
@@ -308,33 +322,86 @@ class ByteStream:
             # Each library has its own exceptions, and bz2 and gzip raise OSError.
             if not kind or (isinstance(error, OSError) and error.errno):
                 raise _unreadable(self.path, error) from error
+            if re.search("too much memory|memory usage limit", str(error), re.I):
+                raise TextError(
+                    f"{name}: more than {_MEMORY >> 20} MB of memory are needed to "
+                    f"unpack these {kind} data; {self._unpack_advice()}"
+                ) from None
             raise TextError(
                 f"{name}: damaged {kind} data in the first "
                 f"{self.compressed_position:,} bytes ({error}); copy or download the "
                 "file again"
             ) from error
+        self._refuse_growth()
+        if kind:
+            self._unpacked_bytes += len(block)
+            self._refuse_bomb()
+        return block
+
+    def _refuse_growth(self) -> None:
+        position = self.compressed_position
+        # Files of /proc have no size.
+        if self.size and position > 2 * self.size + _GROWTH:
+            raise TextError(
+                f"{printable(self.path)}: grows while it is read: {position:,} bytes "
+                f"so far, and it had {self.size:,}; wait until it is complete"
+            )
+
+    def _refuse_bomb(self) -> None:
+        size, packed = self._unpacked_bytes, self.compressed_position
+        if size > max(_EXPANSION_CHECKED, _MOST_EXPANSION * packed):
+            raise TextError(
+                f"{printable(self.path)}: {packed:,} bytes of {self.compression} data "
+                f"expand to more than {size:,}; no text does that; if it is one, "
+                f"{self._unpack_advice()}"
+            )
+
+    def _unpack_advice(self) -> str:
+        file = "" if self.path == STDIN else " " + printable(shlex.quote(self.path))
+        return f"unpack it first: {self._program} -dc{file} > text.txt"
 
 
 @contextmanager
-def open_stream(path: str, *, unpack: bool = True) -> Iterator[ByteStream]:
+def open_stream(
+    path: str, *, unpack: bool = True, regular: bool = False
+) -> Iterator[ByteStream]:
     """Open a file, a pipe, or standard input ("-") as a `ByteStream`.
 
-    With `unpack=False`, compressed data are read as they are. Raises TextError, naming
-    the file, if it cannot be opened, is damaged, or is compressed twice.
+    With `unpack=False`, compressed data are read as they are. With `regular`, only a
+    regular file is opened. Raises TextError, naming the file, if it cannot be opened,
+    is damaged, or is compressed twice.
     """
-    if path == STDIN:
+    if path == STDIN and not regular:
         file = _standard_input()
         yield ByteStream(file, path, _size_of(file), unpack=unpack)
         return
-    with _opened(path) as file:
+    with _opened(path, regular) as file:
         yield ByteStream(file, path, _size_of(file), unpack=unpack)
 
 
-def _opened(path: str) -> io.BufferedReader:
+def open_regular(path: str) -> io.BufferedReader:
+    """Open a file for reading, without waiting for the other end of a named pipe.
+
+    Raises TextError if it is not a regular file, and OSError if it cannot be opened.
+    """
+    # The file that is open is checked: another may take its name at any moment.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise TextError(f"{printable(path)}: not a regular file; it is not opened")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # not on Windows
+    return os.open(path, flags | extra)
+
+
+def _opened(path: str, regular: bool) -> io.BufferedReader:
     try:
         if not path:  # Path("") is the current folder
             raise FileNotFoundError
-        return Path(path).open("rb")
+        return open_regular(path) if regular else Path(path).open("rb")
     except FileNotFoundError:
         raise TextError(
             f"{printable(path) or repr(path)}: no such file; expected a text, a folder "

@@ -1,4 +1,4 @@
-"""The events that the trainer yields."""
+"""The events of a run. The trainer yields all but the last two, on its files."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -49,4 +49,20 @@ class Finished:
     reason: str
 
 
-Event: TypeAlias = Step | Validation | Rollback | Finished
+@dataclass(frozen=True)
+class SaveFailed:
+    """The run could not be saved. It goes on, and is saved again later."""
+
+    step: int
+    reason: str  # a sentence for the user
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a user should know about a run that goes on as it should."""
+
+    step: int
+    text: str
+
+
+Event: TypeAlias = Step | Validation | Rollback | Finished | SaveFailed | Note

@@ -4,7 +4,7 @@ It is made once, before the first step, and saved, so that a resumed run keeps i
 number of steps and with it the schedule.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +20,7 @@ from charrnn.option import is_count, one_of
 from charrnn.presets import MANY
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
+from charrnn.training.schedules import learning_rate
 
 # If eval_every is not set, validations take this share of the run's time, within limits
 # on their number. The time is estimated from the lengths and not measured, so that a
@@ -72,6 +73,9 @@ class Plan:
     val_characters: int = 0
     # Characters drawn at each step for the sampled softmax; 0 for the full softmax.
     sampled: int = 0
+    # The step at which the schedule of the learning rate begins: 0, or the one at which
+    # the run was made longer.
+    schedule_start: int = 0
     # How long the whole run is expected to take, from its start to the scoreboard, if
     # its length is in minutes. It is measured, and so it is not saved.
     seconds: float = field(default=0.0, compare=False)
@@ -83,7 +87,7 @@ class Plan:
                 raise ConfigError(
                     f"{name} is {value!r}; expected a whole number of at least 1"
                 )
-        for name in ("val_characters", "sampled"):
+        for name in ("val_characters", "sampled", "schedule_start"):
             value = getattr(self, name)
             if not is_count(value):
                 raise ConfigError(f"{name} is {value!r}; expected a whole number")
@@ -91,6 +95,11 @@ class Plan:
         for name, value, most in [*limits, ("sampled", self.sampled, _MOST_SAMPLED)]:
             if value > most:
                 raise ConfigError(f"{name} is {value}; expected at most {most:,}")
+        if self.schedule_start >= self.steps:
+            raise ConfigError(
+                f"schedule_start is {self.schedule_start}; expected less than the "
+                f"{self.steps} steps"
+            )
         if self.layout.workers > self.batch:
             raise ConfigError(
                 f"workers is {self.layout.workers}; expected at most the batch, "
@@ -107,14 +116,11 @@ class Plan:
         """Return the plan of a JSON object from `to_json`."""
         return cls(**value | {"layout": Layout(**value["layout"]), "seconds": 0.0})
 
-    def lengthen(self, config: TrainConfig, epoch_steps: int) -> "Plan":
-        """Return the plan with its number of steps changed to that of `config`."""
-        if config.minutes:
-            raise ConfigError(
-                "a resumed run keeps its steps; to change their number give --steps "
-                "or --epochs, not --minutes"
-            )
-        return replace(self, steps=_requested_steps(config, epoch_steps))
+    def learning_rate(self, step: int, config: TrainConfig) -> float:
+        """Return the rate of update number `step` (from 0)."""
+        start = self.schedule_start
+        # A lengthened run may roll back to a step before its schedule began.
+        return learning_rate(max(step - start, 0), self.steps - start, config)
 
     def overtime(self, minutes: float) -> str:
         """Return a warning if the run will take longer than its minutes, or ""."""
@@ -127,7 +133,8 @@ class Plan:
         )
 
 
-def _requested_steps(config: TrainConfig, epoch_steps: int) -> int:
+def requested_steps(config: TrainConfig, epoch_steps: int) -> int:
+    """Return the number of steps that a configuration asks for, in steps or epochs."""
     return config.steps or round(config.epochs * epoch_steps)
 
 
@@ -174,7 +181,7 @@ def make_plan(
         )
         seconds = times.total(steps, config.eval_every, validations)
     else:
-        steps = max(1, _requested_steps(config, len(windows)))
+        steps = max(1, requested_steps(config, len(windows)))
         trained = steps * T * N
         validated = _validated(trained, len(val), cost)
         validations = _validations(trained, cost * (validated or len(val)))

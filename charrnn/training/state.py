@@ -47,6 +47,11 @@ class Progress:
         if len(self.history) > _HISTORY:
             del self.history[1::2]  # the first and the newest stay
 
+    @property
+    def best_history(self) -> History:
+        """The history up to the best validation."""
+        return [line for line in self.history if (line[0] or 0) <= self.best_step]
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; best_loss is null if there is none yet."""
         best_loss = self.best_loss if isfinite(self.best_loss) else None

@@ -21,7 +21,6 @@ from charrnn.nn.workers import Workers
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
-from charrnn.training.schedules import learning_rate
 from charrnn.training.state import Progress, Snapshot
 from charrnn.training.update import Update
 
@@ -82,11 +81,14 @@ class Trainer:
         self._update.workers.close()
         del self._update, self._last_good
 
-    def snapshot(self) -> Snapshot:
-        """Return everything that changes from step to step, in arrays that will not."""
+    def snapshot(self, *, copy: bool = True) -> Snapshot:
+        """Return everything that changes from step to step.
+
+        If it is no copy, its arrays change with the next step.
+        """
         good = self._last_good
         if good.progress.step != self.progress.step:
-            here = self._snapshot_here()
+            here = self._snapshot_here(copy=copy)
             return replace(here, best=self.best_params, last_good=good)
         return replace(good, progress=self._progress_here(), best=self.best_params)
 
@@ -98,9 +100,11 @@ class Trainer:
         del self._last_good  # before its successor needs as much memory
         self._last_good = snapshot.last_good or self._snapshot_here()
 
-    def _snapshot_here(self) -> Snapshot:
-        moments = {name: moment.copy() for name, moment in self._moments().items()}
-        params = self.model.params.flat.copy()
+    def _snapshot_here(self, *, copy: bool = True) -> Snapshot:
+        params, moments = self.model.params.flat, self._moments()
+        if copy:
+            params = params.copy()
+            moments = {name: moment.copy() for name, moment in moments.items()}
         return Snapshot(self._progress_here(), params, moments, self._state)
 
     def _progress_here(self) -> Progress:
@@ -174,8 +178,7 @@ class Trainer:
         return Step(progress.step, found.loss, lr, inputs.size)
 
     def _lr(self, step: int) -> float:
-        rate = learning_rate(step, self.plan.steps, self.config)
-        return self.progress.lr_scale * rate
+        return self.progress.lr_scale * self.plan.learning_rate(step, self.config)
 
     @property
     def validation_due(self) -> bool:

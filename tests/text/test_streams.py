@@ -191,6 +191,45 @@ def test_memory_stays_bounded_however_far_the_data_expand(write, kind):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_data_that_expand_without_end_are_refused(write, kind, monkeypatch):
+    monkeypatch.setattr("charrnn.text.streams._EXPANSION_CHECKED", 1 << 20)
+    line = b"all work and no play makes a dull boy\n"
+    assert len(read_all(write(KINDS[kind](line * 20_000)))) == len(line) * 20_000
+    path = write(KINDS[kind](line * 60_000))
+    error = error_of(path)
+    assert "no text does that; if it is one, unpack it first: " in error
+    program = "xz" if kind == "lzma" else kind
+    assert error.endswith(f"{program} -dc {path} > text.txt")
+
+
+@pytest.mark.parametrize("kind", ["xz", "lzma"])
+def test_a_decompressor_takes_no_more_memory_than_is_reasonable(write, kind):
+    if kind == "lzma":
+        data = bytearray(lzma_alone(TEXT))
+        data[1:5] = (3 << 30).to_bytes(4, "little")  # the size of its dictionary
+    else:
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 3 << 27}]
+        data = lzma.compress(b"text", filters=filters)
+    error = error_of(write(bytes(data)))
+    assert "more than 256 MB of memory are needed to unpack" in error
+    assert "unpack it first: xz -dc " in error
+
+
+def test_a_file_that_grows_while_it_is_read_is_given_up(write, monkeypatch):
+    monkeypatch.setattr("charrnn.text.streams._GROWTH", 10_000)
+    path = write(b"text\n" * 20_000)
+    with open_stream(path) as stream, Path(path).open("ab") as file:
+
+        def read_and_write():
+            for block in stream.blocks(5000):
+                file.write(block)
+                file.flush()
+
+        with pytest.raises(TextError, match="grows while it is read"):
+            read_and_write()
+
+
 def test_zstd_without_its_package_names_what_to_install(write, tmp_path):
     path = write(b"\x28\xb5\x2f\xfd" + bytes(20))
     code = (

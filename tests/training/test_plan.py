@@ -8,7 +8,7 @@ import pytest
 from texts import sentences, small_config
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, TextError
+from charrnn.errors import TextError
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout
 from charrnn.text.vocab import Vocabulary
@@ -254,16 +254,6 @@ def test_with_very_many_characters_a_quarter_as_much_is_validated(
     config = TrainConfig(steps=steps, batch=32, window=64, threads=1)
     plan = plan_for(model, np.tile(ids, 4), val, config)
     assert plan.val_characters == scored
-
-
-def test_lengthening_changes_the_steps_and_nothing_else():
-    assert PLAN.lengthen(TrainConfig(steps=250), 30) == replace(PLAN, steps=250)
-    assert PLAN.lengthen(TrainConfig(epochs=4.5), 30) == replace(PLAN, steps=135)
-
-
-def test_lengthening_by_minutes_is_refused():
-    with pytest.raises(ConfigError, match="--steps or --epochs, not --minutes"):
-        PLAN.lengthen(TrainConfig(minutes=1), 30)
 
 
 def test_minutes_end_after_a_thousand_epochs(model, ids):

