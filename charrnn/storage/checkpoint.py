@@ -37,6 +37,7 @@ from charrnn.nn.parameters import Array, Parameters
 from charrnn.option import is_count
 from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.training.plan import Plan
 from charrnn.training.state import (
@@ -81,8 +82,8 @@ class Checkpoint:
             return TrainConfig(**settings), plan
         except (KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
             raise CheckpointError(
-                f"its configuration cannot be read ({error}); the file was edited, or "
-                "another version of charrnn wrote it"
+                f"its configuration cannot be read ({_reason(error)}); the file was "
+                "edited, or another version of charrnn wrote it"
             ) from None
 
 
@@ -120,7 +121,7 @@ def parse_header(
         split = SplitInfo.from_json(header["split"])
         check_history(history)
     except (TypeError, CharRNNError) as error:
-        raise CheckpointError(f"the header is not valid: {error}") from None
+        raise CheckpointError(f"the header is not valid: {_reason(error)}") from None
     if not isinstance(train, dict):
         raise CheckpointError(
             f"the header is not valid: train is {train!r:.40}; expected a JSON object"
@@ -137,6 +138,11 @@ def parse_header(
         raise CheckpointError("a model of documents has no end mark")
     info = {"corpus": corpus, "split": split, "train": train, "history": history}
     return config, vocab, info
+
+
+def _reason(error: Exception) -> str:
+    """Return a message that may hold strings of the file, escaped and cut."""
+    return printable(f"{error!s:.200}")
 
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:

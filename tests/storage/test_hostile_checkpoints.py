@@ -118,6 +118,35 @@ def test_a_wrong_value_in_any_field_is_refused_or_harmless(stopped, tmp_path, pa
     assert refused > len(places)
 
 
+@pytest.mark.parametrize("key", ["\x1b]0;x\x07\n", "x" * 100_000])
+def test_a_key_that_nobody_expects_is_escaped_and_cut_or_ignored(
+    stopped, tmp_path, key
+):
+    parts = hostile.members(stopped)
+    header = hostile.header_of(parts)
+    objects = [p for p in hostile.places(header) if isinstance(_at(header, p), dict)]
+    assert ("train", "plan", "layout") in objects
+    refused = 0
+    for place in [(), *objects]:
+        changed = hostile.replaced(header, (*place, key), 1)
+        hostile.write_members(tmp_path / "a.npz", hostile.with_header(parts, changed))
+        for snapshot in (False, True):
+            try:
+                load(tmp_path / "a.npz", snapshot=snapshot)
+            except CheckpointError as error:
+                refused += 1
+                message = str(error).removeprefix(f"{tmp_path}")
+                assert message.isprintable()
+                assert len(message) < 500
+    assert refused >= 6
+
+
+def _at(value, place):
+    for key in place:
+        value = value[key]
+    return value
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
