@@ -25,6 +25,7 @@ AUTOMATIC = -1  # for max_vocab
 UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
+MOST_THREADS = 1024
 # Settings that may change in a resumed run.
 CHANGEABLE = ("steps", "epochs", "threads", "kernels", "save_every")
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
@@ -318,6 +319,7 @@ class TrainConfig:
         "give --steps or --epochs.",
         group=_MACHINE,
         minimum=0,
+        maximum=MOST_THREADS,
         default_text="the fastest on this machine",
     )
     kernels: str = option(

@@ -61,8 +61,13 @@ def one_of(label: str, value: object, choices: Collection[str]) -> str:
 
 
 def is_count(value: object, least: int = 0) -> bool:
-    """Return whether a value from a file is a whole number of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    """Return whether a value from a file is a whole number of at least `least`.
+
+    It must fit into 64 bits, so that NumPy can compute with it.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return least <= value < 1 << 63
 
 
 def is_number(value: object) -> bool:

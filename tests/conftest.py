@@ -5,9 +5,21 @@ import shutil
 import subprocess
 from collections import Counter
 
+import hypothesis
 import pytest
 from loopback import CERTIFICATE, dead_address, serving
 from places import find_tinyshakespeare
+
+# The same examples each time, none kept in a folder, and no timing.
+hypothesis.settings.register_profile(
+    "charrnn",
+    database=None,
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("charrnn")
 
 
 @pytest.fixture(scope="session")

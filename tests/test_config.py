@@ -51,10 +51,10 @@ TRAIN = [
             "eval_every",
             "patience",
             "lr_drops",
-            "threads",
             "seed",
         )
     ],
+    *[("threads", n, f"threads is {n}; expected 0 to 1024") for n in (-1, 1025)],
     *[
         (name, value, f"{name} is {value}; expected 0 to 1")
         for name in ("lr_floor", "lr_decay", "momentum")

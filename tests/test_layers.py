@@ -20,6 +20,7 @@ ORDER = (
     "config",
     "presets",
     "atomic",
+    "strict_json",
     "cores",
     "nn",
     "text",
@@ -41,6 +42,7 @@ LIBRARIES = {
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
+    "strict_json": set(),
     "cores": set(),
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS

@@ -73,13 +73,14 @@ def as_an_older_version(path):
         for name in [name for name in members if name.startswith("best/")]:
             del members[name]
 
-    def restore_infinity(header):
+    def restore(header):
+        del header["digests"]
         for key in {"progress", "good_progress"} & header.keys():
             if header[key]["best_loss"] is None:
                 header[key]["best_loss"] = float("inf")
 
     rewrite(path, drop_best)
-    edit_header(path, restore_infinity)
+    edit_header(path, restore)
 
 
 def folder_of(tmp_path, name, *, stop_after=None, text=None, **settings):

@@ -7,6 +7,7 @@
 Letters: T time, N batch (streams), H hidden, V vocabulary, L layers.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,17 @@ _LOGITS = 1 << 21
 _PRODUCT = 1 << 18  # elements of a product that is added to another array
 
 ModelState: TypeAlias = tuple[State, ...]  # one cell state per layer, lowest first
+
+
+def shapes_of(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
+    """Yield the names and shapes of a network's parameters."""
+    H, V = config.hidden, config.vocab
+    cell = kernels.cell(config.cell, "numpy")  # its twin has the same
+    for i in range(config.layers):
+        for name, shape in cell.shapes(H if i else V, H).items():
+            yield f"layer{i}.{name}", shape
+    yield "output.W", (H, V)
+    yield "output.b", (V,)
 
 
 class Workspace:
@@ -69,21 +81,13 @@ class Model:
         self.config, self.kernels = config, kernels
         self.dtype = np.dtype(dtype)
         self._use(kernels)
-        self.params = Parameters(self._shapes(), self.dtype)
+        self.params = Parameters(dict(shapes_of(config)), self.dtype)
         self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
         self._output = self.params.scope("output")
 
     def _use(self, name: str) -> None:
         self.cell = kernels.cell(self.config.cell, name)
         self.functions = kernels.functions(name)
-
-    def _shapes(self) -> dict[str, Shape]:
-        H, V = self.config.hidden, self.config.vocab
-        shapes: dict[str, Shape] = {}
-        for i in range(self.config.layers):
-            for name, shape in self.cell.shapes(H if i else V, H).items():
-                shapes[f"layer{i}.{name}"] = shape
-        return shapes | {"output.W": (H, V), "output.b": (V,)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled one by one, the arrays would no longer share one vector.

@@ -13,26 +13,31 @@ A checkpoint to resume from adds
     good/…                           params, optimizer and state at the last validation
 
 A file from somebody else is safe to open: nothing in it is executed, and no array is
-read unless its name, shape and type are those of the header's model.
+read unless its name, shape and type are those of the header's model. Arrays that were
+damaged, or come from another file, do not have the digests in the header.
 """
 
 import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import charrnn
+from charrnn import strict_json
 from charrnn.atomic import replacing
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
-from charrnn.nn.model import Model, ModelState
+from charrnn.nn.model import Model, ModelState, shapes_of
 from charrnn.nn.parameters import LARGEST, Array, Parameters, can_compute_with
-from charrnn.storage.npz import DAMAGED, Archive, open_archive
+from charrnn.option import is_count
+from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
+from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.training.plan import Plan
 from charrnn.training.state import (
@@ -45,7 +50,9 @@ from charrnn.training.state import (
 
 FORMAT = "charrnn"
 VERSION = 1
-_HEADER_LIMIT = 64 << 20  # bytes
+# If the text consists of so many files that their names have more characters than this,
+# they are not recorded: the header could become too large to be read.
+_NAMES = 4 << 20
 # The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
 
@@ -75,18 +82,21 @@ class Checkpoint:
             return TrainConfig(**settings), plan
         except (KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
             raise CheckpointError(
-                f"its configuration cannot be read ({error}); the file was edited, or "
-                "another version of charrnn wrote it"
+                f"its configuration cannot be read ({_reason(error)}); the file was "
+                "edited, or another version of charrnn wrote it"
             ) from None
 
 
 def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the fields in PARTS, as JSON can hold them."""
+    corpus = checkpoint.corpus
+    if sum(map(len, corpus.files)) > _NAMES:
+        corpus = replace(corpus, files=(), relative=())
     return {
         "model": asdict(checkpoint.model.config),
         "vocab": checkpoint.vocab.to_json(),
         "split": checkpoint.split.to_json(),
-        "corpus": checkpoint.corpus.to_json(),
+        "corpus": corpus.to_json(),
         "train": checkpoint.train,
         "history": checkpoint.history,
     }
@@ -111,7 +121,7 @@ def parse_header(
         split = SplitInfo.from_json(header["split"])
         check_history(history)
     except (TypeError, CharRNNError) as error:
-        raise CheckpointError(f"the header is not valid: {error}") from None
+        raise CheckpointError(f"the header is not valid: {_reason(error)}") from None
     if not isinstance(train, dict):
         raise CheckpointError(
             f"the header is not valid: train is {train!r:.40}; expected a JSON object"
@@ -128,6 +138,11 @@ def parse_header(
         raise CheckpointError("a model of documents has no end mark")
     info = {"corpus": corpus, "split": split, "train": train, "history": history}
     return config, vocab, info
+
+
+def _reason(error: Exception) -> str:
+    """Return a message that may hold strings of the file, escaped and cut."""
+    return printable(f"{error!s:.200}")
 
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
@@ -157,10 +172,23 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
             arrays |= {f"good/{name}": array for name, array in good.items()}
     if half:
         arrays = {name: _halved(path, name, array) for name, array in arrays.items()}
+    header["digests"] = _digests(arrays)
     line = json.dumps(header, ensure_ascii=False, allow_nan=False)
     text = line.encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
+
+
+def _digests(arrays: Mapping[str, Array]) -> dict[str, str]:
+    """Return the digest of each folder of members."""
+    return {
+        folder: digest_of(arrays[name] for name in names)
+        for folder, names in groupby(sorted(arrays, key=_place), folder_of)
+    }
+
+
+def _place(name: str) -> tuple[str, str]:
+    return folder_of(name), name
 
 
 def _named(prefix: str, params: Mapping[str, Array]) -> dict[str, Any]:
@@ -172,9 +200,7 @@ def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for moment, flat in snapshot.moments.items():
         arrays |= _named(f"optimizer/{moment}", params.views(flat))
-    for i, layer in enumerate(snapshot.state):
-        arrays |= {f"state/layer{i}.{j}": part for j, part in enumerate(layer)}
-    return arrays
+    return arrays | _named("state", _state_arrays(snapshot.state))
 
 
 def _halved(path: Path, name: str, array: Array) -> Array:
@@ -199,9 +225,9 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
             config, vocab, info = parse_header(header)
         except CheckpointError as error:
             raise archive.error(f"{error}; {DAMAGED}") from None
-        _check_room(archive, config)
+        archive.check_room("params", shapes_of(config))
         model = Model(config)
-        _fill(archive, "params/", model.params)
+        _fill(archive, "params", model.params)
         if not can_compute_with(model.params.flat):
             raise archive.error(f"weights above {LARGEST:g}; {DAMAGED}")
         checkpoint = Checkpoint(model, vocab, **info, versions=_versions(header))
@@ -215,18 +241,24 @@ def _read_header(archive: Archive) -> dict[str, Any]:
         raise archive.error(
             "no member 'header'; expected a checkpoint that `charrnn train` wrote"
         )
-    data = archive.raw("header", _HEADER_LIMIT)
+    data = archive.raw("header", strict_json.LARGEST)
     try:
-        header = json.loads(data.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        raise archive.error(f"the header is not JSON; {DAMAGED}") from None
+        header = strict_json.parse(data)
+    except ValueError as error:
+        raise archive.error(f"the header is not JSON ({error}); {DAMAGED}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise archive.error("the header is not that of a charrnn checkpoint")
-    if header.get("version") != VERSION:
+    version = header.get("version")
+    if version != VERSION:
+        newer = is_count(version, VERSION + 1)
         raise archive.error(
-            f"format version {header.get('version')!r:.20}; expected {VERSION}: "
-            "upgrade charrnn to read this file"
+            f"format version {version!r:.20}; expected {VERSION}: "
+            f"{'upgrade charrnn to read this file' if newer else DAMAGED}"
         )
+    digests = header.get("digests", {})  # older versions did not write them
+    if not isinstance(digests, dict):
+        raise archive.error(f"digests is {digests!r:.40}; {DAMAGED}")
+    archive.digests = digests or None
     return header
 
 
@@ -235,16 +267,6 @@ def _versions(header: dict[str, Any]) -> dict[str, str]:
     versions = header.get("versions")
     found = versions.items() if isinstance(versions, dict) else ()
     return {name: version for name, version in found if isinstance(version, str)}
-
-
-def _check_room(archive: Archive, config: ModelConfig, batch: int = 1) -> None:
-    """Raise if the file is too small for these sizes, before arrays are allocated."""
-    H = config.hidden
-    if 2 * H * max(config.vocab, H * config.layers, batch) > archive.budget:
-        raise archive.error(
-            f"too small for hidden {H}, layers {config.layers}, batch {batch}; "
-            f"{DAMAGED}"
-        )
 
 
 def _read_snapshot(
@@ -264,31 +286,30 @@ def _read_snapshot(
             f"has a model but no training state to resume from: {error}; expected a "
             "last.npz"
         ) from None
-    _check_room(archive, replace(model.config, layers=1), plan.batch)
-    moments, zeros = moment_names(config), model.zero_state(plan.batch)
+    moments, batch = moment_names(config), plan.batch
     snapshot = Snapshot(
         progress,
         model.params.flat.copy(),
         _read_moments(archive, "", model, moments),
-        _read_state(archive, "", zeros),
+        _read_state(archive, "state", model, batch),
     )
     if good_progress:
         good = Snapshot(
             good_progress,
-            _read_weights(archive, "good/params/", model),
+            _read_weights(archive, "good/params", model),
             _read_moments(archive, "good/", model, moments),
-            _read_state(archive, "good/", zeros),
+            _read_state(archive, "good/state", model, batch),
         )
         snapshot = replace(snapshot, last_good=good)
-    if "best/output.W" in archive:  # older versions did not write it
-        best = _read_weights(archive, "best/", model)
+    if archive.has("best"):  # older versions did not write it
+        best = _read_weights(archive, "best", model)
         snapshot = replace(snapshot, best=best)
     return snapshot
 
 
-def _read_weights(archive: Archive, prefix: str, model: Model) -> Array:
+def _read_weights(archive: Archive, folder: str, model: Model) -> Array:
     params = model.params.zeros_like()
-    _fill(archive, prefix, params)
+    _fill(archive, folder, params)
     return params.flat
 
 
@@ -296,26 +317,31 @@ def _read_moments(
     archive: Archive, prefix: str, model: Model, names: tuple[str, ...]
 ) -> dict[str, Array]:
     prefix += "optimizer/"
-    return {name: _read_weights(archive, f"{prefix}{name}/", model) for name in names}
+    return {name: _read_weights(archive, f"{prefix}{name}", model) for name in names}
 
 
-def _read_state(archive: Archive, prefix: str, zeros: ModelState) -> ModelState:
-    """Read a state with the shapes and types of `zeros`."""
-
-    def read(i: int, j: int, part: Array) -> Array:
-        name = f"{prefix}state/layer{i}.{j}"
-        return archive.floats(name, part.shape).astype(part.dtype)
-
-    return tuple(
-        tuple(read(i, j, part) for j, part in enumerate(layer))
-        for i, layer in enumerate(zeros)
-    )
+def _read_state(archive: Archive, folder: str, model: Model, batch: int) -> ModelState:
+    names, H = _state_arrays(model.zero_state(1)), model.config.hidden
+    archive.check_room(folder, ((name, (batch, H)) for name in names))
+    state = model.zero_state(batch)
+    _fill(archive, folder, _state_arrays(state))
+    return state
 
 
-def _fill(archive: Archive, prefix: str, params: Parameters) -> None:
-    for name, view in params.items():
-        found = archive.floats(f"{prefix}{name}", view.shape)
+def _state_arrays(state: ModelState) -> dict[str, Array]:
+    """Return the parts of a state by the names of their members."""
+    return {
+        f"layer{i}.{j}": part
+        for i, layer in enumerate(state)
+        for j, part in enumerate(layer)
+    }
+
+
+def _fill(archive: Archive, folder: str, into: Mapping[str, Array]) -> None:
+    """Fill arrays with those of a folder, which must be finite."""
+    shapes = {name: array.shape for name, array in into.items()}
+    for name, found in archive.floats(folder, shapes):
         with np.errstate(over="ignore"):  # overflow becomes inf, which is refused below
-            view[:] = found
-        if not np.isfinite(view).all():
-            raise archive.error(f"'{prefix}{name}' is not finite; {DAMAGED}")
+            into[name][:] = found
+        if not np.isfinite(into[name]).all():
+            raise archive.error(f"'{folder}/{name}' is not finite; {DAMAGED}")

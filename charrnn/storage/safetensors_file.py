@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from charrnn import strict_json
 from charrnn.atomic import replacing
 from charrnn.errors import CheckpointError
 from charrnn.nn.parameters import Array
 
 # The float types of the format. NumPy has no BF16, the upper half of a float32.
+_MOST = 100_000  # arrays
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
 
@@ -44,7 +46,7 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     try:
         # The header is checked before the arrays are read. (`safe_open` cannot read
         # BF16 without PyTorch, and `deserialize` does not return the metadata.)
-        path.open("rb").close()
+        _check_header(path)
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
         tensors = sorted(deserialize(path.read_bytes()), key=itemgetter(0))
@@ -59,6 +61,16 @@ def load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             "is neither damaged nor cut short: export or download it again"
         ) from None
     return arrays, metadata
+
+
+def _check_header(path: Path) -> None:
+    """Raise ValueError if the header would take far more memory than the file."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > strict_json.LARGEST:
+            raise ValueError(f"a header of {size:,} bytes")
+        if file.read(size).count(b"data_offsets") > _MOST:
+            raise ValueError(f"more than {_MOST:,} arrays")
 
 
 def _float32(name: str, tensor: Mapping[str, Any]) -> Array:

@@ -17,7 +17,6 @@ and `history`), with `format` and `version`.
 
 import json
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charrnn import strict_json
 from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import LARGEST, Array, Shape, can_compute_with
-from charrnn.storage import safetensors_file, torch_file
+from charrnn.storage import safetensors_file, torch_file, zip_file
 from charrnn.storage.checkpoint import (
     FORMAT,
     PARTS,
@@ -47,9 +47,9 @@ FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # in PyTorch's layers
 _SWAPPED = [0, 1, 3, 2]  # i f g o to i f o g, and back
-# The first bytes of what torch.save writes: a zip archive or, before PyTorch 1.6, a
-# pickle (protocol 2) of the number 0x1950a86a20f9469cfc6c.
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF"
+# The start of a file of PyTorch before 1.6: the number 0x1950a86a20f9469cfc6c as a
+# pickle of protocol 2.
+_PICKLE = b"\x80\x02\x8a\x0al\xfc\x9cF"
 _AGAIN = "export or download it again"
 # Names of PyTorch's weights, whatever the module calls its layers.
 _NAMES = (
@@ -265,9 +265,11 @@ def _with_metadata(model: Model, metadata: Mapping[str, str]) -> Checkpoint:
 
 def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        return {key: json.loads(metadata[key]) for key in PARTS if key in metadata}
-    except (ValueError, TypeError, RecursionError):
-        raise CheckpointError("the header is not JSON") from None
+        return {
+            key: strict_json.parse(metadata[key]) for key in PARTS if key in metadata
+        }
+    except ValueError as error:
+        raise CheckpointError(f"the header is not JSON ({error})") from None
 
 
 def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
@@ -282,7 +284,7 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if start[8:] == b"{":
         return safetensors_file.load(path)
-    if start.startswith((_ZIP, _PICKLE)):
+    if start.startswith((torch_file.ZIP, _PICKLE)):
         if _is_numpy(path):
             raise CheckpointError(
                 f"{path}: a NumPy archive; expected PyTorch weights (a checkpoint "
@@ -297,7 +299,7 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 def _is_numpy(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zip_file.open_zip(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError):
+    except (*zip_file.ERRORS, OSError):
         return False

@@ -91,7 +91,9 @@ class Decoder:
         codec = codecs.lookup(str(self.encoding)).name
         wide = self._wide = codec.startswith(("utf-16", "utf-32"))
         if marked:
-            kept = codec.startswith(marked) and start.decode(codec, "ignore")[0] == _BOM
+            kept = (
+                codec.startswith(marked) and start.decode(codec, "ignore")[:1] == _BOM
+            )
             if codec != marked and not kept:
                 raise TextError(
                     f"{self._name}: the byte-order mark at the start is not that of "

@@ -101,7 +101,8 @@ def _kept(points: Array, counts: Array, max_vocab: int) -> Array:
     """Return which characters (K,) are in the vocabulary, as a mask."""
     if max_vocab == AUTOMATIC:
         rare = counts <= _RARE
-        if len(points) <= _SMALL_VOCAB or 2 * rare.sum() <= len(points):
+        few_left = len(points) - rare.sum() < 2  # too few to learn from
+        if len(points) <= _SMALL_VOCAB or 2 * rare.sum() <= len(points) or few_left:
             return np.ones(len(points), bool)
         return ~rare
     order = np.lexsort((points, -counts))  # the most frequent first

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
-from charrnn.config import TrainConfig
+from charrnn.config import MOST_THREADS, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate
 from charrnn.evaluation.ngram import FIT_LIMIT
@@ -52,6 +52,7 @@ _MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
 # With more than MANY characters, most of a step would go into the output layer. Then it
 # is trained with a sample of this many and the targets.
 _SAMPLED = 4096
+_MOST_SAMPLED = 1 << 20  # accepted from a file
 # A run that is measured in minutes ends after this many epochs: by then, a text this
 # short is known by heart.
 MOST_EPOCHS = 1000
@@ -90,6 +91,10 @@ class Plan:
             value = getattr(self, name)
             if not is_count(value):
                 raise ConfigError(f"{name} is {value!r}; expected a whole number")
+        limits = [(*threads, MOST_THREADS) for threads in asdict(self.layout).items()]
+        for name, value, most in [*limits, ("sampled", self.sampled, _MOST_SAMPLED)]:
+            if value > most:
+                raise ConfigError(f"{name} is {value}; expected at most {most:,}")
         if self.schedule_start >= self.steps:
             raise ConfigError(
                 f"schedule_start is {self.schedule_start}; expected less than the "

@@ -1,20 +1,31 @@
 """Files that earlier versions wrote open for ever, and go on where they stopped.
 
-golden/CELL/best.npz and last.npz were written by the first layout of format version 1,
-whose last.npz has no best weights. The text is golden/verse.txt.
+All of them are of format version 1, which has had three layouts so far:
+
+1.  rnn, gru, lstm and unvalidated: last.npz has no best weights.
+2.  best: last.npz has them (an RNN of 5 units, RMSProp at 0.01, stopped at step 20).
+3.  documents: the header has digests (a GRU of 5 units that learned the lines as
+    documents, RMSProp at 0.01, dropout 0.1, average 0.9; stopped at step 25, between
+    two validations).
+
+Each folder has the best.npz and the last.npz of a run of `small_config` on
+golden/verse.txt, validated every 10 steps. A new layout adds a folder, written by the
+first version that has it.
 """
 
-import json
 import shutil
 from pathlib import Path
 
+import hostile
 import numpy as np
 import pytest
 
+from charrnn.errors import CheckpointError
 from charrnn.evaluation.loss import evaluate
 from charrnn.generation.language_model import LanguageModel
 from charrnn.run import resume_run
 from charrnn.storage.checkpoint import load
+from charrnn.text.reopening import reopen_corpus
 from charrnn.training.events import Validation
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -23,6 +34,8 @@ BEST = {
     "rnn": (2.777218869, "the n kA o rda; n\na oek o w "),
     "gru": (2.950542434, "the n lA r seaa p a;pfmAr w."),
     "lstm": (2.340240575, "the ran  taof e tad rhe wata"),
+    "best": (2.893442379, "the n,na r,seba r\nb;rhkAs wa"),
+    "documents": (2.834526949, "the n na s te;a p c rim,s "),
 }
 # Validation losses after resuming, and the step of the lowest of the whole run.
 RESUMED = {
@@ -36,11 +49,18 @@ RESUMED = {
         },
         60,
     ),
+    "best": ({30: 2.775042279, 40: 2.723870173, 50: 2.705485440, 60: 2.702016295}, 60),
+    "documents": (
+        {30: 2.783575317, 40: 2.765407475, 50: 2.751114375, 60: 2.744820546},
+        60,
+    ),
 }
 
 
-def text():
-    return (GOLDEN / "verse.txt").read_text(encoding="utf-8")
+def validation_part(checkpoint):
+    """Return the ids that a checkpoint's run was validated on."""
+    corpus = reopen_corpus(checkpoint.corpus, [GOLDEN / "verse.txt"])
+    return corpus.split(corpus.ids, checkpoint.split.val_fraction)[1]
 
 
 def copied(name, tmp_path):
@@ -52,10 +72,8 @@ def copied(name, tmp_path):
 def test_a_golden_model_has_its_loss_and_writes_its_text(name):
     checkpoint = load(GOLDEN / name / "best.npz")
     loss, written = BEST[name]
-    characters = len(text())
-    assert checkpoint.corpus.characters == characters
-    assert checkpoint.split.train + checkpoint.split.val == characters
-    ids = checkpoint.vocab.encode(text())[checkpoint.split.train :]
+    ids = validation_part(checkpoint)
+    assert len(ids) == checkpoint.split.val
     assert evaluate(checkpoint.model, ids).nats == pytest.approx(loss, abs=1e-6)
     model = LanguageModel.from_checkpoint(checkpoint)
     assert model.generate("the ", length=24, seed=1, kernels="numpy") == written
@@ -78,10 +96,33 @@ def test_a_golden_run_resumes_to_its_known_end(name, tmp_path):
 
 
 def test_the_golden_files_are_of_the_kind_that_they_are_kept_for():
-    for name, has_good in (("rnn", False), ("gru", True), ("lstm", True)):
-        with np.load(GOLDEN / name / "last.npz") as file:
-            assert any(member.startswith("good/") for member in file.files) == has_good
-            assert not any(member.startswith("best/") for member in file.files)
-    with np.load(GOLDEN / "unvalidated" / "last.npz") as file:
-        header = json.loads(file["header"].tobytes())
-    assert header["progress"]["best_loss"] == float("inf")
+    kinds = {
+        "rnn": (),
+        "gru": ("good",),
+        "lstm": ("good",),
+        "unvalidated": ("good",),
+        "best": ("best",),
+        "documents": ("best", "good", "digests", "end mark"),
+    }
+    assert kinds.keys() == {path.name for path in GOLDEN.iterdir() if path.is_dir()}
+    for name, expected in kinds.items():
+        parts = hostile.members(GOLDEN / name / "last.npz")
+        header = hostile.header_of(parts)
+        found = {member.split("/")[0] for member in parts} & {"best", "good"}
+        found |= header.keys() & {"digests"}
+        found |= {"end mark"} if header["model"].get("end", -1) >= 0 else set()
+        assert found == {*expected}
+        nothing = header["progress"]["best_loss"] == float("inf")
+        assert nothing == (name == "unvalidated")
+
+
+def test_a_file_of_a_newer_version_is_refused_with_advice(tmp_path):
+    parts = hostile.members(GOLDEN / "documents" / "best.npz")
+    newer = hostile.header_of(parts) | {"version": 2}
+    hostile.write_members(tmp_path / "a.npz", hostile.with_header(parts, newer))
+    with pytest.raises(CheckpointError) as error:
+        load(tmp_path / "a.npz")
+    assert str(error.value) == (
+        f"{tmp_path / 'a.npz'}: format version 2; expected 1: upgrade charrnn to read "
+        "this file"
+    )

@@ -176,6 +176,23 @@ def test_a_huge_header_is_refused_unread(path):
         tracemalloc.stop()
 
 
+def test_very_many_arrays_of_no_size_are_refused_unread(path):
+    entries = {f"{i:x}": entry((0,), 0, 0) for i in range(100_001)}
+    path.write_bytes(packed(entries))
+    tracemalloc.start()
+    try:
+        assert "more than 100,000 arrays" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_that_occurs_twice_is_refused(path):
+    one, other = json.dumps(entry()), json.dumps(entry(begin=8, end=16))
+    path.write_bytes(packed(f'{{"x": {one}, "x": {other}}}'.encode(), bytes(16)))
+    assert "not a whole safetensors file" in refusal(path)
+
+
 def test_a_file_cut_short_anywhere_is_refused(path):
     save(path, ARRAYS, {"k": "é"})
     whole = path.read_bytes()

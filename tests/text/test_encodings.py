@@ -79,6 +79,14 @@ def test_bytes_become_characters_and_nothing_is_changed():
 # ---- byte-order marks
 
 
+@pytest.mark.parametrize(
+    "mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_BE, codecs.BOM_UTF32]
+)
+def test_a_mark_alone_is_an_empty_text(mark):
+    for size in (1, 1000):
+        assert decode(mark, None, size)[0] == ""
+
+
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_mark_is_dropped_with_a_note(size):
     mark = "dropped the byte-order mark"

@@ -73,6 +73,13 @@ def test_rare_characters_are_left_out_by_themselves_only_if_they_are_most():
     assert encoded("abcdefgh" + "x" * 9, 99, AUTOMATIC)[0].unknown_id is None
 
 
+@pytest.mark.parametrize("common", ["", "aaa"])
+def test_rare_characters_are_kept_if_nothing_to_learn_would_be_left(common):
+    alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    vocab = encoded(alphabet + common, 99, AUTOMATIC)[0]
+    assert vocab == Vocabulary([*sorted({*common}), *alphabet])
+
+
 def test_end_marks_stand_where_they_are_asked_for():
     encoder = Encoder(documents=True)
     (ids,) = encoder.encode("abc", np.array([0, 1, 3]))
