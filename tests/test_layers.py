@@ -16,6 +16,8 @@ PACKAGE = Path(charrnn.__file__).parent
 # through them. Each may import only from itself and from those before it.
 ORDER = (
     "errors",
+    "shell",
+    "memory",
     "option",
     "config",
     "presets",
@@ -37,6 +39,8 @@ MATHS = {"numpy"}
 LIBRARIES = {
     "errors": set(),
     "option": set(),
+    "shell": set(),
+    "memory": set(),
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
@@ -127,6 +131,11 @@ def loaded_by(code):
 
 def test_every_folder_has_its_place():
     assert {part_of(name) for name in MODULES} == set(ORDER) == set(LIBRARIES)
+
+
+@pytest.mark.parametrize("name", sorted({*MODULES} - {"shell"}))
+def test_advice_is_quoted_for_every_system(name):
+    assert not {full for full in imports_of(name) if full.startswith("shlex")}
 
 
 @pytest.mark.parametrize("name", MODULES)

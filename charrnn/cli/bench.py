@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charrnn.training.autotune import Speed
 
 _options = grouped("Options")
-_FAST = "pip install 'charrnn[fast]'"
+_FAST = 'pip install "charrnn[fast]"'
 
 
 @click.command("bench", cls=GroupedCommand)

@@ -1,7 +1,6 @@
 """charrnn eval: score a model on a text."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from charrnn.cli.options import (
     sort_arguments,
 )
 from charrnn.cli.text_arguments import as_bytes
+from charrnn.shell import quote
 
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
@@ -82,12 +82,12 @@ def command(
 
 def _check_are_no_sentences(checkpoint: str | None, names: tuple[str, ...]) -> None:
     """Raise UsageError if TEXT seems to be the text itself."""
-    command = shlex.join(["charrnn", "eval", *([checkpoint] if checkpoint else [])])
+    command = " ".join(["charrnn eval", *([quote(checkpoint)] if checkpoint else [])])
     for name in names:
         if name != "-" and not exists(name):
             raise click.UsageError(
                 f"{name[:_SHOWN]}: no such file; to score this text itself, use "
-                f"`{command} --text {shlex.quote(name)}`"
+                f"`{command} --text {quote(name)}`"
             )
 
 

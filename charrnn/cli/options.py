@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import click
 
 from charrnn.config import ON_UNKNOWN, SampleConfig, new_seed
 from charrnn.option import Option, options_of
+from charrnn.shell import quote
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -294,7 +294,7 @@ def check_is_no_prime(checkpoint: str | None, command: str) -> None:
     if checkpoint and not checkpoint.endswith(".npz") and is_missing(checkpoint):
         raise click.UsageError(
             f"{checkpoint}: no such file or run; to start a text with it, use "
-            f"`charrnn {command} --prime {shlex.quote(checkpoint)}`"
+            f"`charrnn {command} --prime {quote(checkpoint)}`"
         )
 
 
@@ -331,8 +331,8 @@ def sort_arguments(
         if not _is_text(other) and Path(other).exists():
             raise click.UsageError(
                 f"{other} is a checkpoint and {checkpoint} a text; expected the "
-                f"checkpoint first: charrnn eval {shlex.quote(other)} "
-                f"{shlex.quote(checkpoint)}"
+                f"checkpoint first: charrnn eval {quote(other)} "
+                f"{quote(checkpoint)}"
             )
     return None, (checkpoint, *text)
 

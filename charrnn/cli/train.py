@@ -61,7 +61,7 @@ def _presets() -> str:
     multiple=True,
     metavar="PATTERN",
     default_text="all texts",
-    help="Files to take from folders, such as '*.txt'. Repeat it for several patterns.",
+    help='Files to take from folders, such as "*.txt". Repeat it for several.',
 )
 @_text(
     "--data-dir",

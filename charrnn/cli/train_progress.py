@@ -1,7 +1,6 @@
 """What `charrnn train` shows while it trains, and how Ctrl-C stops it."""
 
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
+from charrnn.shell import quote
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -41,7 +41,7 @@ def train_with_progress(
         note(
             f"Stopped at step {run.trainer.progress.step:,} of {plan.steps:,}, all "
             "saved. Continue with: charrnn train --resume --out "
-            f"{shlex.quote(str(run.folder))}"
+            f"{quote(str(run.folder))}"
         )
         return 128 + signals[0]
     if display.reason == "patience" and not quiet:
@@ -193,6 +193,6 @@ def _print_results(run: "Run", quiet: bool) -> None:
 def _print_commands(run: "Run", quiet: bool) -> None:
     """Print which commands use the model."""
     if not quiet:
-        folder = shlex.quote(str(run.folder))
+        folder = quote(str(run.folder))
         note(f"Write with it: charrnn sample {folder}")
         note(f"Compare temperatures: charrnn compare {folder}")

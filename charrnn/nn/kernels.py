@@ -1,7 +1,7 @@
 """Choose the implementation: NumPy, or its twin compiled by Numba.
 
 The folder `compiled` has twins of the cells and of three functions. They agree with
-NumPy to float32 rounding. `pip install 'charrnn[fast]'` installs Numba.
+NumPy to float32 rounding. `pip install "charrnn[fast]"` installs Numba.
 """
 
 import importlib
@@ -52,13 +52,13 @@ def resolve(name: str) -> str:
         raise ConfigError(f"kernels is {name!r}; expected auto, numpy or numba")
     if name == "numba" and not find_spec("numba"):
         raise MissingExtraError(
-            "the compiled kernels need Numba; pip install 'charrnn[fast]', or choose "
+            'the compiled kernels need Numba; pip install "charrnn[fast]", or choose '
             "--kernels numpy"
         )
     if name == "numba" and numba_trouble():
         raise MissingExtraError(
             f"Numba is installed but does not work ({numba_trouble()}); choose "
-            "--kernels numpy, or reinstall it: pip install --upgrade 'charrnn[fast]'"
+            '--kernels numpy, or reinstall it: pip install --upgrade "charrnn[fast]"'
         )
     return name
 

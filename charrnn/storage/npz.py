@@ -5,7 +5,6 @@ and shape are known to be the expected ones. A file can expand to at most _RATIO
 its size, so a small one cannot fill the memory.
 """
 
-import shlex
 import struct
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ import numpy as np
 
 from charrnn.errors import CheckpointError
 from charrnn.nn.parameters import Array, Shape
+from charrnn.shell import quote
 
 DAMAGED = "the file is damaged or was edited; restore it from a backup"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -128,7 +128,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             raise CheckpointError(
                 f"{path}: not a checkpoint; expected best.npz or another file that "
                 "training writes (to learn from a text, use `charrnn train "
-                f"{shlex.quote(str(path))}`)"
+                f"{quote(str(path))}`)"
             ) from error
         raise CheckpointError(
             f"{path}: not a readable .npz archive ({error}); expected a checkpoint "

@@ -5,9 +5,9 @@ import stat
 from collections.abc import Sequence
 from os.path import normpath
 from pathlib import Path, PureWindowsPath
-from shlex import quote
 
 from charrnn.errors import TextError
+from charrnn.shell import quote
 from charrnn.text.cache import stamps_of
 from charrnn.text.corpus import Corpus
 from charrnn.text.corpus_info import CorpusInfo

@@ -281,7 +281,7 @@ class ByteStream:
         except ImportError:
             raise MissingExtraError(
                 f"{printable(self.path)}: zstd data need Python 3.14 or the package "
-                "zstandard: pip install 'charrnn[zst]'"
+                'zstandard: pip install "charrnn[zst]"'
             ) from None
 
     def _refuse_two_compressions(self) -> None:
