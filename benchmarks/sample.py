@@ -33,10 +33,10 @@ from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, SampleConfig
 from charrnn.generation.sampling import read_prime, sample, uniforms
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import distribution
 from charrnn.nn.model import Model
-from charrnn.nn.workers import available_cores
 from charrnn.storage.checkpoint import Checkpoint, save
 from charrnn.storage.torch_weights import to_torch
 from charrnn.text.vocab import Vocabulary

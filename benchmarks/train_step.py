@@ -25,9 +25,10 @@ import numpy as np
 from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, TrainConfig
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
-from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
+from charrnn.nn.workers import Layout, Workers, blas_threads
 from charrnn.storage.torch_weights import to_torch
 from charrnn.training.update import Update
 

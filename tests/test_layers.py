@@ -17,7 +17,7 @@ PACKAGE = Path(charrnn.__file__).parent
 ORDER = (
     "errors",
     "shell",
-    "memory",
+    "machine",
     "option",
     "config",
     "presets",
@@ -40,7 +40,7 @@ LIBRARIES = {
     "errors": set(),
     "option": set(),
     "shell": set(),
-    "memory": set(),
+    "machine": set(),
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},

@@ -4,7 +4,9 @@ import codecs
 import importlib
 import io
 import os
+import re
 import sys
+import traceback
 import warnings
 from keyword import iskeyword
 from typing import Any
@@ -34,7 +36,14 @@ ESCAPE = "charrnn.escape"  # how output treats characters that its encoding lack
 CTRL_C = 130
 CLOSED_PIPE = 141
 # Options to reduce if memory runs out, in the commands that have them.
-_MEMORY_OPTIONS = ("--hidden", "--batch", "--max-vocab", "--length")
+_MEMORY_OPTIONS = [
+    "--hidden",
+    "--batch",
+    "--window",
+    "--max-vocab",
+    "--length",
+    "--threads",
+]
 
 
 class _Commands(click.Group):
@@ -57,21 +66,31 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def _out_of_memory(self, ctx: click.Context, error: MemoryError) -> str:
+    def _out_of_memory(self, ctx: click.Context, error: Exception) -> str:
         """Return the message for a command that ran out of memory."""
+        from charrnn.machine import address_space_limit
+
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         params = command.params if command else []
         flags = [flag for param in params for flag in param.opts]
-        smaller = " or ".join(flag for flag in _MEMORY_OPTIONS if flag in flags)
-        return (
-            "not enough memory"
-            + (f": {error}" if str(error) else "")
-            + (f"; try a smaller {smaller}" if smaller else "")
-        )
+        smaller = [flag for flag in _MEMORY_OPTIONS if flag in flags]
+        advice = [f"try a smaller {' or '.join(smaller)}"] if smaller else []
+        limit = address_space_limit()
+        if limit is not None:
+            advice.append(f"raise the limit of {limit >> 20:,} MB (ulimit -v)")
+        elif not smaller:
+            advice.append("close other programs")
+        why = f": {error}" if str(error) else ""
+        return f"not enough memory{why}; {', or '.join(advice)}"
 
     def invoke(self, ctx: click.Context) -> Any:
+        from charrnn.machine import limit_to_available, require_numpy
+
         _print_any_character()
+        limit_to_available()
         try:
+            if not _asks_for_help(ctx):
+                require_numpy()
             with warnings.catch_warnings():
                 _print_warnings()
                 result = super().invoke(ctx)
@@ -92,6 +111,40 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             raise SystemExit(CTRL_C) from None
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if _lacks_memory(error):
+                raise click.ClickException(self._out_of_memory(ctx, error)) from error
+            _print_bug(error)
+            raise SystemExit(1) from error
+
+
+def _asks_for_help(ctx: click.Context) -> bool:
+    return not {*ctx.help_option_names}.isdisjoint(ctx.args)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Return whether there was no memory for a thread or for loading a library."""
+    while error:
+        if isinstance(error, MemoryError) or re.search(
+            "can't start new thread|failed to map|cannot allocate", str(error), re.I
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _print_bug(error: Exception) -> None:
+    """Print an error that nobody expected, the traceback first and the words last."""
+    traceback.print_exception(error)
+    name = type(error).__name__
+    why = f"{name}: {error}".splitlines()[0]
+    click.echo(
+        f"Error: {why}\nThis is a bug in charrnn, or a library of it is broken. Please "
+        "report it with the lines above.",
+        err=True,
+    )
 
 
 def _print_any_character() -> None:

@@ -37,8 +37,8 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
     """
     import numpy as np
 
+    from charrnn.machine import available_cores
     from charrnn.nn import kernels
-    from charrnn.nn.workers import available_cores
     from charrnn.training.autotune import preset_speed, product_rate
 
     cores = available_cores()

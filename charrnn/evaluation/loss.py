@@ -10,10 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from charrnn.errors import TextError
+from charrnn.machine import available_cores
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import available_cores, blas_threads, in_threads
+from charrnn.nn.workers import blas_threads, in_threads
 from charrnn.text.ids import release_memory
 
 # A single stream leaves most of the machine idle, so a text is cut into up to STREAMS

@@ -14,11 +14,12 @@ from charrnn.config import SampleConfig
 from charrnn.errors import TextError
 from charrnn.generation.repeats import Repeats
 from charrnn.generation.writer import NumpyWriter, Writer
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import Filters, without
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array
-from charrnn.nn.workers import available_cores, blas_threads, in_threads
+from charrnn.nn.workers import blas_threads, in_threads
 
 _PRIME_WINDOW = 64
 # Characters of each text in a block: few at first, so that the first ones appear soon,

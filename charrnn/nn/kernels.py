@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Protocol, cast
 
 from charrnn.errors import ConfigError, MissingExtraError
+from charrnn.machine import NUMBA, require
 from charrnn.nn import functional
 from charrnn.nn.cell import Cell, load_cell, make_cell
 from charrnn.nn.compiled import TWINS
@@ -69,6 +70,7 @@ def numba_trouble() -> str:
     if not find_spec("numba"):
         return ""
     try:
+        require(NUMBA, "Numba")  # without it, its compiler may end the process
         importlib.import_module("numba")  # first, since its own reason says most
         importlib.import_module("charrnn.nn.compiled.functional")
     # Numba raises ImportError if NumPy is too new, and RuntimeError if it cannot write

@@ -7,7 +7,6 @@ use several threads in each product instead. Which is faster depends on the mach
 the sizes, so it is measured (`training/autotune.py`).
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,12 +14,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from threading import Lock
+from threading import Barrier, Lock
 from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from charrnn.machine import BLAS_THREAD, require
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
@@ -87,11 +87,23 @@ def _blas_libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@cache
+def _allocate_buffers(threads: int) -> None:
+    """Let BLAS allocate its buffers for so many threads. Raises MemoryError.
+
+    It keeps them for the next product. If it cannot allocate them later, when the
+    memory is full, it ends the process.
+    """
+    require(threads * BLAS_THREAD, "BLAS")
+    together = Barrier(threads)
+    ones = np.ones((256, 256), np.float32)
+
+    def product(_: int) -> None:
+        together.wait()
+        ones @ ones
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(product, range(threads)))
 
 
 def in_threads(
@@ -103,6 +115,7 @@ def in_threads(
     """
     if parts == 1:
         return [work(0)]
+    _allocate_buffers(parts)
     caller = np.geterr()  # a new thread would have the default settings
 
     def part(i: int) -> _T:
@@ -121,6 +134,7 @@ class Workers:
         self.model, self.T, self.N, self.layout = model, T, N, layout
         bounds = np.linspace(0, N, min(layout.workers, N) + 1).astype(int)
         self._parts = [slice(a, b) for a, b in pairwise(bounds)]
+        _allocate_buffers(len(self._parts))
         self._shares = [(part.stop - part.start) / N for part in self._parts]
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts

@@ -8,10 +8,11 @@ from time import perf_counter, sleep
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
+from charrnn.machine import available_cores
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import Sampler
-from charrnn.nn.workers import Layout, Workers, available_cores, blas_threads
+from charrnn.nn.workers import Layout, Workers, blas_threads
 from charrnn.presets import resolve_settings
 from charrnn.training.update import Update
 

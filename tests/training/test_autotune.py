@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.machine import available_cores
 from charrnn.nn.model import Model
 from charrnn.nn.sampled import Sampler
-from charrnn.nn.workers import Layout, available_cores
+from charrnn.nn.workers import Layout
 from charrnn.training import autotune
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 
