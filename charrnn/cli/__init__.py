@@ -36,14 +36,7 @@ ESCAPE = "charrnn.escape"  # how output treats characters that its encoding lack
 CTRL_C = 130
 CLOSED_PIPE = 141
 # Options to reduce if memory runs out, in the commands that have them.
-_MEMORY_OPTIONS = [
-    "--hidden",
-    "--batch",
-    "--window",
-    "--max-vocab",
-    "--length",
-    "--threads",
-]
+_SMALLER = ("--hidden", "--batch", "--window", "--max-vocab", "--length", "--threads")
 
 
 class _Commands(click.Group):
@@ -73,7 +66,7 @@ class _Commands(click.Group):
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         params = command.params if command else []
         flags = [flag for param in params for flag in param.opts]
-        smaller = [flag for flag in _MEMORY_OPTIONS if flag in flags]
+        smaller = [flag for flag in _SMALLER if flag in flags]
         advice = [f"try a smaller {' or '.join(smaller)}"] if smaller else []
         limit = address_space_limit()
         if limit is not None:
