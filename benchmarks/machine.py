@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from charrnn.nn.workers import available_cores
+from charrnn.machine import available_cores
 
 
 def machine(**packages: ModuleType | None) -> str:

@@ -38,7 +38,7 @@ def require(size: int, who: str) -> None:
 
             mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS).close()
     except OSError:
-        raise MemoryError(f"{who} needs {-(-size // MB):,} MB more") from None
+        raise MemoryError(f"{who} needs {-(-size // MB):,} MB") from None
 
 
 def require_numpy() -> None:

@@ -419,3 +419,33 @@ def test_the_tables_of_options_have_every_option_of_train_and_sample():
             re.search(r"(--?[\w-]+)( [\w|]+)?`$", row[0])[1] for row in rows
         } == flags
         assert all(len(row) == 3 and row[2].endswith(". |") for row in rows)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError("too deep")])
+def test_an_error_that_nobody_expected_ends_with_words(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("charrnn.cli.next.command.callback", fail)
+    result = CliRunner().invoke(main, ["next", "the"])
+    *lines, words = result.stderr.strip().split("\n")
+    assert result.exit_code == 1
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == f"Error: {type(error).__name__}: {error}"
+    assert words.startswith("This is a bug in charrnn")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        ImportError("numpy/x.so: failed to map segment from shared object"),
+    ],
+)
+def test_no_memory_for_a_thread_or_a_library_is_one_line(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("charrnn.cli.sample.command.callback", fail)
+    line = refused("sample")
+    assert line.startswith(f"Error: not enough memory: {error}; try a smaller --length")
