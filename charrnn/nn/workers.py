@@ -103,7 +103,11 @@ def _allocate_buffers(threads: int) -> None:
         ones @ ones
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(product, range(threads)))
+        try:
+            list(pool.map(product, range(threads)))
+        except BaseException:
+            together.abort()  # some threads may wait for one that did not start
+            raise
 
 
 def in_threads(

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from extras import HAVE_NUMBA
+from runner import CliRunner
 
 from charrnn import presets as recipes
 from charrnn.cli import main

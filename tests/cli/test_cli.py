@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from places import ROOT
+from runner import CliRunner
 from terminal import on_terminal
 from texts import (
     TINY,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from places import ROOT
+from runner import CliRunner
 from texts import charrnn, save_trained, sentences, small_run, trained
 
 from charrnn.atomic import LOCK

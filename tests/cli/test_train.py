@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from extras import needs_numba
+from runner import CliRunner
 from texts import TINY, charrnn, sentences
 
 from charrnn.api import load as load_model
