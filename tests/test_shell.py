@@ -83,5 +83,21 @@ def test_a_program_started_from_cmd_gets_the_same_name(windows, name):
     assert quoted[0] == '"' or not re.search(r"[&|<>()^%!]", quoted)
 
 
+def test_wildcards_are_expanded_as_posix_shells_do(tmp_path, monkeypatch, windows):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.txt", "a.txt", "c.md", "d[1].txt"):
+        (tmp_path / name).touch()
+    paths = ["*.md", "[ab].txt", "none*.txt", "d[1].txt", "-"]
+    assert [*shell.expand(paths)] == [
+        *("c.md", "a.txt", "b.txt", "none*.txt", "d[1].txt", "-")
+    ]
+
+
+def test_elsewhere_the_shell_has_expanded_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
+    assert [*shell.expand(["*.txt"])] == ["*.txt"]
+
+
 def test_a_usual_path_stays_as_it_is(windows):
     assert shell.quote(r"checkpoints\lines-2") == r"checkpoints\lines-2"

@@ -141,26 +141,28 @@ def trainings(folder: Path, times: int) -> Tally:
 
 
 def resumed(folder: Path, times: int) -> Tally:
-    """Resume under limits, then without, and compare with an uninterrupted run."""
-    start(folder, *TINY, "--schedule", "constant", "--steps", "500")
-    whole = load(folder / "run/best.npz").model.params.flat.tobytes()
-    shutil.rmtree(folder / "run")
-    start(folder, *TINY, "--schedule", "constant")
-    shutil.move(folder / "run", folder / "stopped")
-    tally, refused = Tally(), 0
+    """Resume under limits, then without; compare with one that had no limits."""
     more = ("train", "--resume", "--out", "run", "--steps", "500", "--quiet")
+    start(folder, *TINY)
+    shutil.copytree(folder / "run", folder / "stopped")
+    charrnn(folder, *more)
+    whole = weights(folder)
+    tally, refused = Tally(), 0
     for limit in limits(times):
-        shutil.rmtree(folder / "run", ignore_errors=True)
+        shutil.rmtree(folder / "run")
         shutil.copytree(folder / "stopped", folder / "run")
         trial = f"resumed in {limit} MB"
-        done = limited(folder, limit, *more)
-        if count(tally, trial, done, folder / "run", never):
+        if count(tally, trial, limited(folder, limit, *more), folder / "run", never):
             refused += 1
             charrnn(folder, *more)
-        if load(folder / "run/best.npz").model.params.flat.tobytes() != whole:
-            tally.lost.append(f"{trial}: other weights than the uninterrupted run")
+        if weights(folder) != whole:
+            tally.lost.append(f"{trial}: other weights than without a limit")
     tally.seen = f"{refused} refused, then resumed without a limit"
     return tally
+
+
+def weights(folder: Path) -> bytes:
+    return load(folder / "run/best.npz").model.params.flat.tobytes()
 
 
 def was_killed(done: Done) -> bool:

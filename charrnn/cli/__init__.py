@@ -1,6 +1,7 @@
 """The command `charrnn`. Each subcommand is a module here, imported when used."""
 
 import codecs
+import errno
 import importlib
 import io
 import os
@@ -76,6 +77,10 @@ class _Commands(click.Group):
         why = f": {error}" if str(error) else ""
         return f"not enough memory{why}; {', or '.join(advice)}"
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        # On Windows, click would expand `*`, `~` and `%NAME%` in a prime as well.
+        return super().main(*args, **{"windows_expand_args": False} | settings)
+
     def invoke(self, ctx: click.Context) -> Any:
         from charrnn.machine import limit_to_available, require_numpy
 
@@ -93,14 +98,15 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
-        except BrokenPipeError:
+        except OSError as error:
+            if not _is_closed_pipe(error):
+                where = error.filename or "output"
+                why = error.strerror or error
+                raise click.ClickException(f"{where}: {why}") from error
             # The reader has closed the pipe, as `head` does. This is not an error.
             # Flushing what is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(CLOSED_PIPE) from None
-        except OSError as error:
-            where = error.filename or "output"
-            raise click.ClickException(f"{where}: {error.strerror or error}") from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             raise SystemExit(CTRL_C) from None
@@ -115,6 +121,12 @@ class _Commands(click.Group):
 
 def _asks_for_help(ctx: click.Context) -> bool:
     return not {*ctx.help_option_names}.isdisjoint(ctx.args)
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """Return whether a pipe was closed by its reader; on Windows this is EINVAL."""
+    on_windows = os.name == "nt" and error.errno == errno.EINVAL and not error.filename
+    return isinstance(error, BrokenPipeError) or on_windows
 
 
 def _lacks_memory(error: BaseException | None) -> bool:

@@ -1,11 +1,13 @@
 """The command as a whole: help, next, eval, and how mistakes look."""
 
+import errno
 import importlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from places import ROOT
@@ -21,7 +23,7 @@ from texts import (
     trained,
 )
 
-from charrnn import __version__
+from charrnn import __version__, cli
 from charrnn.cli import main
 from charrnn.config import CELLS
 
@@ -449,3 +451,32 @@ def test_no_memory_for_a_thread_or_a_library_is_one_line(monkeypatch, error):
     monkeypatch.setattr("charrnn.cli.sample.command.callback", fail)
     line = refused("sample")
     assert line.startswith(f"Error: not enough memory: {error}; try a smaller --length")
+
+
+def test_arguments_are_not_expanded_on_windows(monkeypatch):
+    """Click would replace `*` by the files of the folder, in a prime as well."""
+    monkeypatch.setattr("click.core.os.name", "nt", raising=False)
+    monkeypatch.setattr("sys.argv", ["charrnn", "next", "~*", "--top", "1"])
+    seen = []
+    monkeypatch.setattr(
+        "charrnn.cli.next.command.callback", lambda **given: seen.append(given)
+    )
+    with pytest.raises(SystemExit):
+        main()
+    assert seen[0]["prefix"] == "~*"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "closed"),
+    [
+        ("posix", BrokenPipeError(errno.EPIPE, "closed"), True),
+        ("nt", BrokenPipeError(errno.EPIPE, "closed"), True),
+        ("nt", OSError(errno.EINVAL, "invalid"), True),
+        ("nt", OSError(errno.EINVAL, "invalid", "a?.txt"), False),
+        ("posix", OSError(errno.EINVAL, "invalid"), False),
+        ("nt", OSError(errno.ENOSPC, "full"), False),
+    ],
+)
+def test_a_closed_pipe_is_recognised(monkeypatch, name, error, closed):
+    monkeypatch.setattr(cli, "os", SimpleNamespace(name=name))
+    assert cli._is_closed_pipe(error) == closed
