@@ -151,9 +151,8 @@ def command(
         reading = known_settings(TextConfig, chosen)
         config = TextConfig(**reading | ({"encoding": BYTES} if as_bytes else {}))
         reader = TextReader(config, settings["seed"], quiet, report)
-        corpus = (
-            reader.read([*expand(text)], glob) if text else reader.default(data_dir)
-        )
+        paths = [*expand(text)]
+        corpus = reader.read(paths, glob) if paths else reader.default(data_dir)
         run = start_new_run(
             corpus,
             settings,
