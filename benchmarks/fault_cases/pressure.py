@@ -26,6 +26,10 @@ HEADING = "Too little memory"
 # From where Python itself can start to more than these commands need, in MB.
 LIMITS = (25, 1200)
 MANY = (*("--hidden", "64", "--layers", "2", "--batch", "32"), "--steps", "60")
+BIG = (
+    *("--hidden", "700", "--steps", "3", "--threads", "2"),
+    *("--kernels", "numpy"),
+)
 READERS = (
     ("sample", "run", "--length", "300"),
     ("compare", "run", "--length", "60"),
@@ -194,7 +198,7 @@ def contained(folder: Path, times: int) -> Tally:
     """Train in control groups that hold too little, where Linux kills processes."""
     start(folder, *TINY)
     tally, refused, kills = Tally(), 0, 0
-    big = ("train", "text.txt", "--hidden", "700", "--steps", "5", "--kernels", "numpy")
+    big = ("train", "text.txt", *BIG, "--out", "run", "--force", "--quiet")
     for i in range(times):
         megabytes = 60 + 340 * i // times
         with group(megabytes) as where:
@@ -202,8 +206,7 @@ def contained(folder: Path, times: int) -> Tally:
                 tally.seen = "not done: no right to make a control group"
                 return tally
             enter = f'echo $$ > {where}/cgroup.procs; exec "$@"'
-            args = command(*big, "--out", "run", "--force", "--quiet")
-            done = run(["sh", "-c", enter, "-", *args], folder)
+            done = run(["sh", "-c", enter, "-", *command(*big)], folder)
         kills += was_killed(done)
         refused += count(tally, f"{megabytes} MB", done, folder / "run", was_killed)
     tally.seen = f"{refused - kills} refused, {kills} killed by Linux"
