@@ -182,3 +182,16 @@ def test_a_large_export_with_little_memory_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.endswith("MemoryError: the file needs 200 MB\n")
     assert not [*tmp_path.iterdir()]
+
+
+@linux
+def test_a_thread_that_cannot_start_stops_those_that_wait_for_it(tmp_path):
+    code = (
+        "import threading\n"
+        "from charrnn.nn.workers import in_threads\n"
+        "threading.stack_size(1 << 30)\n"
+        "in_threads(lambda i: i, 2)\n"
+    )
+    done = limited(1800, [sys.executable, "-c", code], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("RuntimeError: can't start new thread\n")
