@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from charrnn.cores import available_cores
+from charrnn.machine import available_cores
 
 
 def machine(**packages: ModuleType | None) -> str:
@@ -19,7 +19,7 @@ def machine(**packages: ModuleType | None) -> str:
 def cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":")[1].strip()
     return platform.processor() or platform.machine()

@@ -15,7 +15,7 @@ from pathlib import Path
 from machine import machine
 
 from charrnn.config import CELLS
-from charrnn.cores import available_cores
+from charrnn.machine import available_cores
 
 STEPS = 20
 # How to make each contender's step, and the packages that must not be loaded with it.

@@ -32,8 +32,8 @@ import numpy as np
 from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, SampleConfig
-from charrnn.cores import available_cores
 from charrnn.generation.sampling import read_prime, sample, uniforms
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import distribution
 from charrnn.nn.model import Model

@@ -25,7 +25,7 @@ import numpy as np
 from machine import machine
 
 from charrnn.config import CELLS, ModelConfig, TrainConfig
-from charrnn.cores import available_cores
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout, Workers, blas_threads

@@ -325,7 +325,7 @@ class TrainConfig:
     kernels: str = option(
         "auto",
         "How each step is computed: {choices}. numba is compiled and faster (pip "
-        "install 'charrnn[fast]').",
+        'install "charrnn[fast]").',
         group=_MACHINE,
         choices=KERNELS,
         default_text="auto, numba if it is installed",
@@ -411,7 +411,7 @@ class SampleConfig:
     kernels: str = option(
         "auto",
         "How each step is computed: {choices}. numba is compiled and faster (pip "
-        "install 'charrnn[fast]').",
+        'install "charrnn[fast]").',
         group=_SAMPLING,
         choices=KERNELS,
         default_text="auto, numba if it is installed and the text is long",

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from shlex import quote
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +22,7 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import interruptibly
 from charrnn.presets import MANY, Adaptation, adapt_to_text
+from charrnn.shell import quote
 from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.storage.run_folder import (
     LAST,

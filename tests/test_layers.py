@@ -16,12 +16,13 @@ PACKAGE = Path(charrnn.__file__).parent
 # through them. Each may import only from itself and from those before it.
 ORDER = (
     "errors",
+    "shell",
+    "machine",
     "option",
     "config",
     "presets",
     "atomic",
     "strict_json",
-    "cores",
     "nn",
     "text",
     "evaluation",
@@ -39,11 +40,12 @@ MATHS = {"numpy"}
 LIBRARIES = {
     "errors": set(),
     "option": set(),
+    "shell": set(),
+    "machine": set(),
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
     "strict_json": set(),
-    "cores": set(),
     "nn": MATHS | {"threadpoolctl", "numba", "llvmlite"},
     "text": MATHS
     | {"charset_normalizer", "requests", "tqdm", "urllib3"}
@@ -131,6 +133,11 @@ def loaded_by(code):
 
 def test_every_folder_has_its_place():
     assert {part_of(name) for name in MODULES} == set(ORDER) == set(LIBRARIES)
+
+
+@pytest.mark.parametrize("name", sorted({*MODULES} - {"shell"}))
+def test_advice_is_quoted_for_every_system(name):
+    assert not {full for full in imports_of(name) if full.startswith("shlex")}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 from texts import charrnn, save_trained
 
 from charrnn.cli import main

@@ -1,11 +1,14 @@
 """The command `charrnn`. Each subcommand is a module here, imported when used."""
 
 import codecs
+import errno
 import importlib
 import io
 import os
+import re
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +41,7 @@ ESCAPE = "charrnn.escape"  # how output treats characters that its encoding lack
 CTRL_C = 130
 CLOSED_PIPE = 141
 # Options to reduce if memory runs out, in the commands that have them.
-_MEMORY_OPTIONS = ("--hidden", "--batch", "--max-vocab", "--length")
+_SMALLER = ("--hidden", "--batch", "--window", "--max-vocab", "--length", "--threads")
 
 
 class _Commands(click.Group):
@@ -61,17 +64,26 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def _out_of_memory(self, ctx: click.Context, error: MemoryError) -> str:
+    def _out_of_memory(self, ctx: click.Context, error: Exception) -> str:
         """Return the message for a command that ran out of memory."""
+        from charrnn.machine import address_space_limit
+
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         params = command.params if command else []
         flags = [flag for param in params for flag in param.opts]
-        smaller = " or ".join(flag for flag in _MEMORY_OPTIONS if flag in flags)
-        return (
-            "not enough memory"
-            + (f": {error}" if str(error) else "")
-            + (f"; try a smaller {smaller}" if smaller else "")
-        )
+        smaller = [flag for flag in _SMALLER if flag in flags]
+        advice = [f"try a smaller {' or '.join(smaller)}"] if smaller else []
+        limit = address_space_limit()
+        if limit is not None:
+            advice.append(f"raise the limit of {limit >> 20:,} MB (ulimit -v)")
+        elif not smaller:
+            advice.append("close other programs")
+        why = f": {error}" if str(error) else ""
+        return f"not enough memory{why}; {', or '.join(advice)}"
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        # On Windows, click would expand `*`, `~` and `%NAME%` in a prime as well.
+        return super().main(*args, **{"windows_expand_args": False} | settings)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _escaped_errors():
@@ -82,8 +94,13 @@ class _Commands(click.Group):
             return self._invoke(ctx)
 
     def _invoke(self, ctx: click.Context) -> Any:
+        from charrnn.machine import limit_to_available, require_numpy
+
         _print_any_character()
+        limit_to_available()
         try:
+            if not _asks_for_help(ctx):
+                require_numpy()
             with warnings.catch_warnings():
                 _print_warnings()
                 result = super().invoke(ctx)
@@ -93,19 +110,26 @@ class _Commands(click.Group):
             raise click.ClickException(_one_line(str(error))) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
-        except BrokenPipeError:
+        except OSError as error:
+            if not _is_closed_pipe(error):
+                where = error.filename or "output"
+                why = error.strerror or error
+                raise click.ClickException(_one_line(f"{where}: {why}")) from error
             # The reader has closed the pipe, as `head` does. This is not an error.
             # Flushing what is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(CLOSED_PIPE) from None
-        except OSError as error:
-            where = error.filename or "output"
-            message = f"{where}: {error.strerror or error}"
-            raise click.ClickException(_one_line(message)) from error
         except KeyboardInterrupt:
             with suppress(OSError):  # the terminal may be gone
                 click.echo("\nInterrupted.", err=True)
             leave(CTRL_C)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if _lacks_memory(error):
+                raise click.ClickException(self._out_of_memory(ctx, error)) from error
+            _print_bug(error)
+            raise SystemExit(1) from error
 
 
 def leave(status: int) -> NoReturn:
@@ -130,6 +154,39 @@ def _escaped_errors() -> Iterator[None]:
     except click.ClickException as error:
         vars(error)["message"] = escaped(error.message)
         raise
+
+
+def _asks_for_help(ctx: click.Context) -> bool:
+    return not {*ctx.help_option_names}.isdisjoint(ctx.args)
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """Return whether a pipe was closed by its reader; on Windows this is EINVAL."""
+    on_windows = os.name == "nt" and error.errno == errno.EINVAL and not error.filename
+    return isinstance(error, BrokenPipeError) or on_windows
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Return whether there was no memory for a thread or for loading a library."""
+    while error:
+        if isinstance(error, MemoryError) or re.search(
+            "can't start new thread|failed to map|cannot allocate", str(error), re.I
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _print_bug(error: Exception) -> None:
+    """Print an error that nobody expected, the traceback first and the words last."""
+    traceback.print_exception(error)
+    name = type(error).__name__
+    why = f"{name}: {error}".splitlines()[0]
+    click.echo(
+        f"Error: {escaped(why)}\nThis is a bug in charrnn, or a library of it is "
+        "broken. Please report it with the lines above.",
+        err=True,
+    )
 
 
 def _print_any_character() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charrnn.training.autotune import Speed
 
 _options = grouped("Options")
-_FAST = "pip install 'charrnn[fast]'"
+_FAST = 'pip install "charrnn[fast]"'
 
 
 @click.command("bench", cls=GroupedCommand)
@@ -37,7 +37,7 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
     """
     import numpy as np
 
-    from charrnn.cores import available_cores
+    from charrnn.machine import available_cores
     from charrnn.nn import kernels
     from charrnn.training.autotune import preset_speed, product_rate
 

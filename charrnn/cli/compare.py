@@ -1,6 +1,5 @@
 """charrnn compare: show texts at several temperatures side by side."""
 
-import shlex
 import shutil
 import sys
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from charrnn.cli.options import (
     to_json,
 )
 from charrnn.cli.text_arguments import resolve_prime
+from charrnn.shell import quote
 
 _comparing = grouped("Comparing")
 _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
@@ -85,7 +85,7 @@ def command(
     prime = resolve_prime(model, prime, prime_file)
     corpus = find_corpus(model, text)
     if corpus is None:
-        named = shlex.join(["charrnn", "compare", str(model.path), "--text"])
+        named = f"charrnn compare {quote(str(model.path))} --text"
         note(f"Its statistics are left out. If you have the text: {named} TEXT")
     comparison = compare(
         model,

@@ -1,7 +1,6 @@
 """charrnn eval: score a model on a text."""
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -23,6 +22,7 @@ from charrnn.cli.options import (
     to_json,
 )
 from charrnn.cli.text_arguments import as_bytes
+from charrnn.shell import quote
 
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
@@ -84,12 +84,12 @@ def command(
 
 def _check_are_no_sentences(checkpoint: str | None, names: tuple[str, ...]) -> None:
     """Raise UsageError if TEXT seems to be the text itself."""
-    command = shlex.join(["charrnn", "eval", *([checkpoint] if checkpoint else [])])
+    command = " ".join(["charrnn eval", *([quote(checkpoint)] if checkpoint else [])])
     for name in names:
         if name != "-" and not exists(name):
             raise click.UsageError(
                 f"{name[:_SHOWN]}: no such file; to score this text itself, use "
-                f"`{command} --text {shlex.quote(name)}`"
+                f"`{command} --text {quote(name)}`"
             )
 
 
@@ -123,7 +123,7 @@ def _corpus(
 
 
 def _command(model: "LanguageModel") -> str:
-    return shlex.join(["charrnn", "eval", str(model.path)])
+    return f"charrnn eval {quote(str(model.path))}"
 
 
 def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -> None:

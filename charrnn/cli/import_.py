@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from charrnn.cli.options import GroupedCommand, grouped, note, print_path
+from charrnn.shell import quote
 
 _options = grouped("Options")
 
@@ -57,5 +58,5 @@ def command(
     checkpoint = import_weights(file, text)
     out = out or new_folder(file.stem)
     save(checkpoint, out, force=force)
-    note(f"Write with it: charrnn sample {out}")
+    note(f"Write with it: charrnn sample {quote(str(out))}")
     print_path(out)

@@ -1,7 +1,6 @@
 """charrnn next: show which characters come next, and how likely each is."""
 
 import sys
-from shlex import quote
 
 import click
 
@@ -14,6 +13,7 @@ from charrnn.cli.options import (
     to_json,
 )
 from charrnn.cli.text_arguments import read_text
+from charrnn.shell import quote
 
 _options = grouped("Options")
 _BAR = 30  # length of the bar for probability 1

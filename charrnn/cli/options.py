@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import sys
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +18,7 @@ import click
 
 from charrnn.config import ON_UNKNOWN, SampleConfig, new_seed
 from charrnn.option import Option, options_of
+from charrnn.shell import quote
 from charrnn.text.characters import CONTROLS, escaped
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def check_is_no_prime(checkpoint: str | None, command: str) -> None:
     if checkpoint and not checkpoint.endswith(".npz") and is_missing(checkpoint):
         raise click.UsageError(
             f"{checkpoint}: no such file or run; to start a text with it, use "
-            f"`charrnn {command} --prime {shlex.quote(checkpoint)}`"
+            f"`charrnn {command} --prime {quote(checkpoint)}`"
         )
 
 
@@ -343,8 +343,8 @@ def sort_arguments(
         if not _is_text(other) and Path(other).exists():
             raise click.UsageError(
                 f"{other} is a checkpoint and {checkpoint} a text; expected the "
-                f"checkpoint first: charrnn eval {shlex.quote(other)} "
-                f"{shlex.quote(checkpoint)}"
+                f"checkpoint first: charrnn eval {quote(other)} "
+                f"{quote(checkpoint)}"
             )
     return None, (checkpoint, *text)
 

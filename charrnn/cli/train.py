@@ -26,6 +26,7 @@ from charrnn.cli.train_setup import (
 from charrnn.config import BYTES, ModelConfig, TextConfig, TrainConfig, known_settings
 from charrnn.option import options_of, settings_of
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
+from charrnn.shell import expand
 
 _text = grouped("Text")
 _network = grouped("Network")
@@ -61,7 +62,7 @@ def _presets() -> str:
     multiple=True,
     metavar="PATTERN",
     default_text="all texts",
-    help="Files to take from folders, such as '*.txt'. Repeat it for several patterns.",
+    help='Files to take from folders, such as "*.txt". Repeat it for several.',
 )
 @_text(
     "--data-dir",
@@ -151,7 +152,8 @@ def command(
         reading = known_settings(TextConfig, chosen)
         config = TextConfig(**reading | ({"encoding": BYTES} if as_bytes else {}))
         reader = TextReader(config, settings["seed"], quiet, report)
-        corpus = reader.read(text, glob) if text else reader.default(data_dir)
+        paths = [*expand(text)]
+        corpus = reader.read(paths, glob) if paths else reader.default(data_dir)
         run = start_new_run(
             corpus,
             settings,

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
+from charrnn.shell import quote
 from charrnn.text.characters import escaped
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train_with_progress(
 
 def _print_how_to_go_on(run: "Run") -> None:
     """Print what a signal has stopped, and which command continues it."""
-    folder = shlex.quote(str(run.folder))
+    folder = quote(str(run.folder))
     if run.trainer.progress.step < run.plan.steps:
         note(
             f"Stopped at step {run.trainer.progress.step:,} of {run.plan.steps:,}, all "
@@ -293,6 +293,6 @@ def _print_results(run: "Run", quiet: bool) -> None:
 def _print_commands(run: "Run", quiet: bool) -> None:
     """Print which commands use the model."""
     if not quiet:
-        folder = shlex.quote(str(run.folder))
+        folder = quote(str(run.folder))
         note(f"Write with it: charrnn sample {folder}")
         note(f"Compare temperatures: charrnn compare {folder}")

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from charrnn.cores import available_cores
 from charrnn.errors import TextError
+from charrnn.machine import available_cores
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array

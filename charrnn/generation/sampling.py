@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from charrnn.config import SampleConfig
-from charrnn.cores import available_cores
 from charrnn.errors import TextError
 from charrnn.generation.repeats import Repeats
 from charrnn.generation.writer import NumpyWriter, Writer
+from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import Filters, without
 from charrnn.nn.model import Model, ModelState

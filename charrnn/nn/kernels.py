@@ -1,7 +1,7 @@
 """Choose the implementation: NumPy, or its twin compiled by Numba.
 
 The folder `compiled` has twins of the cells and of three functions. They agree with
-NumPy to float32 rounding. `pip install 'charrnn[fast]'` installs Numba.
+NumPy to float32 rounding. `pip install "charrnn[fast]"` installs Numba.
 """
 
 import importlib
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Protocol, cast
 
 from charrnn.errors import ConfigError, MissingExtraError
+from charrnn.machine import NUMBA, require
 from charrnn.nn import functional
 from charrnn.nn.cell import Cell, load_cell, make_cell
 from charrnn.nn.compiled import TWINS
@@ -52,13 +53,13 @@ def resolve(name: str) -> str:
         raise ConfigError(f"kernels is {name!r}; expected auto, numpy or numba")
     if name == "numba" and not find_spec("numba"):
         raise MissingExtraError(
-            "the compiled kernels need Numba; pip install 'charrnn[fast]', or choose "
+            'the compiled kernels need Numba; pip install "charrnn[fast]", or choose '
             "--kernels numpy"
         )
     if name == "numba" and numba_trouble():
         raise MissingExtraError(
             f"Numba is installed but does not work ({numba_trouble()}); choose "
-            "--kernels numpy, or reinstall it: pip install --upgrade 'charrnn[fast]'"
+            '--kernels numpy, or reinstall it: pip install --upgrade "charrnn[fast]"'
         )
     return name
 
@@ -69,6 +70,7 @@ def numba_trouble() -> str:
     if not find_spec("numba"):
         return ""
     try:
+        require(NUMBA, "Numba")  # without it, its compiler may end the process
         importlib.import_module("numba")  # first, since its own reason says most
         importlib.import_module("charrnn.nn.compiled.functional")
     # Numba raises ImportError if NumPy is too new, and RuntimeError if it cannot write

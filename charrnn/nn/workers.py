@@ -19,13 +19,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from threading import Lock
+from threading import Barrier, Lock
 from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from charrnn.machine import BLAS_THREAD, require
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
@@ -109,6 +110,29 @@ class Stopped(Exception):
     """Work was given up because its caller no longer wants the result."""
 
 
+@cache
+def _allocate_buffers(threads: int) -> None:
+    """Let BLAS allocate its buffers for so many threads. Raises MemoryError.
+
+    It keeps them for the next product. If it cannot allocate them later, when the
+    memory is full, it ends the process.
+    """
+    require(threads * BLAS_THREAD, "BLAS")
+    together = Barrier(threads)
+    ones = np.ones((256, 256), np.float32)
+
+    def product(_: int) -> None:
+        together.wait()
+        ones @ ones
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            list(pool.map(product, range(threads)))
+        except BaseException:
+            together.abort()  # some threads may wait for one that did not start
+            raise
+
+
 class Threads:
     """Threads that do the parts of some work, again and again.
 
@@ -137,6 +161,8 @@ class Threads:
         return done
 
     def _share(self, work: Callable[[int], _T]) -> list[_T]:
+        if self._parts > 1:
+            _allocate_buffers(self._parts)
         caller = np.geterr()  # a new thread would have the default settings
 
         def part(i: int) -> _T:
@@ -186,6 +212,7 @@ class Workers:
         self.model, self.T, self.N, self.layout = model, T, N, layout
         bounds = np.linspace(0, N, min(layout.workers, N) + 1).astype(int)
         self._parts = [slice(a, b) for a, b in pairwise(bounds)]
+        _allocate_buffers(len(self._parts))
         self._shares = [(part.stop - part.start) / N for part in self._parts]
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts

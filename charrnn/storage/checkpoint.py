@@ -23,7 +23,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -176,7 +177,18 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     line = json.dumps(header, ensure_ascii=False, allow_nan=False)
     text = line.encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
-        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
+        _write_archive(file, {"header": np.frombuffer(text, np.uint8)} | arrays)
+
+
+def _write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as `np.savez` does, and close the archive if that fails.
+
+    `np.savez` leaves it open. Before Python 3.11, it then prints an error of its own.
+    """
+    with ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _digests(arrays: Mapping[str, Array]) -> dict[str, str]:

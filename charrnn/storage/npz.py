@@ -7,7 +7,6 @@ its size, so a small one cannot fill the memory.
 
 import hashlib
 import re
-import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from charrnn.errors import CheckpointError
 from charrnn.nn.parameters import Array, Shape
+from charrnn.shell import quote
 from charrnn.storage import zip_file
 
 DAMAGED = "the file is damaged or was edited; restore it from a backup"
@@ -197,7 +197,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             raise CheckpointError(
                 f"{path}: not a checkpoint; expected best.npz or another file that "
                 "training writes (to learn from a text, use `charrnn train "
-                f"{shlex.quote(str(path))}`)"
+                f"{quote(str(path))}`)"
             ) from error
         raise CheckpointError(
             f"{path}: not a readable .npz archive ({error!s:.200}); expected a "

@@ -14,6 +14,7 @@ import numpy as np
 from charrnn import strict_json
 from charrnn.atomic import replacing
 from charrnn.errors import CheckpointError
+from charrnn.machine import require
 from charrnn.nn.parameters import Array
 
 # The float types of the format. NumPy has no BF16, the upper half of a float32.
@@ -30,6 +31,8 @@ def save(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     from safetensors import numpy as safetensors
 
     floats = {name: np.asarray(a, np.float32, order="C") for name, a in arrays.items()}
+    # The package ends the process if it cannot allocate memory.
+    require(2 * sum(array.nbytes for array in floats.values()), "the file")
     with replacing(path, CheckpointError) as file:
         file.write(safetensors.save(floats, dict(metadata)))
 

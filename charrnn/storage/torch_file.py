@@ -161,6 +161,6 @@ def _float32(tensor: Any) -> Array:
 def _torch(what: str, instead: str) -> Any:
     if not find_spec("torch"):
         raise MissingExtraError(
-            f"{what} needs PyTorch: pip install 'charrnn[torch]', or {instead}"
+            f'{what} needs PyTorch: pip install "charrnn[torch]", or {instead}'
         )
     return importlib.import_module("torch")

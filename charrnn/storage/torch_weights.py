@@ -29,6 +29,7 @@ from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import LARGEST, Array, Shape, can_compute_with
+from charrnn.shell import quote
 from charrnn.storage import safetensors_file, torch_file, zip_file
 from charrnn.storage.checkpoint import (
     FORMAT,
@@ -288,7 +289,7 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         if _is_numpy(path):
             raise CheckpointError(
                 f"{path}: a NumPy archive; expected PyTorch weights (a checkpoint "
-                f"needs no import: charrnn sample {path})"
+                f"needs no import: charrnn sample {quote(str(path))})"
             )
         return torch_file.load(path)
     raise CheckpointError(

@@ -5,13 +5,13 @@ The numbers are those of the formats' own documents and of the database of file(
 
 import os
 import re
-import shlex
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from charrnn.errors import TextError
+from charrnn.shell import quote
 from charrnn.text.guessing import is_utf8, marked_encoding, wide_encoding
 from charrnn.text.streams import STDIN, ByteStream, printable
 
@@ -33,7 +33,7 @@ class Format:
 
     def error(self, path: str) -> TextError:
         """Return the error that names a file of this format."""
-        name = _FILE if path == STDIN else shlex.quote(path)
+        name = _FILE if path == STDIN else quote(path)
         advice = self.advice.replace(_FILE, printable(name))
         return TextError(f"{printable(path)}: {self.name}, not plain text; {advice}")
 

@@ -10,7 +10,6 @@ import io
 import lzma
 import os
 import re
-import shlex
 import stat
 import sys
 import zlib
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from charrnn.errors import MissingExtraError, TextError
+from charrnn.shell import quote
 
 STDIN = "-"
 HEAD = 1 << 13  # bytes at the start by which a file is recognised
@@ -295,7 +295,7 @@ class ByteStream:
         except ImportError:
             raise MissingExtraError(
                 f"{printable(self.path)}: zstd data need Python 3.14 or the package "
-                "zstandard: pip install 'charrnn[zst]'"
+                'zstandard: pip install "charrnn[zst]"'
             ) from None
 
     def _refuse_two_compressions(self) -> None:
@@ -357,7 +357,7 @@ class ByteStream:
             )
 
     def _unpack_advice(self) -> str:
-        file = "" if self.path == STDIN else " " + printable(shlex.quote(self.path))
+        file = "" if self.path == STDIN else " " + printable(quote(self.path))
         return f"unpack it first: {self._program} -dc{file} > text.txt"
 
 

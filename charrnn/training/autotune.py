@@ -8,7 +8,7 @@ from time import perf_counter, sleep
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
-from charrnn.cores import available_cores
+from charrnn.machine import available_cores
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import Sampler

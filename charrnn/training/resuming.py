@@ -12,8 +12,8 @@ import numpy as np
 
 import charrnn
 from charrnn.config import CHANGEABLE, LENGTHS, TrainConfig
-from charrnn.cores import available_cores
 from charrnn.errors import ConfigError
+from charrnn.machine import available_cores
 from charrnn.nn.kernels import numba_trouble, resolve
 from charrnn.nn.model import Model
 from charrnn.nn.sampled import make_sampler

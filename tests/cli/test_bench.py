@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from extras import HAVE_NUMBA
+from runner import CliRunner
 
 from charrnn import presets as recipes
 from charrnn.cli import main
@@ -45,7 +45,7 @@ def test_the_table_has_products_and_the_preset_in_lines_that_fit():
     assert float(plain.replace(",", "")) > 0
     layouts = candidate_layouts(0, TINY["batch"])
     assert row.endswith(tuple(describe_layout(layout) for layout in layouts))
-    assert ("pip install 'charrnn[fast]'" in page) == (not HAVE_NUMBA)
+    assert ('pip install "charrnn[fast]"' in page) == (not HAVE_NUMBA)
 
 
 def test_json_has_the_same():

@@ -1,15 +1,17 @@
 """The command as a whole: help, next, eval, and how mistakes look."""
 
+import errno
 import importlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 from places import ROOT
+from runner import CliRunner
 from terminal import on_terminal
 from texts import (
     TINY,
@@ -21,7 +23,7 @@ from texts import (
     trained,
 )
 
-from charrnn import __version__
+from charrnn import __version__, cli
 from charrnn.cli import main
 from charrnn.config import CELLS
 
@@ -379,9 +381,9 @@ def test_json_on_a_terminal_needs_no_note(russian, arguments, encoding):
     [
         (
             ("train", "lines.txt", "--hidden", 10**7),
-            "--hidden or --batch or --max-vocab",
+            "--hidden or --batch or --window or --max-vocab or --threads",
         ),
-        (("gradcheck", "--hidden", 10**8), "--hidden or --batch"),
+        (("gradcheck", "--hidden", 10**8), "--hidden or --batch or --window"),
     ],
 )
 def test_too_little_memory_names_options_that_the_command_has(arguments, advice):
@@ -397,7 +399,7 @@ def test_too_little_memory_names_options_that_the_command_has(arguments, advice)
     assert done.returncode == 1
     error = done.stderr.strip().split("\n")[-1]
     assert error.startswith("Error: not enough memory")
-    assert error.endswith(f"; try a smaller {advice}")
+    assert f"; try a smaller {advice}, or raise the limit of 7,812 MB" in error
 
 
 def test_a_cell_that_was_added_can_be_named(monkeypatch):
@@ -420,3 +422,62 @@ def test_the_tables_of_options_have_every_option_of_train_and_sample():
             re.search(r"(--?[\w-]+)( [\w|]+)?`$", row[0])[1] for row in rows
         } == flags
         assert all(len(row) == 3 and row[2].endswith(". |") for row in rows)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError("too deep")])
+def test_an_error_that_nobody_expected_ends_with_words(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("charrnn.cli.next.command.callback", fail)
+    result = CliRunner().invoke(main, ["next", "the"])
+    *lines, words = result.stderr.strip().split("\n")
+    assert result.exit_code == 1
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == f"Error: {type(error).__name__}: {error}"
+    assert words.startswith("This is a bug in charrnn")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        ImportError("numpy/x.so: failed to map segment from shared object"),
+    ],
+)
+def test_no_memory_for_a_thread_or_a_library_is_one_line(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("charrnn.cli.sample.command.callback", fail)
+    line = refused("sample")
+    assert line.startswith(f"Error: not enough memory: {error}; try a smaller --length")
+
+
+def test_arguments_are_not_expanded_on_windows(monkeypatch):
+    """Click would replace `*` by the files of the folder, in a prime as well."""
+    monkeypatch.setattr("click.core.os.name", "nt", raising=False)
+    monkeypatch.setattr("sys.argv", ["charrnn", "next", "~*", "--top", "1"])
+    seen = []
+    monkeypatch.setattr(
+        "charrnn.cli.next.command.callback", lambda **given: seen.append(given)
+    )
+    with pytest.raises(SystemExit):
+        main()
+    assert seen[0]["prefix"] == "~*"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "closed"),
+    [
+        ("posix", BrokenPipeError(errno.EPIPE, "closed"), True),
+        ("nt", BrokenPipeError(errno.EPIPE, "closed"), True),
+        ("nt", OSError(errno.EINVAL, "invalid"), True),
+        ("nt", OSError(errno.EINVAL, "invalid", "a?.txt"), False),
+        ("posix", OSError(errno.EINVAL, "invalid"), False),
+        ("nt", OSError(errno.ENOSPC, "full"), False),
+    ],
+)
+def test_a_closed_pipe_is_recognised(monkeypatch, name, error, closed):
+    monkeypatch.setattr(cli, "os", SimpleNamespace(name=name))
+    assert cli._is_closed_pipe(error) == closed

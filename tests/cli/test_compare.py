@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 from terminal import on_terminal
 from texts import save_trained, sentences, trained
 

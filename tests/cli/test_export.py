@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from places import ROOT
+from runner import CliRunner
 from texts import charrnn, save_trained, sentences, small_run, trained
 
 from charrnn.atomic import LOCK
@@ -266,7 +266,7 @@ def test_a_damaged_file_is_one_line_and_no_traceback(tmp_path):
 def test_without_pytorch_its_format_says_what_to_install(monkeypatch):
     monkeypatch.setattr(torch_file, "find_spec", lambda name: None)
     error = refused("export", "--format", "torch")
-    assert "pip install 'charrnn[torch]'" in error
+    assert 'pip install "charrnn[torch]"' in error
     assert "--format safetensors" in error
     assert not Path("lines.pt").exists()
 

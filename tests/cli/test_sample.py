@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 from texts import charrnn, command, environment, save_trained, small_config, trained
 
 from charrnn.cli import main

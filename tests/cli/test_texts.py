@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 from texts import TINY, sentences
 
 from charrnn.api import load

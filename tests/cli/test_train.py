@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from extras import needs_numba
+from runner import CliRunner
 from texts import TINY, charrnn, environment, sentences
 from texts import command as command_line
 

@@ -292,7 +292,7 @@ def test_auto_is_numpy_where_numba_is_not():
 
 @needs_none
 def test_numba_that_is_missing_says_how_to_get_it():
-    with pytest.raises(MissingExtraError, match=r"pip install 'charrnn\[fast\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "charrnn\[fast\]"'):
         kernels.resolve("numba")
 
 

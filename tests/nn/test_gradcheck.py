@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cells import register_cell
-from click.testing import CliRunner
+from runner import CliRunner
 
 from charrnn.cli import main
 from charrnn.config import CELLS, ModelConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 import charset_normalizer
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 
 from charrnn.cli import main
 from charrnn.config import TextConfig

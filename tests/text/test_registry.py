@@ -7,9 +7,9 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 from loopback import HTML, TEXT, left_in, sha256, source
 from places import ROOT
+from runner import CliRunner
 
 from charrnn.cli.download import command
 from charrnn.errors import ConfigError, DownloadError
@@ -254,7 +254,7 @@ def test_the_command_lists(tmp_path):
 def test_the_command_used_wrongly(arguments, message):
     result = run(*arguments)
     assert result.exit_code == 2
-    assert message in result.output
+    assert message in result.stderr
 
 
 def test_the_command_starts_without_requests():

@@ -243,7 +243,7 @@ def test_zstd_without_its_package_names_what_to_install(write, tmp_path):
     )
     assert result.stderr.splitlines()[-1] == (
         f"{MissingExtraError.__module__}.MissingExtraError: {path}: zstd data need "
-        "Python 3.14 or the package zstandard: pip install 'charrnn[zst]'"
+        'Python 3.14 or the package zstandard: pip install "charrnn[zst]"'
     )
 
 
@@ -340,7 +340,7 @@ def test_a_pipe_that_does_not_block_is_waited_for():
 
 
 @posix
-@pytest.mark.parametrize("data", [TEXT, gzip.compress(TEXT)])
+@pytest.mark.parametrize("data", [TEXT, gzip.compress(TEXT)], ids=["plain", "gzip"])
 def test_a_fifo_is_read_once_as_a_stream(tmp_path, data):
     path = tmp_path / "fifo"
     os.mkfifo(path)

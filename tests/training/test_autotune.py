@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.cores import available_cores
+from charrnn.machine import available_cores
 from charrnn.nn.model import Model
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout

@@ -9,8 +9,8 @@ from texts import sentences
 
 import charrnn
 from charrnn.config import SCHEDULES, ModelConfig, TrainConfig
-from charrnn.cores import available_cores
 from charrnn.errors import ConfigError, MissingExtraError
+from charrnn.machine import available_cores
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout
 from charrnn.text.vocab import Vocabulary
