@@ -198,9 +198,9 @@ def test_a_large_export_with_little_memory_is_one_line(tmp_path):
 def test_a_thread_that_cannot_start_stops_those_that_wait_for_it(tmp_path):
     code = (
         "import threading\n"
-        "from charrnn.nn.workers import in_threads\n"
+        "from charrnn.nn.workers import Threads\n"
         "threading.stack_size(1 << 30)\n"
-        "in_threads(lambda i: i, 2)\n"
+        "Threads(2).run(lambda i: i)\n"
     )
     done = limited(1800, [sys.executable, "-c", code], tmp_path)
     assert done.returncode == 1
