@@ -7,7 +7,7 @@ import configparser
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("pytest>=8", "pytest-xdist>=3")
+TESTS = ("pytest>=8", "pytest-xdist>=3", "hypothesis>=6.100")
 
 
 def oldest(setup: str) -> list[str]:
