@@ -67,10 +67,14 @@ def require(size: int, who: str) -> None:
 def require_numpy() -> None:
     """Raise MemoryError if `ulimit -v` leaves too little memory to load NumPy.
 
-    Its BLAS would end the process, or interrupt it as Ctrl-C does.
+    Its BLAS would end the process, or interrupt it as Ctrl-C does. If there is such a
+    limit, NumPy is loaded here, and BLAS allocates its buffers for a first product.
     """
     if address_space_limit() is not None:
         require(_NUMPY + (_blas_threads() - 1) * BLAS_THREAD, "NumPy")
+        import numpy as np
+
+        np.matmul(*np.ones((2, 256, 256), np.float32))
 
 
 def _blas_threads() -> int:

@@ -41,7 +41,7 @@ LIBRARIES = {
     "errors": set(),
     "option": set(),
     "shell": set(),
-    "machine": set(),
+    "machine": {"numpy"},
     "config": set(),
     "presets": set(),
     "atomic": {"filelock"},
