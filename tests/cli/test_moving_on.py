@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from extras import needs_numba
+from runner import CliRunner
 from texts import TINY, charrnn, sentences
 
 from charrnn.cli import main

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import CliRunner
 from texts import charrnn, environment, sentences
 
 from charrnn.cli.cache import command
