@@ -58,13 +58,17 @@ def in_a_write(rng, run, process):
     time.sleep(rng.uniform(0, 0.002))
 
 
+def going_on(run):
+    """Return the arguments that resume a run, or start it if nothing is saved yet."""
+    start = ("--resume",) if (run / "last.npz").exists() else (*RUN, "--force")
+    return *start, "--out", run.name
+
+
 @pytest.mark.parametrize("moment", [at_random, in_a_write])
 def test_a_killed_training_loses_nothing_that_was_saved(folder, moment):
     rng, run, killed, left = random.Random(1), folder / moment.__name__, 0, set()
     for _ in range(3):
-        saved = (run / "last.npz").exists()
-        start = ("--resume",) if saved else (*RUN, "--force")
-        with training(folder, *start, "--out", run.name) as process:
+        with training(folder, *going_on(run)) as process:
             assert not left & {*run.iterdir()}, "removed at the next start"
             moment(rng, run, process)
         killed += process.returncode == -9
@@ -72,7 +76,7 @@ def test_a_killed_training_loses_nothing_that_was_saved(folder, moment):
         for path in run.glob("*.npz"):
             load(path, snapshot=path.name == "last.npz")
     assert killed
-    last = charrnn("train", "--resume", "--out", run.name, cwd=folder)
+    last = charrnn("train", *going_on(run), cwd=folder)
     assert last.returncode == 0, last.stderr
     assert_equal_folders(folder / "whole", run)
     names = {path.name for path in run.iterdir()}
