@@ -116,23 +116,29 @@ def _open_part(place: Path) -> tuple[Path, BinaryIO]:
     while True:
         part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         file = part.open("xb")
-        _lock_open(file)
-        # Before it was locked, another process may have taken it for abandoned.
-        if os.fstat(file.fileno()).st_nlink:
+        # Before it is locked, another process may take it for abandoned: it then holds
+        # the lock until it has removed the file.
+        if _lock_open(file) is not False and os.fstat(file.fileno()).st_nlink:
             return part, file
         file.close()
+        part.unlink(missing_ok=True)
 
 
-def _lock_open(file: BinaryIO) -> bool:
-    """Lock an open file until it is closed, and return whether that was possible."""
+def _lock_open(file: BinaryIO) -> bool | None:
+    """Lock an open file until it is closed, and return whether that was possible.
+
+    Returns None if the system or the disk does not support locks.
+    """
     if sys.platform == "win32":
-        return False
+        return None
     import fcntl
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:  # another process has locked it
         return False
+    except OSError:
+        return None
     return True
 
 

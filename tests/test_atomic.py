@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from charrnn import atomic
 from charrnn.atomic import LOCK, Lock, locked, remove_abandoned, replacing
 from charrnn.errors import CheckpointError
 from charrnn.storage.run_folder import holds_run
@@ -336,4 +337,25 @@ for i in range(200):
             seen.add(path.read_bytes())
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert seen <= {bytes([n]) * 1000 for n in range(3)}
+    assert names_in(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks no such file")
+def test_a_new_file_that_another_process_takes_for_abandoned_is_given_up(
+    tmp_path, monkeypatch
+):
+    lock, taken = atomic._lock_open, []
+
+    def late(file):
+        if not taken:  # between its creation and its lock, another process comes
+            taken.append(Path(file.name).open("rb"))
+            assert lock(taken[0])
+        return lock(file)
+
+    monkeypatch.setattr(atomic, "_lock_open", late)
+    with replacing(tmp_path / "file", CheckpointError) as file:
+        Path(taken[0].name).unlink(missing_ok=True)  # as the other process does
+        taken[0].close()
+        file.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
     assert names_in(tmp_path) == ["file"]
