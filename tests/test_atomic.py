@@ -348,7 +348,7 @@ def test_a_new_file_that_another_process_takes_for_abandoned_is_given_up(
 
     def late(file):
         if not taken:  # between its creation and its lock, another process comes
-            taken.append(Path(file.name).open("rb"))
+            taken.append(Path(file.name).open("rb"))  # noqa: SIM115
             assert lock(taken[0])
         return lock(file)
 
