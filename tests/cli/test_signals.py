@@ -426,3 +426,15 @@ def test_the_folder_of_a_stopped_run_is_written_as_a_shell_reads_it(folder):
         said = process.stderr.readline()
         process.kill()
     assert said.startswith("resuming my run at step ")
+
+
+def test_ctrl_c_before_the_command_is_loaded_prints_no_traceback(tmp_path):
+    pressed = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+    (tmp_path / "click.py").write_text(pressed, encoding="utf-8")
+    done = subprocess.run(
+        command("--help"),
+        env=environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
