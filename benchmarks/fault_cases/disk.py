@@ -176,7 +176,7 @@ def disturbed(
     def run(folder: Path, times: int) -> Tally:
         write_text(folder)
         charrnn(folder, "train", *LONG, "--out", "whole")
-        tally, failed, disk = Tally(), 0, folder / "disk"
+        tally, failed, ended, disk = Tally(), 0, 0, folder / "disk"
         for i in range(times):
             with _disk(disk, 8_000_000) if small else nullcontext(True) as ready:
                 if not ready:
@@ -190,6 +190,10 @@ def disturbed(
                     repair(disk / "run")
                     status = process.wait()
                 log = (folder / "log").read_text(encoding="utf-8")
+                if status == 1 and "then continue from there with --resume" in log:
+                    # It ended before the disk was repaired.
+                    resumed = charrnn(folder, "train", "--resume", "--out", "disk/run")
+                    status, ended = resumed.returncode, ended + 1
                 if status or "Traceback" in log:
                     tally.crashed.append(f"{i}: status {status}: {log[-300:]}")
                 expected = {"history.jsonl"} if "made again" in log else set[str]()
@@ -202,7 +206,7 @@ def disturbed(
                 if not read_history(disk / "run"):
                     tally.lost.append(f"{i}: no history")
                 failed += log.count("not saved")
-        tally.seen = f"{failed} saves failed, and training went on"
+        tally.seen = f"{failed} saves failed; {ended} ended with an error, and resumed"
         return tally
 
     return run

@@ -71,7 +71,8 @@ def intruders(folder: Path, times: int) -> Tally:
         ("import", "it.safetensors", "--out", "run", "--force"),
         ("import", "it.safetensors", "--out", "run/last.npz", "--force"),
     )
-    options = ("text.txt", *TINY, "--steps", "1000000", "--out", "run")
+    endless = ("--steps", "1000000", "--patience", "0")
+    options = ("text.txt", *TINY, *endless, "--out", "run")
     with training(folder, *options) as process:
         while not (folder / "run" / "last.npz").exists():
             if process.poll() is not None:
