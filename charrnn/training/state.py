@@ -1,5 +1,6 @@
 """The state of a training: everything that changes from step to step."""
 
+import warnings
 from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
 from typing import Any, TypeAlias
@@ -108,7 +109,9 @@ def _check_generator(state: Any) -> None:
     """Raise CheckpointError unless it is the state of NumPy's default generator."""
     bits = np.random.default_rng(0).bit_generator
     try:
-        bits.state = state
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy 1 wraps numbers around
+            bits.state = state
         same = bits.state == state
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
         same = False

@@ -27,6 +27,7 @@ from charrnn.run import resume_run
 from charrnn.storage.checkpoint import load
 from charrnn.text.reopening import reopen_corpus
 from charrnn.training.events import Validation
+from charrnn.training.resuming import version_notes
 
 GOLDEN = Path(__file__).with_name("golden")
 # The best validation loss, and what temperature 0.8 and seed 1 write after "the ".
@@ -83,7 +84,7 @@ def test_a_golden_model_has_its_loss_and_writes_its_text(name):
 def test_a_golden_run_resumes_to_its_known_end(name, tmp_path):
     folder = copied(name, tmp_path)
     run = resume_run(folder, [GOLDEN / "verse.txt"])
-    assert run.notes == []
+    assert run.notes == version_notes(load(folder / "last.npz").versions)
     losses, best_step = RESUMED[name]
     found = {e.step: e.val_loss for e in run.events() if isinstance(e, Validation)}
     assert found == pytest.approx(losses, abs=1e-5)

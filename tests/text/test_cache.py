@@ -416,7 +416,7 @@ def test_an_entry_in_use_is_kept_whole_on_windows(text, folder, monkeypatch):
     assert cache.clear() == (0, 1)
     assert len(cache.entries()) == 1
     result = CliRunner().invoke(command, ["--clear"])
-    assert "; 1 texts are in use, and were kept" in result.output
+    assert "; 1 texts are in use, and were kept" in result.stderr
     monkeypatch.setattr(cache, "_IN_USE", ())
     with pytest.raises(TextError, match=r"cannot be deleted: Permission denied$"):
         cache.clear()
