@@ -4,9 +4,10 @@
 trains it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -382,18 +383,18 @@ def _too_short(
 
 
 @contextmanager
-def _explaining(folder: Path, moved: str, changed: str) -> Iterator[None]:
+def _explaining(folder: Path, moved: str, changed: Callable[[], str]) -> Iterator[None]:
     """Add to a TextError what to do: the text has moved, or it has changed."""
     try:
         yield
     except TextError as error:
-        advice = changed if isinstance(error, ChangedTextError) else moved
+        advice = changed() if isinstance(error, ChangedTextError) else moved
         raise TextError(f"{folder} cannot be resumed: {error}; {advice}") from None
 
 
 def _moved_text(folder: Path) -> str:
     return (
-        f"if it has moved, name it: charrnn train TEXT --resume --out "
+        "if it has moved, name it: charrnn train TEXT --resume --out "
         f"{printable(quote(str(folder)))} (charrnn.resume, paths=… or text=…)"
     )
 
@@ -469,7 +470,8 @@ def _read_run(
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
     if val is not None and not val_info:
         raise ConfigError(f"{folder} is not validated on another text; leave out --val")
-    changed = _changed_text(folder, checkpoint, paths, val)
+    # Only if it is needed, because it looks at all files of the text.
+    changed = partial(_changed_text, folder, checkpoint, paths, val)
     with _explaining(folder, _moved_text(folder), changed):
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
