@@ -236,11 +236,11 @@ def locked(folder: Path, refusal: CharRNNError) -> Iterator[None]:
 
 
 @contextmanager
-def locked_by(file: Path, refusal: CharRNNError) -> Iterator[None]:
+def locked_by(file: Path, refusal: CharRNNError) -> Iterator[Lock]:
     """Lock a file, which is created if necessary, during the block; see `Lock`."""
     lock = Lock(file, refusal)
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 

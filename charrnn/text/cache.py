@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.atomic import locked_by, replacing
+from charrnn.atomic import Lock, locked_by, replacing
 from charrnn.config import BYTES
 from charrnn.errors import CharRNNError, TextError
 from charrnn.nn.parameters import Array
@@ -113,7 +113,7 @@ def new_part() -> Iterator[Path]:
         _discard(part)
 
 
-def _building(part: Path) -> AbstractContextManager[None]:
+def _building(part: Path) -> AbstractContextManager[Lock]:
     return locked_by(_lock_of(part), _InUse(f"{part}: in use"))
 
 
@@ -300,19 +300,11 @@ def remove_abandoned() -> None:
 def _is_abandoned(part: Path) -> bool:
     """Return whether the process that built in a part is gone."""
     try:
-        with _building(part):
+        with _building(part) as lock:
             # On a disk without locks, only time tells.
-            return _is_locked(part) or _is_old(part)
+            return not lock.trouble or _is_old(part)
     except _InUse:
         return False
-
-
-def _is_locked(part: Path) -> bool:
-    try:
-        with _building(part):
-            return False
-    except _InUse:
-        return True
 
 
 def _is_old(part: Path) -> bool:
