@@ -134,7 +134,7 @@ class ProgressDisplay:
         elif isinstance(event, Note):
             self._print(event.text)
         elif isinstance(event, SaveFailed):  # with --quiet, too
-            self.bar.write(_not_saved(event), file=sys.stderr)
+            self._write(_not_saved(event))
         self._updater.show(event)  # last: the bar is below the lines
 
     def _sample(self, step: int) -> str:
@@ -147,7 +147,10 @@ class ProgressDisplay:
 
     def _print(self, line: str) -> None:
         if not self.quiet:
-            self.bar.write(escaped(line), file=sys.stderr)
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        self.bar.write(escaped(line), file=sys.stderr)
 
 
 def _validation_line(event: "Validation", steps: int) -> str:
