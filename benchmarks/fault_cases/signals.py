@@ -220,7 +220,7 @@ def _train(*options: str, lines: int = 400) -> Arguments:
 
 
 def _with_model(*args: str, lines: int = 400) -> Arguments:
-    """Return a command on a model that was trained for a moment."""
+    """Return a command with a model, which is first trained for 20 steps."""
 
     def arguments(folder: Path) -> list[str]:
         write_text(folder, lines)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a termina
 # The title of a window, a color, a return, orders of text, and DEL.
 EVIL = "\x1b]0;x\x07\x9b31m\r\u202e\u2066\x7f"
 CHARACTERS = sorted({*EVIL, *"ab\n \u200f"})
-# What the terminal itself adds, and the columns of tables.
+# What a terminal adds to line ends, and the jumps to the columns of a table.
 OWN = re.compile(r"\r\n|\x1b\[\d+G")
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BRIEF = ("--seed", 1, "--length", 60)
