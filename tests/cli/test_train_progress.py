@@ -10,7 +10,7 @@ from texts import TINY, sentences, small_run
 
 from charrnn.cli.options import scoring_bar
 from charrnn.cli.train_progress import ProgressDisplay, make_bar
-from charrnn.training.events import Rollback, Step
+from charrnn.training.events import Rollback, SaveFailed, Step
 
 # Share done, bar, time spent and time left, rate, losses.
 BAR = re.compile(
@@ -132,3 +132,14 @@ def test_the_bar_ends_at_its_total_though_the_last_window_of_an_epoch_is_shorter
         assert run.trainer.characters_in(done) == characters
     with make_bar(run, file=io.StringIO()) as bar:
         assert bar.total == characters
+
+
+def test_a_failed_save_is_reported_with_quiet_and_without_control_characters(capsys):
+    run = small_run(steps=100)
+    with make_bar(run, disable=True) as bar:
+        display = ProgressDisplay(run, bar, 0, True)
+        display.show(SaveFailed(20, "\x1b]0;x\x07: cannot be written"))
+    assert capsys.readouterr().err == (
+        "step 20: not saved: \\x1b]0;x\\x07: cannot be written; training goes on and "
+        "tries again\n"
+    )
