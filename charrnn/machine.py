@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 MB = 1 << 20
 # What libraries need, measured with NumPy 2.4 and Numba 0.68 on x86-64.
 BLAS_THREAD = 40 * MB  # a stack of 8 and a buffer of 32
+THREAD = 16 * MB  # a stack of 8, and what Python needs until the work begins
 _NUMPY = 150 * MB  # its libraries, and the buffers of one thread
 NUMBA = 500 * MB  # its libraries, and what compiling takes
 

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from charrnn.machine import BLAS_THREAD, require
+from charrnn.machine import BLAS_THREAD, THREAD, require
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
@@ -119,13 +119,17 @@ def _allocate_buffers(threads: int) -> None:
     """
     require(threads * BLAS_THREAD, "BLAS")
     together = Barrier(threads)
-    ones = np.ones((256, 256), np.float32)
+    # A thread that starts when another one has ended takes its buffer. So several
+    # products take longer than the system lets one of them run before the next.
+    size = 1024 if threads > 1 else 256
+    ones = np.ones((size, size), np.float32)
 
     def product(_: int) -> None:
         together.wait()
         ones @ ones
 
-    with ThreadPoolExecutor(threads) as pool:
+    # Products that are shared by threads of BLAS would wait for one another.
+    with blas_threads(1), ThreadPoolExecutor(threads) as pool:
         try:
             list(pool.map(product, range(threads)))
         except BaseException:
@@ -142,6 +146,7 @@ class Threads:
     def __init__(self, parts: int, stop: Callable[[], bool] = lambda: False) -> None:
         self._parts, self._stop = parts, stop
         # A pool starts its threads when they are needed: for quick work there are none.
+        self._is_started = False
         self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
         self._running: list[Future[Any]] = []
         self._is_done = True  # or the work was given up
@@ -161,8 +166,12 @@ class Threads:
         return done
 
     def _share(self, work: Callable[[int], _T]) -> list[_T]:
-        if self._parts > 1:
-            _allocate_buffers(self._parts)
+        if not self._is_started:
+            if self._parts > 1:
+                _allocate_buffers(self._parts)
+            # A thread that starts without memory may end or block the process.
+            require(self._parts * THREAD, "a thread")
+            self._is_started = True
         caller = np.geterr()  # a new thread would have the default settings
 
         def part(i: int) -> _T:

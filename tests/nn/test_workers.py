@@ -1,6 +1,8 @@
 """The batch split over threads: the same numbers, and the same ones every time."""
 
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -216,3 +218,61 @@ def test_many_threads_with_blas_limits_leave_the_limit_as_it_was():
 
     Threads(6).run(work)
     assert blas_limits() == before
+
+
+LIMITED = """
+import resource
+from pathlib import Path
+from threading import Barrier
+import numpy as np
+from charrnn.nn.workers import Threads, blas_threads
+
+def allow(more):
+    "Limit the memory of this process to what it has, and so many bytes more."
+    status = Path("/proc/self/status").read_text()
+    data = int(status.partition("VmData:")[2].split()[0]) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (data + more, resource.RLIM_INFINITY))
+
+together, threads = Barrier(2), Threads(2)
+"""
+
+
+def limited(script):
+    command = [sys.executable, "-c", LIMITED + script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits a process's data")
+def test_blas_needs_no_memory_after_the_start():
+    # If it cannot allocate a buffer, BLAS ends the process.
+    done = limited("""
+def product(i):
+    ones = [np.ones((n, n), np.float32) for n in (700, 700, 700)]
+    together.wait()
+    if i == 0:
+        allow(4 << 20)
+    together.wait()
+    for _ in range(20):
+        np.matmul(ones[0], ones[1], ones[2])
+
+with blas_threads(1):
+    threads.run(product)
+print("done")
+""")
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits a process's data")
+@pytest.mark.parametrize("more", [0, 8, 16, 31, 48])
+def test_without_memory_for_threads_the_work_is_not_begun(more):
+    done = limited(f"""
+threads.run(lambda i: None)
+allow({more} << 20)
+try:
+    Threads(2).run(lambda i: together.wait())
+    print("done")
+except MemoryError as error:
+    print(error)
+""")
+    expected = "a thread needs 32 MB\n" if more < 32 else "done\n"
+    assert (done.stdout, done.returncode) == (expected, 0), done.stderr
