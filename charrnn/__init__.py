@@ -26,7 +26,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from charrnn.api import compare, load, resume, train
     from charrnn.evaluation.loss import Score
-    from charrnn.generation.compare import Comparison
     from charrnn.generation.language_model import LanguageModel
     from charrnn.training.events import (
         Finished,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         Step,
         Validation,
     )
+    from charrnn.views.compare import Comparison
 
 __all__ = [
     "CharRNNError",
@@ -71,7 +71,7 @@ _LAZY = {
     "load": "api",
     "compare": "api",
     "Score": "evaluation.loss",
-    "Comparison": "generation.compare",
+    "Comparison": "views.compare",
     "LanguageModel": "generation.language_model",
     "Step": "training.events",
     "Validation": "training.events",

@@ -7,8 +7,6 @@ from time import perf_counter
 
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import ConfigError, TextError
-from charrnn.generation.compare import Comparison
-from charrnn.generation.compare import compare as compare_temperatures
 from charrnn.generation.language_model import LanguageModel
 from charrnn.interactive import OnEvent, finish
 from charrnn.nn.kernels import numba_trouble
@@ -21,6 +19,8 @@ from charrnn.storage.checkpoint import load as load_checkpoint
 from charrnn.storage.run_folder import find_checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.sources import PathLike, Paths, Texts, new_corpus
+from charrnn.views.compare import Comparison
+from charrnn.views.compare import compare as compare_temperatures
 
 _TEXT_SETTINGS = tuple(field.name for field, _ in settings_of(TextConfig))
 _SETTINGS = tuple(

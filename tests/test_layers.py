@@ -25,10 +25,12 @@ ORDER = (
     "strict_json",
     "nn",
     "text",
+    "markup",
     "evaluation",
     "training",
     "storage",
     "generation",
+    "views",
     "run",
     "interactive",
     "api",
@@ -50,10 +52,12 @@ LIBRARIES = {
     "text": MATHS
     | {"charset_normalizer", "requests", "tqdm", "urllib3"}
     | {"compression", "zstandard", "platformdirs"},
+    "markup": set(),
     "evaluation": MATHS,
     "training": MATHS,
     "storage": MATHS | {"safetensors"},
     "generation": MATHS,
+    "views": MATHS,
     "run": MATHS,
     "interactive": {"tqdm"},
     "api": MATHS,
@@ -185,6 +189,7 @@ def test_package_itself_imports_only_its_api():
         "evaluation",
         "generation",
         "training",
+        "views",
     }
 
 

@@ -78,7 +78,7 @@ def command(
     The last line is the temperature at which held-out text is most likely.
     """
     from charrnn.cli.format import comparison_page, on_terminal
-    from charrnn.generation.compare import compare
+    from charrnn.views.compare import compare
 
     check_is_no_prime(checkpoint, "compare")
     model = open_model(checkpoint)

@@ -17,9 +17,9 @@ from wcwidth import iter_graphemes, wcswidth, wcwidth
 
 from charrnn.evaluation.loss import Score
 from charrnn.evaluation.scoreboard import Scoreboard
-from charrnn.generation.compare import Column, Comparison
 from charrnn.nn.workers import Layout
 from charrnn.text.characters import is_invisible, on_circle, runs_right_to_left
+from charrnn.views.compare import Column, Comparison
 
 _GAP = "  "
 _NARROWEST = 14  # terminal columns of a text in a comparison, or more

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.errors import TextError
 from charrnn.generation import files
-from charrnn.generation.html_card import html_card
+from charrnn.generation.model_card import html_card
 from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array

@@ -13,9 +13,9 @@ from wcwidth import wcswidth
 from charrnn.cli.format import comparison_page, scoreboard_table, table, wrapped
 from charrnn.evaluation.loss import Score
 from charrnn.evaluation.scoreboard import Scoreboard
-from charrnn.generation.compare import Column, Comparison, compare
 from charrnn.text.characters import is_mark
 from charrnn.text.reading import from_text
+from charrnn.views.compare import Column, Comparison, compare
 
 ACUTE = "e\N{COMBINING ACUTE ACCENT}"  # one column
 FAMILY = "👨\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"  # one emoji, two columns

@@ -12,11 +12,11 @@ from texts import sentences, trained
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.calibration import calibrated_temperature
 from charrnn.evaluation.corpus_search import longest_copy
-from charrnn.generation import compare as module
-from charrnn.generation.compare import compare
 from charrnn.nn.functional import log_softmax
 from charrnn.text import corpus as corpus_module
 from charrnn.text.reading import from_text
+from charrnn.views import compare as module
+from charrnn.views.compare import compare
 
 CORPUS = from_text(sentences(300), name="lines")
 

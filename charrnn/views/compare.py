@@ -12,13 +12,13 @@ from charrnn.evaluation.calibration import calibrated_temperature
 from charrnn.evaluation.corpus_search import search_corpus
 from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
-from charrnn.generation.html_card import html_columns
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_model import joined
 from charrnn.nn.filters import distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
+from charrnn.views.columns import html_columns
 
 # Characters of the corpus that the texts are compared with, about five seconds' work.
 # Of a longer corpus, only a part is read, spread over its length.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from texts import trained
 
-from charrnn.generation.html_card import html_card, html_columns
 from charrnn.generation.language_model import LanguageModel
+from charrnn.generation.model_card import html_card
 from charrnn.text.corpus_info import CorpusInfo
 
 
@@ -92,13 +92,3 @@ def test_equal_losses_are_a_flat_line():
 def test_every_string_is_text():
     card = ElementTree.fromstring(html_card("<i>&", [("<b>", '<u>"')], []))
     assert {"<i>&", "<b>", '<u>"'} <= {element.text for element in card.iter()}
-
-
-def test_a_page_holds_no_control_and_no_half_character():
-    text = "a\x00\x1b[31mb\ud800\ufffe\x85\tc\nשלום"
-    page = html_columns(["one"], [text], {"f": ["\x07"]}, footer="")
-    page.encode("utf-8")
-    shown = "".join(ElementTree.fromstring(page).itertext())
-    bad = "\N{REPLACEMENT CHARACTER}"
-    assert f"a{bad}{bad}[31mb{bad}{bad}{bad}\tc\nשלום" in shown
-    assert shown.endswith(f"f{bad}")

@@ -1,0 +1,1 @@
+"""Strings of HTML and SVG: the look of every page, whatever it shows."""

@@ -1,0 +1,1 @@
+"""What people look at: comparisons and pages, and the data in them."""
