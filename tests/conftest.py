@@ -7,6 +7,7 @@ from collections import Counter
 
 import hypothesis
 import pytest
+from browser import open_tab, running_browser
 from loopback import CERTIFICATE, dead_address, serving
 from places import find_tinyshakespeare
 
@@ -45,6 +46,19 @@ def own_folders(tmp_path_factory):
     for name in ("cache", "data"):
         folder = tmp_path_factory.mktemp(name)
         os.environ[f"CHARRNN_{name.upper()}"] = str(folder)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser):
+    """Return a tab of a real browser; whatever goes wrong in it fails the test."""
+    with open_tab(browser) as tab:
+        yield tab
 
 
 @pytest.fixture
