@@ -13,6 +13,7 @@ hangs and wrong exit statuses; the exit status is 1 if either is not zero.
 import argparse
 import importlib
 import pkgutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,6 +68,8 @@ def main() -> None:
     unknown = set(args.areas) - set(areas())
     if unknown:
         parser.error(f"no area {', '.join(unknown)}; expected {', '.join(areas())}")
+    # Shells start jobs in the background with it ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lines, well = [HEAD], True
     for name in args.areas or areas():
         for line, is_well in rows(name, args.share):
