@@ -14,6 +14,7 @@ from typing import Any
 
 from charrnn.errors import CharRNNWarning, CheckpointError
 from charrnn.generation.language_model import LanguageModel
+from charrnn.generation.model_card import loss_curve
 from charrnn.run import Run
 from charrnn.storage.run_folder import BEST
 from charrnn.training.events import (
@@ -154,14 +155,44 @@ def _bar(run: Run, wanted: bool) -> Iterator[Callable[[Event], None]]:
         from tqdm.auto import tqdm
 
     with tqdm(desc="training", **bar_options(run)) as bar:
-        yield BarUpdater(bar, run.trainer).show
+        updater, curve = BarUpdater(bar, run.trainer), _curve(run)
+
+        def show(event: Event) -> None:
+            updater.show(event)
+            if isinstance(event, Validation):
+                curve()
+
+        yield show
+
+
+def _curve(run: Run) -> Callable[[], None]:
+    """Return a function that draws the losses so far below a notebook's bar."""
+    if not _in_notebook():
+        return lambda: None
+    from IPython.display import HTML, display
+
+    shown: list[Any] = []  # the picture, once there is one
+
+    def draw() -> None:
+        history = run.trainer.progress.history
+        picture = HTML(loss_curve(history))
+        if shown:
+            shown[0].update(picture)
+        elif len(history) > 1:
+            shown.append(display(picture, display_id=True))
+
+    return draw
 
 
 def _is_visible() -> bool:
     """Return whether stderr is a terminal or the output of a notebook."""
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return sys.stderr.isatty() or "IPKernelApp" in getattr(shell, "config", ())
+    return "IPKernelApp" in getattr(shell, "config", ())
 
 
 def bar_options(run: Run) -> dict[str, Any]:

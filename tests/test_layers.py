@@ -59,7 +59,7 @@ LIBRARIES = {
     "generation": MATHS,
     "views": MATHS,
     "run": MATHS,
-    "interactive": {"tqdm"},
+    "interactive": {"tqdm", "IPython"},
     "api": MATHS,
     "cli": MATHS | {"click", "tqdm", "wcwidth"},
     "__main__": set(),

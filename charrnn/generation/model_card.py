@@ -33,7 +33,7 @@ def html_card(
         f'<div style="{_CARD}"><div style="font-weight:600;margin-bottom:4px">'
         f"{escaped(title)}</div>"
         f'<table style="border-collapse:collapse;border:0">{rows}</table>'
-        f"{_curve(history)}</div>"
+        f"{loss_curve(history)}</div>"
     )
 
 
@@ -44,8 +44,11 @@ def _row(name: str, value: str) -> str:
     )
 
 
-def _curve(history: Sequence[Sequence[float | None]]) -> str:
-    """Return the losses over the steps as an SVG, or "" for fewer than two points."""
+def loss_curve(history: Sequence[Sequence[float | None]]) -> str:
+    """Return the losses over the steps as an SVG, or "" for fewer than two points.
+
+    history is that of `html_card`.
+    """
     rows = [
         [nan if number is None else number for number in row]
         for row in history

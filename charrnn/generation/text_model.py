@@ -12,6 +12,7 @@ from charrnn.config import ModelConfig, SampleConfig, new_seed
 from charrnn.errors import ConfigError, TextError
 from charrnn.evaluation.loss import Score, losses
 from charrnn.generation.batches import in_batches, only_new
+from charrnn.generation.choices import Choices
 from charrnn.generation.sampling import read_prime, sample, with_kernels
 from charrnn.generation.stops import MOST_EXTRA, cut, ending_of
 from charrnn.generation.unknown import known_only
@@ -421,11 +422,11 @@ class TextModel:
 
     def next(
         self, prefix: str = "", top: int | None = None, *, on_unknown: str = "error"
-    ) -> list[tuple[str, float]]:
+    ) -> Choices:
         """Return the characters that may follow and their probabilities, best first.
 
-        In a model of documents, "" stands for the end of the document. The symbol for
-        rare characters is U+FFFD.
+        A notebook shows them as bars. In a model of documents, "" stands for the end of
+        the document. The symbol for rare characters is U+FFFD.
 
         Parameters
         ----------
@@ -442,7 +443,7 @@ class TextModel:
         logits, _ = read_prime(self.model, ids)
         p = softmax(logits.astype(np.float64))[0]
         order = np.argsort(-p, kind="stable")[:top]
-        return [(self.vocab.symbols[i], float(p[i])) for i in order]
+        return Choices((self.vocab.symbols[i], float(p[i])) for i in order)
 
     def losses(self, text: str, *, on_unknown: str = "error") -> Array:
         """Return the loss of each character of a text, in nats.
