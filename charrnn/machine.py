@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 
 MB = 1 << 20
 # What libraries need, measured with NumPy 2.4 and Numba 0.68 on x86-64.
-BLAS_THREAD = 40 * MB  # a stack of 8 and a buffer of 32
-THREAD = 16 * MB  # a stack of 8, and what Python needs until the work begins
+_THREAD = 16 * MB  # a stack of 8, and what Python needs until the work begins
+_BLAS_THREAD = 40 * MB  # a stack of 8 and a buffer of 32
+_ARENA = 64 * MB  # addresses that glibc reserves for each thread that allocates
 _NUMPY = 150 * MB  # its libraries, and the buffers of one thread
 NUMBA = 500 * MB  # its libraries, and what compiling takes
 
@@ -65,6 +66,17 @@ def require(size: int, who: str) -> None:
         raise MemoryError(f"{who} needs {-(-size // MB):,} MB") from None
 
 
+def require_threads(count: int, *, blas: bool = False) -> None:
+    """Raise MemoryError unless this process can start so many threads now.
+
+    With `blas`, they will multiply matrices, each with a buffer that BLAS allocates.
+    """
+    each = _BLAS_THREAD if blas else _THREAD
+    if address_space_limit() is not None:
+        each += _ARENA
+    require(count * each, "BLAS" if blas else "a thread")
+
+
 def require_numpy() -> None:
     """Raise MemoryError if `ulimit -v` leaves too little memory to load NumPy.
 
@@ -72,7 +84,7 @@ def require_numpy() -> None:
     limit, NumPy is loaded here, and BLAS allocates its buffers for a first product.
     """
     if address_space_limit() is not None:
-        require(_NUMPY + (_blas_threads() - 1) * BLAS_THREAD, "NumPy")
+        require(_NUMPY + (_blas_threads() - 1) * _BLAS_THREAD, "NumPy")
         import numpy as np
 
         np.matmul(*np.ones((2, 256, 256), np.float32))
@@ -92,7 +104,7 @@ def limit_to_available() -> None:
         import resource
 
         # BLAS threads and ours, of which each takes more than it uses.
-        limit = available_memory() + 2 * _blas_threads() * BLAS_THREAD
+        limit = available_memory() + 2 * _blas_threads() * _BLAS_THREAD
         before = resource.getrlimit(resource.RLIMIT_DATA)
         lower = [each for each in before if each != resource.RLIM_INFINITY]
         if limit < min(lower, default=limit + 1):

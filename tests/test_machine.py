@@ -296,3 +296,39 @@ def half_a_core():
 def test_a_process_in_a_real_group_keeps_to_its_quota(half_a_core):
     join = f"open({str(half_a_core / 'tasks')!r}, 'w').write(str(os.getpid())); "
     assert answer([sys.executable, "-c", f"import os; {join}{ASK}"]) == 1
+
+
+THREADS = """
+import resource
+from pathlib import Path
+from charrnn.machine import MB, require_threads
+status = Path("/proc/self/status").read_text()
+used = int(status.partition("VmSize:")[2].split()[0]) << 10
+limit = used + {more} * MB
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    require_threads(2, blas={blas})
+    print("enough")
+except MemoryError as error:
+    print(error)
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("blas", "more", "said"),
+    [
+        (False, 150, "a thread needs 160 MB"),
+        (False, 170, "enough"),
+        (True, 200, "BLAS needs 208 MB"),
+        (True, 220, "enough"),
+    ],
+)
+def test_threads_need_stacks_buffers_and_addresses(blas, more, said):
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS.format(more=more, blas=blas)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{said}\n", done.stderr

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from charrnn.machine import BLAS_THREAD, THREAD, require
+from charrnn.machine import require_threads
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
@@ -117,7 +117,7 @@ def _allocate_buffers(threads: int) -> None:
     It keeps them for the next product. If it cannot allocate them later, when the
     memory is full, it ends the process.
     """
-    require(threads * BLAS_THREAD, "BLAS")
+    require_threads(threads, blas=True)
     together = Barrier(threads)
     # A thread that starts when another one has ended takes its buffer. So several
     # products take longer than the system lets one of them run before the next.
@@ -170,7 +170,7 @@ class Threads:
             if self._parts > 1:
                 _allocate_buffers(self._parts)
             # A thread that starts without memory may end or block the process.
-            require(self._parts * THREAD, "a thread")
+            require_threads(self._parts)
             self._is_started = True
         caller = np.geterr()  # a new thread would have the default settings
 
