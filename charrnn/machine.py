@@ -8,6 +8,8 @@ end the process if they cannot allocate. So Linux gets a limit at which allocati
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from math import ceil, inf
 from mmap import mmap
 from pathlib import Path, PurePosixPath
@@ -16,9 +18,9 @@ MB = 1 << 20
 # What libraries need, measured with NumPy 2.4 and Numba 0.68 on x86-64.
 _THREAD = 16 * MB  # a stack of 8, and what Python needs until the work begins
 _BLAS_THREAD = 40 * MB  # a stack of 8 and a buffer of 32
-_ARENA = 64 * MB  # addresses that glibc reserves for each thread that allocates
 _NUMPY = 150 * MB  # its libraries, and the buffers of one thread
 NUMBA = 500 * MB  # its libraries, and what compiling takes
+_ARENA_MAX = -8  # of glibc's mallopt: the most places from which threads allocate
 
 
 def available_cores() -> int:
@@ -71,10 +73,19 @@ def require_threads(count: int, *, blas: bool = False) -> None:
 
     With `blas`, they will multiply matrices, each with a buffer that BLAS allocates.
     """
-    each = _BLAS_THREAD if blas else _THREAD
     if address_space_limit() is not None:
-        each += _ARENA
+        _allocate_in_one_place()
+    each = _BLAS_THREAD if blas else _THREAD
     require(count * each, "BLAS" if blas else "a thread")
+
+
+@cache
+def _allocate_in_one_place() -> None:
+    """Keep glibc from reserving 64 MB of addresses for each thread that allocates."""
+    from ctypes import CDLL
+
+    with suppress(AttributeError, OSError):  # another library
+        CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def require_numpy() -> None:

@@ -300,15 +300,29 @@ def test_a_process_in_a_real_group_keeps_to_its_quota(half_a_core):
 
 THREADS = """
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from charrnn.machine import MB, require_threads
-status = Path("/proc/self/status").read_text()
-used = int(status.partition("VmSize:")[2].split()[0]) << 10
-limit = used + {more} * MB
+
+def used():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmSize:")[2].split()[0]) << 10
+
+def work(i):
+    together.wait()
+    kept = [bytearray(1000) for _ in range(1000)]
+    together.wait()
+    return kept
+
+limit = used() + {more} * MB
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    require_threads(2, blas={blas})
-    print("enough")
+    require_threads(4, blas={blas})
+    together, before = Barrier(4), used()
+    with ThreadPoolExecutor(4) as pool:
+        kept = [*pool.map(work, range(4))]
+        print((used() - before) // MB < 50)
 except MemoryError as error:
     print(error)
 """
@@ -318,13 +332,13 @@ except MemoryError as error:
 @pytest.mark.parametrize(
     ("blas", "more", "said"),
     [
-        (False, 150, "a thread needs 160 MB"),
-        (False, 170, "enough"),
-        (True, 200, "BLAS needs 208 MB"),
-        (True, 220, "enough"),
+        (False, 60, "a thread needs 64 MB"),
+        (False, 70, "True"),
+        (True, 150, "BLAS needs 160 MB"),
+        (True, 1000, "True"),
     ],
 )
-def test_threads_need_stacks_buffers_and_addresses(blas, more, said):
+def test_threads_need_their_stacks_and_buffers_and_little_more(blas, more, said):
     done = subprocess.run(
         [sys.executable, "-c", THREADS.format(more=more, blas=blas)],
         env=environment(),
