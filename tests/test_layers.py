@@ -57,7 +57,7 @@ LIBRARIES = {
     "training": MATHS,
     "storage": MATHS | {"safetensors"},
     "generation": MATHS,
-    "views": MATHS,
+    "views": MATHS | {"wcwidth", "matplotlib", "plotext", "tensorboardX"},
     "run": MATHS,
     "interactive": {"tqdm"},
     "api": MATHS,

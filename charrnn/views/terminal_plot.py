@@ -1,0 +1,194 @@
+"""The curves of runs as text for a terminal, drawn by plotext (extra `plot`)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import floor
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import MissingExtraError
+from charrnn.markup.chart import tick_label, ticks
+from charrnn.nn.parameters import Array
+from charrnn.option import one_of
+from charrnn.views.curves import AXES, MEASURES, Curves, check_known
+from charrnn.views.names import short_names
+
+# Numbers of a terminal's 256 colours, which the colour-blind can tell apart and which
+# can be read on black and on white: blue, orange, green, pink.
+_COLORS = (32, 166, 36, 175)
+_GREY = 245
+_MOST_POINTS = 2000  # of a line: more than there are dots in a row
+_ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│•○×…", "++++||--+-|*ox~")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line, or with `mark` single points."""
+
+    x: Array
+    y: Array
+    letter: str  # by which it is known without colours
+    color: int
+    label: str = ""
+    mark: str = ""
+
+
+def terminal_plot(
+    runs: Sequence[Curves],
+    *,
+    x: str = "steps",
+    show: Iterable[str] = (),
+    width: int = 80,
+    color: bool = False,
+    encoding: str = "utf-8",
+) -> str:
+    """Return the losses of runs as lines of text, and a panel for each measure.
+
+    Without `color`, there are no control sequences and lines consist of letters. What
+    the encoding lacks is replaced. x and show are those of `plot`; so are the errors.
+    """
+    show = [one_of("show", name, MEASURES) for name in dict.fromkeys(show)]
+    check_known(runs, one_of("x", x, AXES), show)
+    names = short_names([run.name for run in runs], max(8, width - 30))
+    braille = color and _can_write("⣿", encoding)
+    panels = [
+        _panel("loss, nats per character", _losses(runs, names, x), x, width, braille),
+        *(
+            _panel(
+                MEASURES[measure],
+                [
+                    _Line(run.x(x), run.measure(measure), _letter(i), _color(i))
+                    for i, run in enumerate(runs)
+                ],
+                x,
+                width,
+                braille,
+            )
+            for measure in show
+        ),
+    ]
+    text = "\n".join(panels)
+    if not color:
+        text = _plotext().uncolorize(text)
+    if not _can_write("┌─●", encoding):
+        text = text.translate(_ASCII)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _plotext() -> Any:
+    try:
+        import plotext
+    except ImportError as error:
+        raise MissingExtraError(
+            '--terminal needs plotext: pip install "charrnn[plot]"'
+        ) from error
+    if not hasattr(plotext, "plot_size"):
+        raise MissingExtraError(
+            f"plotext {plotext.__version__} is installed, and --terminal needs "
+            'plotext 5: pip install "charrnn[plot]"'
+        )
+    return plotext
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _letter(i: int) -> str:
+    return "abcdefghijklmnopqrstuvwxyz"[i % 26]
+
+
+def _color(i: int) -> int:
+    return _COLORS[i % len(_COLORS)]
+
+
+def _losses(runs: Sequence[Curves], names: Sequence[str], axis: str) -> list[_Line]:
+    """Return the lines of the losses; of several runs, those of the validation."""
+    lines, right = [], max(np.nanmax(run.x(axis)) for run in runs)
+    for i, (run, name) in enumerate(zip(runs, names, strict=True)):
+        x, best = run.x(axis), run.best
+        if len(runs) == 1 or best is None:
+            label = "training" if len(runs) == 1 else f"{name}, training"
+            color = _COLORS[1] if len(runs) == 1 else _color(i)
+            letter = "t" if len(runs) == 1 else _letter(i)
+            lines.append(_Line(x, run.train_loss, letter, color, label))
+        if best is not None:
+            label = "validation" if len(runs) == 1 else name
+            label += f", best {run.val_loss[best]:.4f} at step {run.step[best]:,.0f}"
+            letter = "v" if len(runs) == 1 else _letter(i)
+            lines.append(_Line(x, run.val_loss, letter, _color(i), label))
+            at = slice(best, best + 1)
+            lines.append(_Line(x[at], run.val_loss[at], "o", _color(i), mark="○"))
+    known = {
+        (run.ngram_order, round(run.ngram_loss, 6))
+        for run in runs
+        if run.ngram_loss is not None
+    }
+    for order, loss in sorted(known):
+        ends, label = np.array([0, right]), f"{order}-gram {loss:.4f}"
+        lines.append(_Line(ends, np.full(2, loss), "-", _GREY, label))
+    low = min(np.nanmin(line.y) for line in lines if np.isfinite(line.y).any())
+    for run in runs:
+        if len(at_x := run.rollback_x(axis)):
+            y = np.full(len(at_x), low)
+            lines.append(_Line(at_x, y, "x", _GREY, "diverged, and went back", "×"))
+    return lines
+
+
+def _panel(
+    title: str, lines: Sequence[_Line], axis: str, width: int, braille: bool
+) -> str:
+    """Return a panel: its title, the plot, and a line for each label."""
+    plt = _plotext()
+    plt.clear_figure()
+    plt.theme("clear")
+    plt.limit_size(False, False)
+    plt.plot_size(width, max(10, min(22, floor(width / 4))))
+    drawn = [line for line in lines if len(_points(line)[0])]
+    # What is drawn later lies above.
+    for line in reversed(drawn):
+        xs, ys = _points(line)
+        marker = line.mark or line.letter
+        if line.mark:
+            plt.scatter(xs, ys, marker=marker, color=line.color)
+        elif braille:
+            plt.plot(xs, ys, marker="braille", color=line.color)
+        else:
+            plt.plot(xs, ys, marker=line.letter, color=line.color)
+    _set_ticks(plt, drawn)
+    plot = plt.build().rstrip("\n")
+    legend = [
+        f"\x1b[38;5;{line.color}m{line.mark or ('──' if braille else line.letter)}"
+        f"\x1b[0m {line.label}"
+        for line in drawn
+        if line.label
+    ]
+    unit = {"steps": "step", "epochs": "epoch", "minutes": "minutes of training"}[axis]
+    return "\n".join([title, plot, unit.rjust(width), *dict.fromkeys(legend)])
+
+
+def _points(line: _Line) -> tuple[list[float], list[float]]:
+    """Return the points that are known, thinned out if there are very many."""
+    known = np.flatnonzero(np.isfinite(line.x) & np.isfinite(line.y))
+    every = -(-len(known) // _MOST_POINTS) or 1
+    # The last point is always among them.
+    kept = known[::-1][::every][::-1]
+    return line.x[kept].tolist(), line.y[kept].tolist()
+
+
+def _set_ticks(plt: Any, lines: Sequence[_Line]) -> None:
+    points = [_points(line) for line in lines]
+    xs = [0.0, *(x for each, _ in points for x in each)]
+    ys = [y for _, each in points for y in each]
+    plt.xlim(0, max(xs) or 1)
+    if min(ys) == max(ys):
+        plt.ylim(min(ys) - 0.5, max(ys) + 0.5)
+    for name, values in (("x", xs), ("y", ys)):
+        places = ticks(min(values), max(values), 5)
+        labels = [tick_label(place, places) for place in places]
+        getattr(plt, f"{name}ticks")(places, labels)
