@@ -5,7 +5,7 @@ and counted.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import CheckpointError, ConfigError
+from charrnn.generation.language_model import LanguageModel
 from charrnn.nn.parameters import Array
 from charrnn.option import is_count, is_number, one_of
 from charrnn.storage.checkpoint import load
@@ -79,7 +80,8 @@ class Curves:
         steps, places = [0.0, *self.step], [0.0, *self.x(axis)]
         if axis == "steps":
             return np.array(self.rollbacks)
-        return np.interp(self.rollbacks, steps, places)
+        found: Array = np.interp(self.rollbacks, steps, places)
+        return found
 
     def measure(self, name: str) -> Array:
         """Return the values of one of MEASURES."""
@@ -128,6 +130,20 @@ def from_losses(history: History, name: str) -> Curves:
     keys = ("step", "train_loss", "val_loss")
     events = (dict(zip(keys, row, strict=True)) for row in history)
     return _collect((event | {"event": "validation"} for event in events), name)
+
+
+def from_model(model: LanguageModel) -> Curves:
+    """Return the curves of a trained model; those of its folder, if it has one.
+
+    Raises CheckpointError if there is nothing to draw.
+    """
+    if model.path and model.path.name in (BEST, LAST) and model.path.exists():
+        return read_curves(model.path.parent)
+    name = name_of(model.path) if model.path else "model"
+    rows = [[*row.values()] for row in model.history]
+    if not rows:
+        raise CheckpointError(f"{name}: no validation to draw; it has no history")
+    return from_losses(rows, name)
 
 
 def _checked(curves: Curves, path: Path) -> Curves:
@@ -221,7 +237,8 @@ class _Reader:
         self.rows.extend(row)
 
     def _rollback(self, event: Mapping[str, Any]) -> None:
-        step, to_step = self._number(event.get("step")), event.get("to_step")
+        step = self._number(event.get("step"))
+        to_step: Any = event.get("to_step")
         if step != step or not is_count(to_step):
             self.wrong += 1
             return
@@ -229,7 +246,8 @@ class _Reader:
         self._back_to(float(to_step))
 
     def _scoreboard(self, event: Mapping[str, Any]) -> None:
-        ngram, order = event.get("ngram"), event.get("ngram_order")
+        ngram: Any = event.get("ngram")
+        order: Any = event.get("ngram_order")
         loss = self._number(ngram.get("nats")) if isinstance(ngram, dict) else nan
         if loss != loss or not is_count(order, 1):
             self.wrong += 1
@@ -244,12 +262,12 @@ class _Reader:
         ):
             del self.rows[-width:]
 
-    def _number(self, value: object) -> float:
-        """Return a number that can be drawn, or NaN; count it if it is anything else."""
+    def _number(self, value: Any) -> float:
+        """Return a number that can be drawn, or NaN. Anything else is counted."""
         if value is None:
             return nan
-        if is_number(value) and 0 <= value <= _LARGEST:  # type: ignore[operator]
-            return float(value)  # type: ignore[arg-type]
+        if is_number(value) and 0 <= value <= _LARGEST:
+            return float(value)
         self.wrong += 1
         return nan
 
@@ -267,3 +285,19 @@ def check_known(runs: Iterable[Curves], axis: str, show: Iterable[str]) -> None:
                 f"with {HISTORY} and checkpoints: a checkpoint by itself has only "
                 "losses by step"
             )
+
+
+def loss_limits(runs: Sequence[Curves]) -> tuple[float, float]:
+    """Return the lowest and the highest loss to show.
+
+    The first losses of a long run may be so far above the others that nothing could be
+    seen of these; then the lines begin above the panel.
+    """
+    losses = np.concatenate([[*run.train_loss, *run.val_loss] for run in runs])
+    losses = losses[np.isfinite(losses)]
+    low, usual = losses.min(), np.quantile(losses, 0.8)
+    high = min(losses.max(), low + 3 * (usual - low)) if usual > low else losses.max()
+    known = [run.ngram_loss for run in runs if run.ngram_loss is not None]
+    low, high = min([low, *known]), max([high, *known])
+    margin = 0.06 * (high - low) or 0.05 * max(high, 0.01)
+    return float(low - margin), float(high + margin)

@@ -14,7 +14,7 @@ from charrnn.errors import CharRNNError, ConfigError, MissingExtraError
 from charrnn.markup.chart import tick_label
 from charrnn.nn.parameters import Array
 from charrnn.option import one_of
-from charrnn.views.curves import AXES, MEASURES, Curves, check_known
+from charrnn.views.curves import AXES, MEASURES, Curves, check_known, loss_limits
 from charrnn.views.names import short_names
 
 try:
@@ -24,6 +24,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, fontManager, get_font
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import Formatter, MaxNLocator
 except ImportError as error:
     raise MissingExtraError(
@@ -116,11 +117,10 @@ def plot(
         figure = Plot(
             figsize=(_WIDTH, losses + _PANEL * len(show)),
             dpi=144,
-            layout="constrained",
+            layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.05),
             facecolor=theme.page,
         )
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.1, hspace=0.05)
         figure.notes = [*(note for run in runs for note in run.notes), *notes]
         heights = [losses, *[_PANEL] * len(show)]
         panels = figure.subplots(
@@ -241,7 +241,7 @@ class _Losses:
         for run, style in zip(self._runs, self._styles, strict=True):
             self._draw_run(run, style)
         self._draw_ngrams()
-        low, high = _limits(self._runs)
+        low, high = loss_limits(self._runs)
         self._panel.set_ylim(low, high)
         self._draw_rollbacks()
         self._draw_labels()
@@ -250,11 +250,12 @@ class _Losses:
     def _draw_run(self, run: Curves, style: _Style) -> None:
         panel, x, alone = self._panel, run.x(self._axis), len(self._runs) == 1
         training, best = self._theme.series[1] if alone else style.color, run.best
-        dots = {"markersize": 3.5, "marker": "o" if self._has_dots(run) else ""}
+        marker = "o" if self._has_dots(run) else ""
         if len(self._runs) <= _MANY or best is None:
             panel.plot(
                 *(x, run.train_loss),
-                **dots | {"markersize": 2},
+                marker=marker,
+                markersize=2,
                 color=training,
                 linestyle=_DASHES[1] if alone else style.dash,
                 linewidth=1.1,
@@ -263,7 +264,8 @@ class _Losses:
             )
         panel.plot(
             *(x, run.val_loss),
-            **dots,
+            marker=marker,
+            markersize=3.5,
             color=style.color,
             linestyle=style.dash,
             linewidth=2 if len(self._runs) <= _MANY else 1.4,
@@ -430,9 +432,7 @@ def _draw_axes(panel: Axes, theme: _Theme, ticks: int) -> None:
     panel.yaxis.set_major_formatter(_Numbers())
 
 
-def _draw_x_axis(
-    panel: Axes, runs: Sequence[Curves], axis: str, theme: _Theme
-) -> None:
+def _draw_x_axis(panel: Axes, runs: Sequence[Curves], axis: str, theme: _Theme) -> None:
     whole = axis == "steps"
     panel.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=whole))
     panel.xaxis.set_major_formatter(_Numbers())
@@ -451,22 +451,6 @@ class _Numbers(Formatter):  # type: ignore[misc, unused-ignore]
         """Return the labels of all ticks."""
         among = [float(value) for value in values]
         return [tick_label(value, among) for value in among]
-
-
-def _limits(runs: Sequence[Curves]) -> tuple[float, float]:
-    """Return the lowest and the highest loss to show.
-
-    The first losses of a long run may be so far above the others that nothing could be
-    seen of these; then the lines begin above the panel.
-    """
-    losses = np.concatenate([[*run.train_loss, *run.val_loss] for run in runs])
-    losses = losses[np.isfinite(losses)]
-    low, usual = losses.min(), np.quantile(losses, 0.8)
-    high = min(losses.max(), low + 3 * (usual - low)) if usual > low else losses.max()
-    known = [run.ngram_loss for run in runs if run.ngram_loss is not None]
-    low, high = min([low, *known]), max([high, *known])
-    margin = 0.06 * (high - low) or 0.05 * max(high, 0.01)
-    return float(low - margin), float(high + margin)
 
 
 def _apart(wanted: Sequence[float], distance: float) -> list[float]:

@@ -11,7 +11,7 @@ from charrnn.errors import MissingExtraError
 from charrnn.markup.chart import tick_label, ticks
 from charrnn.nn.parameters import Array
 from charrnn.option import one_of
-from charrnn.views.curves import AXES, MEASURES, Curves, check_known
+from charrnn.views.curves import AXES, MEASURES, Curves, check_known, loss_limits
 from charrnn.views.names import short_names
 
 # Numbers of a terminal's 256 colours, which the colour-blind can tell apart and which
@@ -53,21 +53,18 @@ def terminal_plot(
     names = short_names([run.name for run in runs], max(8, width - 30))
     braille = color and _can_write("⣿", encoding)
     panels = [
-        _panel("loss, nats per character", _losses(runs, names, x), x, width, braille),
-        *(
-            _panel(
-                MEASURES[measure],
-                [
-                    _Line(run.x(x), run.measure(measure), _letter(i), _color(i))
-                    for i, run in enumerate(runs)
-                ],
-                x,
-                width,
-                braille,
-            )
-            for measure in show
-        ),
+        _panel(
+            "loss, nats per character",
+            _losses(runs, names, x),
+            *(x, width, braille, loss_limits(runs)),
+        )
     ]
+    for measure in show:
+        lines = [
+            _Line(run.x(x), run.measure(measure), _letter(i), _color(i))
+            for i, run in enumerate(runs)
+        ]
+        panels.append(_panel(MEASURES[measure], lines, x, width, braille))
     text = "\n".join(panels)
     if not color:
         text = _plotext().uncolorize(text)
@@ -119,7 +116,7 @@ def _losses(runs: Sequence[Curves], names: Sequence[str], axis: str) -> list[_Li
             lines.append(_Line(x, run.train_loss, letter, color, label))
         if best is not None:
             label = "validation" if len(runs) == 1 else name
-            label += f", best {run.val_loss[best]:.4f} at step {run.step[best]:,.0f}"
+            label += f", ○ best {run.val_loss[best]:.4f} at step {run.step[best]:,.0f}"
             letter = "v" if len(runs) == 1 else _letter(i)
             lines.append(_Line(x, run.val_loss, letter, _color(i), label))
             at = slice(best, best + 1)
@@ -132,7 +129,7 @@ def _losses(runs: Sequence[Curves], names: Sequence[str], axis: str) -> list[_Li
     for order, loss in sorted(known):
         ends, label = np.array([0, right]), f"{order}-gram {loss:.4f}"
         lines.append(_Line(ends, np.full(2, loss), "-", _GREY, label))
-    low = min(np.nanmin(line.y) for line in lines if np.isfinite(line.y).any())
+    low, _ = loss_limits(runs)
     for run in runs:
         if len(at_x := run.rollback_x(axis)):
             y = np.full(len(at_x), low)
@@ -141,7 +138,12 @@ def _losses(runs: Sequence[Curves], names: Sequence[str], axis: str) -> list[_Li
 
 
 def _panel(
-    title: str, lines: Sequence[_Line], axis: str, width: int, braille: bool
+    title: str,
+    lines: Sequence[_Line],
+    axis: str,
+    width: int,
+    braille: bool,
+    limits: tuple[float, float] | None = None,
 ) -> str:
     """Return a panel: its title, the plot, and a line for each label."""
     plt = _plotext()
@@ -150,17 +152,13 @@ def _panel(
     plt.limit_size(False, False)
     plt.plot_size(width, max(10, min(22, floor(width / 4))))
     drawn = [line for line in lines if len(_points(line)[0])]
-    # What is drawn later lies above.
-    for line in reversed(drawn):
-        xs, ys = _points(line)
-        marker = line.mark or line.letter
-        if line.mark:
-            plt.scatter(xs, ys, marker=marker, color=line.color)
-        elif braille:
-            plt.plot(xs, ys, marker="braille", color=line.color)
-        else:
-            plt.plot(xs, ys, marker=line.letter, color=line.color)
-    _set_ticks(plt, drawn)
+    marks = [line for line in drawn if line.mark]
+    # What is drawn later lies above: the first line, and then the marks.
+    for line in [*(each for each in drawn[::-1] if not each.mark), *marks]:
+        draw = plt.scatter if line.mark else plt.plot
+        marker = line.mark or ("braille" if braille else line.letter)
+        draw(*_points(line), marker=marker, color=line.color)
+    _set_axes(plt, drawn, limits)
     plot = plt.build().rstrip("\n")
     legend = [
         f"\x1b[38;5;{line.color}m{line.mark or ('──' if braille else line.letter)}"
@@ -181,14 +179,15 @@ def _points(line: _Line) -> tuple[list[float], list[float]]:
     return line.x[kept].tolist(), line.y[kept].tolist()
 
 
-def _set_ticks(plt: Any, lines: Sequence[_Line]) -> None:
+def _set_axes(
+    plt: Any, lines: Sequence[_Line], limits: tuple[float, float] | None
+) -> None:
     points = [_points(line) for line in lines]
-    xs = [0.0, *(x for each, _ in points for x in each)]
-    ys = [y for _, each in points for y in each]
-    plt.xlim(0, max(xs) or 1)
-    if min(ys) == max(ys):
-        plt.ylim(min(ys) - 0.5, max(ys) + 0.5)
-    for name, values in (("x", xs), ("y", ys)):
-        places = ticks(min(values), max(values), 5)
+    right = max(x for xs, _ in points for x in xs) or 1
+    high = max(y for _, ys in points for y in ys) or 1
+    ends = {"x": (0.0, right), "y": limits or (0.0, high)}
+    for name, (low, high) in ends.items():
+        places = ticks(low, high, 5)
         labels = [tick_label(place, places) for place in places]
+        getattr(plt, f"{name}lim")(low, high)
         getattr(plt, f"{name}ticks")(places, labels)

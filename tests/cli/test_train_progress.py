@@ -12,10 +12,10 @@ from charrnn.cli.options import scoring_bar
 from charrnn.cli.train_progress import ProgressDisplay, make_bar
 from charrnn.training.events import Rollback, SaveFailed, Step
 
-# Share done, bar, time spent and time left, rate, losses.
+# Share done, bar, time spent and time left, rate, losses with a curve.
 BAR = re.compile(
     r" *(\d+)% [^ ]* +\d\d:\d\d<\d\d:\d\d +[\d.]+[kM]?char/s, "
-    r"loss \d\.\d{3}( val \d\.\d{3})?"
+    r"loss (?:[▁-█]+ )?\d\.\d{3}( val (?:[▁-█]+ )?\d\.\d{3})?"
 )
 
 
