@@ -406,9 +406,9 @@ def plot(
     if out is not None:
         plots.check_target(Path(out), force=force)
     single = isinstance(runs, LanguageModel | str | AnyPath)
-    chosen: Sequence[Any] = (runs,) if single else tuple(runs) or (None,)
+    several: Any = (runs,) if single else runs
     figure = plots.plot(
-        [_curves(run) for run in chosen],
+        [_curves(run) for run in tuple(several) or (None,)],
         x=x,
         show=[show] if isinstance(show, str) else show,
         dark=dark,
