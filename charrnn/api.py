@@ -1,8 +1,8 @@
 """What `import charrnn` offers: train, resume, load, compare and plot."""
 
 import logging
+import os
 from collections.abc import Sequence
-from os import PathLike as AnyPath
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -405,7 +405,7 @@ def plot(
 
     if out is not None:
         plots.check_target(Path(out), force=force)
-    single = isinstance(runs, LanguageModel | str | AnyPath)
+    single = isinstance(runs, LanguageModel | str | os.PathLike)
     several: Any = (runs,) if single else runs
     figure = plots.plot(
         [_curves(run) for run in tuple(several) or (None,)],

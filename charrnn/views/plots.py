@@ -436,7 +436,7 @@ def _draw_x_axis(panel: Axes, runs: Sequence[Curves], axis: str, theme: _Theme) 
     whole = axis == "steps"
     panel.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=whole))
     panel.xaxis.set_major_formatter(_Numbers())
-    places = np.concatenate([run.x(axis) for run in runs])
+    places = np.concatenate([[*run.x(axis), *run.rollback_x(axis)] for run in runs])
     panel.set_xlim(0, 1.03 * np.nanmax(places) or 1)
     panel.set_xlabel(_AXIS_LABELS[axis], color=theme.muted, loc="right")
 

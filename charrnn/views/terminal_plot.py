@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import floor
 from typing import Any
 
@@ -32,6 +33,15 @@ class _Line:
     color: int
     label: str = ""
     mark: str = ""
+
+    @cached_property
+    def points(self) -> tuple[list[float], list[float]]:
+        """The points that are known, thinned out if there are very many."""
+        known = np.flatnonzero(np.isfinite(self.x) & np.isfinite(self.y))
+        every = -(-len(known) // _MOST_POINTS) or 1
+        # The last point is always among them.
+        kept = known[::-1][::every][::-1]
+        return self.x[kept].tolist(), self.y[kept].tolist()
 
 
 def terminal_plot(
@@ -106,7 +116,7 @@ def _color(i: int) -> int:
 
 def _losses(runs: Sequence[Curves], names: Sequence[str], axis: str) -> list[_Line]:
     """Return the lines of the losses; of several runs, those of the validation."""
-    lines, right = [], max(np.nanmax(run.x(axis)) for run in runs)
+    lines, right = [], np.nanmax(np.concatenate([run.x(axis) for run in runs]))
     for i, (run, name) in enumerate(zip(runs, names, strict=True)):
         x, best = run.x(axis), run.best
         if len(runs) == 1 or best is None:
@@ -151,13 +161,13 @@ def _panel(
     plt.theme("clear")
     plt.limit_size(False, False)
     plt.plot_size(width, max(10, min(22, floor(width / 4))))
-    drawn = [line for line in lines if len(_points(line)[0])]
+    drawn = [line for line in lines if line.points[0]]
     marks = [line for line in drawn if line.mark]
     # What is drawn later lies above: the first line, and then the marks.
     for line in [*(each for each in drawn[::-1] if not each.mark), *marks]:
         draw = plt.scatter if line.mark else plt.plot
         marker = line.mark or ("braille" if braille else line.letter)
-        draw(*_points(line), marker=marker, color=line.color)
+        draw(*line.points, marker=marker, color=line.color)
     _set_axes(plt, drawn, limits)
     plot = plt.build().rstrip("\n")
     legend = [
@@ -170,21 +180,11 @@ def _panel(
     return "\n".join([title, plot, unit.rjust(width), *dict.fromkeys(legend)])
 
 
-def _points(line: _Line) -> tuple[list[float], list[float]]:
-    """Return the points that are known, thinned out if there are very many."""
-    known = np.flatnonzero(np.isfinite(line.x) & np.isfinite(line.y))
-    every = -(-len(known) // _MOST_POINTS) or 1
-    # The last point is always among them.
-    kept = known[::-1][::every][::-1]
-    return line.x[kept].tolist(), line.y[kept].tolist()
-
-
 def _set_axes(
     plt: Any, lines: Sequence[_Line], limits: tuple[float, float] | None
 ) -> None:
-    points = [_points(line) for line in lines]
-    right = max(x for xs, _ in points for x in xs) or 1
-    high = max(y for _, ys in points for y in ys) or 1
+    right = max(max(line.points[0]) for line in lines) or 1
+    high = max(max(line.points[1]) for line in lines) or 1
     ends = {"x": (0.0, right), "y": limits or (0.0, high)}
     for name, (low, high) in ends.items():
         places = ticks(low, high, 5)

@@ -241,3 +241,20 @@ def test_from_python_a_figure_of_folders_and_models(runs, tmp_path):
     assert "model validation" in lines(charrnn.plot(trained()))
     with pytest.raises(ConfigError, match="already exists"):
         charrnn.plot(tmp_path / "one", tmp_path / "out.svg")
+
+
+def test_a_rollback_after_the_last_validation_lies_inside(tmp_path):
+    events = validation(10), rollback(19, 10)
+    figure = plot([read_curves(write_history(tmp_path / "run", *events))])
+    assert lines(figure)["run rollbacks"][0][0] == 19
+    assert figure.axes[0].get_xlim()[1] > 19
+
+
+def test_a_run_of_which_less_is_known_does_not_keep_others_from_being_drawn(
+    runs, tmp_path
+):
+    line = {"event": "validation", "step": 10, "train_loss": 2.0}
+    bare = read_curves(write_history(tmp_path / "bare", line))
+    figure = plot([bare, *runs], x="minutes", show=["lr"])
+    save(figure, tmp_path / "plot.png")
+    assert "one  1.500" in texts(figure)

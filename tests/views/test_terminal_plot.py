@@ -91,3 +91,12 @@ def test_very_many_validations_are_drawn_soon(tmp_path):
     events = (validation(step, 2 + step % 7) for step in range(1, 30_001))
     run = read_curves(write_history(tmp_path / "long", *events))
     assert "30,000" in terminal_plot([run])
+
+
+def test_a_run_of_which_less_is_known_does_not_keep_others_from_being_drawn(tmp_path):
+    line = {"event": "validation", "step": 10, "train_loss": 2.0}
+    bare = read_curves(write_history(tmp_path / "bare", line))
+    full = read_curves(write_history(tmp_path / "full", validation(10), validation(20)))
+    text = terminal_plot([bare, full], x="minutes", show=["lr"])
+    assert "b full, ○ best 1.5000 at step 10" in text
+    assert "minutes of training" in text
