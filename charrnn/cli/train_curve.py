@@ -50,9 +50,10 @@ class CurveUpdater(BarUpdater):
         return self._losses
 
     def _room_beside(self, text: str) -> int:
-        """Return the columns for a curve: half of those that a line leaves to its bar.
+        """Return the columns for a curve: half of those that are left to the bar.
 
-        text is the rest of what is shown after the bar.
+        On a narrow terminal it gets all but two. text is the rest of what is shown
+        after the bar.
         """
         shown = self._bar.format_dict
         bare = shown["bar_format"].replace("{bar}", "")
@@ -60,7 +61,7 @@ class CurveUpdater(BarUpdater):
             **{**shown, "bar_format": bare, "postfix": text, "ncols": None}
         )
         free = (shown["ncols"] or 0) - len(line)
-        return min(_WIDEST, (free - 1) // 2)
+        return min(_WIDEST, max((free - 1) // 2, min(_NARROWEST, free - 3)))
 
 
 def _can_write(text: str, encoding: str | None) -> bool:

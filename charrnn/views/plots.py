@@ -116,7 +116,7 @@ def plot(
         losses = max(_LOSSES, 1 + _LABEL * (len(runs) + 1))
         figure = Plot(
             figsize=(_WIDTH, losses + _PANEL * len(show)),
-            dpi=144,
+            dpi=128,
             layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.05),
             facecolor=theme.page,
         )
@@ -153,7 +153,8 @@ def save(figure: Plot, path: Path, *, force: bool = False) -> None:
     kind = path.suffix.lower().removeprefix(".")
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with _looks(figure), replacing(path, CharRNNError) as file:
-        figure.savefig(file, format=kind, metadata=undated[kind])
+        smaller = {"optimize": True} if kind == "png" else None
+        figure.savefig(file, format=kind, metadata=undated[kind], pil_kwargs=smaller)
 
 
 def check_target(path: Path, *, force: bool) -> None:
