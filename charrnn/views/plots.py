@@ -153,8 +153,8 @@ def save(figure: Plot, path: Path, *, force: bool = False) -> None:
     kind = path.suffix.lower().removeprefix(".")
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with _looks(figure), replacing(path, CharRNNError) as file:
-        smaller = {"optimize": True} if kind == "png" else None
-        figure.savefig(file, format=kind, metadata=undated[kind], pil_kwargs=smaller)
+        smaller: Any = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
+        figure.savefig(file, format=kind, metadata=undated[kind], **smaller)
 
 
 def check_target(path: Path, *, force: bool) -> None:
