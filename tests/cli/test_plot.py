@@ -122,7 +122,12 @@ def test_wrong_values_are_left_out_with_a_note():
 
 @needs_plotext
 def test_a_terminal_of_60_columns_shows_colours_and_a_pipe_none():
-    status, data = on_terminal("plot", "a run", "--terminal", cwd=".", columns=60)
+    status, data = on_terminal(
+        *("plot", "a run", "--terminal"),
+        cwd=".",
+        columns=60,
+        COLUMNS="",  # whatever it is where the tests run
+    )
     assert status == 0, data
     text = data.decode()
     assert "\x1b[38;5;32m" in text
