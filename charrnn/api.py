@@ -1,9 +1,11 @@
-"""What `import charrnn` offers: train, resume, load and compare."""
+"""What `import charrnn` offers: train, resume, load, compare and plot."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import ConfigError, TextError
@@ -21,6 +23,10 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.sources import PathLike, Paths, Texts, new_corpus
 from charrnn.views.compare import Comparison
 from charrnn.views.compare import compare as compare_temperatures
+
+if TYPE_CHECKING:
+    from charrnn.views.curves import Curves
+    from charrnn.views.plots import Plot
 
 _TEXT_SETTINGS = tuple(field.name for field, _ in settings_of(TextConfig))
 _SETTINGS = tuple(
@@ -352,6 +358,72 @@ def compare(
         length=length,
         seed=seed,
     )
+
+
+def plot(
+    runs: PathLike | LanguageModel | Sequence[PathLike | LanguageModel] = (),
+    out: PathLike | None = None,
+    *,
+    x: str = "steps",
+    show: str | Sequence[str] = (),
+    dark: bool = False,
+    force: bool = False,
+) -> "Plot":
+    """Draw the losses of runs, with the best validation and the n-gram's loss.
+
+    Parameters
+    ----------
+    runs : path-like, LanguageModel or sequence of them
+        Run folders, checkpoints or models. By default the newest run in checkpoints/.
+    out : path-like, optional
+        A file to write, too: PNG, SVG or PDF by its ending.
+    x : {"steps", "epochs", "minutes"}
+        What the losses are drawn against. Models and checkpoints know steps only.
+    show : str or sequence of str
+        What to draw below: "lr", "grad-norm", "clipped" (the share of steps) or
+        "speed" (characters per second).
+    dark : bool
+        Draw on a dark background.
+    force : bool
+        Replace the file `out` if it exists.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        It shows itself in a notebook.
+
+    Raises
+    ------
+    CheckpointError
+        If a run cannot be read, or has nothing to draw.
+    ConfigError
+        If something is asked for that is not recorded, or if `out` exists.
+    MissingExtraError
+        If matplotlib is missing.
+    """
+    from charrnn.views import plots
+
+    if out is not None:
+        plots.check_target(Path(out), force=force)
+    single = isinstance(runs, LanguageModel | str | os.PathLike)
+    several: Any = (runs,) if single else runs
+    figure = plots.plot(
+        [_curves(run) for run in tuple(several) or (None,)],
+        x=x,
+        show=[show] if isinstance(show, str) else show,
+        dark=dark,
+    )
+    if out is not None:
+        plots.save(figure, Path(out), force=force)
+    return figure
+
+
+def _curves(run: PathLike | LanguageModel | None) -> "Curves":
+    from charrnn.views.curves import from_model, read_curves
+
+    if isinstance(run, LanguageModel):
+        return from_model(run)
+    return read_curves(None if run is None else Path(run))
 
 
 def _source(

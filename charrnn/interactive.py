@@ -251,10 +251,14 @@ class BarUpdater:
         if self._bar.disable or (wait and monotonic() < self._next_text):
             return
         self._next_text = monotonic() + wait
+        self._bar.set_postfix_str(self._text(), refresh=not wait)
+
+    def _text(self) -> str:
+        """Return what is shown after the bar."""
         losses = (("loss", self._loss), ("val", self._val_loss))
         texts = [
             self._name_and_loss.format(name, loss)
             for name, loss in losses
             if loss is not None
         ]
-        self._bar.set_postfix_str(self._between.join(texts), refresh=not wait)
+        return self._between.join(texts)

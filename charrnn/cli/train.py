@@ -1,6 +1,7 @@
 """charrnn train: learn to write like a text."""
 
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -101,13 +102,25 @@ def _presets() -> str:
     help="Folder of the run.",
 )
 @_output("--resume", is_flag=True, help="Continue the run in --out, or the newest.")
-@_output("--force", is_flag=True, help="Replace the run that is already in --out.")
+@_output(
+    "--force",
+    is_flag=True,
+    help="Replace the run that is already in --out, and the event files in "
+    "--tensorboard.",
+)
 @_output(
     "--sample-every",
     type=click.IntRange(0),
     default=0,
     default_text="never",
     help="Steps between short samples.",
+)
+@_output(
+    "--tensorboard",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write event files for TensorBoard, at each validation. With --resume, name "
+    "the same folder again.",
 )
 @_output("--quiet", is_flag=True, help="Print only the scoreboard at the end.")
 def command(
@@ -118,6 +131,7 @@ def command(
     preset: str | None,
     init_from: str | None,
     sample_every: int,
+    tensorboard: Path | None,
     quiet: bool,
     out: str | None,
     resume: bool,
@@ -144,6 +158,10 @@ def command(
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
     if val and "val_fraction" in chosen:
         raise click.UsageError("--val and --val-fraction exclude each other; give one")
+    if tensorboard:  # before the text is read, which may take long
+        from charrnn.views.event_files import check_logs
+
+        check_logs(tensorboard, resume=resume, force=force)
     if resume:
         check_unchanged(click.get_current_context())
         run = resume_old_run(text, out, chosen, val=val, quiet=quiet, report=report)
@@ -166,6 +184,12 @@ def command(
             report=report,
         )
     print_summary(run, report)
-    status = train_with_progress(run, sample_every=sample_every, quiet=quiet)
+    status = train_with_progress(
+        run,
+        sample_every=sample_every,
+        tensorboard=tensorboard,
+        force=force,
+        quiet=quiet,
+    )
     if status:
         leave(status)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,28 @@ from charrnn.shell import quote
 from charrnn.text.characters import escaped
 
 if TYPE_CHECKING:
+    from charrnn.evaluation.scoreboard import Scoreboard
     from charrnn.run import Run
     from charrnn.training.events import Event, SaveFailed, Validation
+    from charrnn.views.event_files import EventFiles
 
 _SAMPLE_LENGTH = 200
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {rate_fmt}{postfix}"
 
 
 def train_with_progress(
-    run: "Run", *, sample_every: int = 0, quiet: bool = False
+    run: "Run",
+    *,
+    sample_every: int = 0,
+    tensorboard: Path | None = None,
+    force: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Train to the end or until a signal, and return the exit status.
 
-    Raises BrokenPipeError, with all saved, if nobody reads standard error any more.
+    `tensorboard` is a folder for event files; with `force`, they replace those of an
+    older run. Raises BrokenPipeError, with all saved, if nobody reads standard error
+    any more.
     """
     if run.trainer.is_complete:
         note(f"{run.folder} is finished; give it more with --steps or --epochs")
@@ -39,8 +49,9 @@ def train_with_progress(
         _stopping_on_signals(run) as signals,
         make_bar(run, disable=True if quiet else None) as bar,  # None: if no terminal
         _not_counting_pauses(run, bar),
+        _event_files(run, tensorboard, force) as files,
     ):
-        display = ProgressDisplay(run, bar, sample_every, quiet)
+        display = ProgressDisplay(run, bar, sample_every, quiet, files)
         for event in run.events():
             display.show(event)
     if display.broken_pipe:
@@ -71,6 +82,28 @@ def _print_how_to_go_on(run: "Run") -> None:
         note(f"The run is complete and saved. Score it with: charrnn eval {folder}")
 
 
+@contextmanager
+def _event_files(
+    run: "Run", folder: Path | None, force: bool
+) -> "Iterator[EventFiles | None]":
+    """Yield what writes event files for TensorBoard, if they are wanted."""
+    if folder is None:
+        yield None
+        return
+    from charrnn.views.event_files import EventFiles
+
+    trainer = run.trainer
+    is_new = trainer.progress.step == 0
+    files = EventFiles(
+        folder, trainer.progress, trainer.characters_in, replace=force and is_new
+    )
+    try:
+        yield files
+    finally:
+        with suppress(OSError):  # a full disk, which has been reported
+            files.close()
+
+
 def make_bar(run: "Run", **options: Any) -> Any:
     """Return a tqdm bar that counts the characters of a run."""
     from tqdm import tqdm
@@ -83,15 +116,22 @@ def make_bar(run: "Run", **options: Any) -> Any:
 class ProgressDisplay:
     """Shows a run's events: a bar, and lines above it."""
 
-    def __init__(self, run: "Run", bar: Any, sample_every: int, quiet: bool) -> None:
-        from charrnn.interactive import BarUpdater
+    def __init__(
+        self,
+        run: "Run",
+        bar: Any,
+        sample_every: int,
+        quiet: bool,
+        files: "EventFiles | None" = None,
+    ) -> None:
+        from charrnn.cli.train_curve import CurveUpdater
 
-        self.run = run
+        self.run, self.files = run, files
         self.bar = bar
         self.sample_every, self.quiet = sample_every, quiet
         self.reason = ""  # why training ended
         self.broken_pipe: BrokenPipeError | None = None
-        self._updater = BarUpdater(bar, run.trainer, "{} {:.3f}", " ")
+        self._updater = CurveUpdater(bar, run.trainer)
 
     def show(self, event: "Event") -> None:
         """Show one event, as long as there is somebody to show it to.
@@ -135,7 +175,20 @@ class ProgressDisplay:
             self._print(event.text)
         elif isinstance(event, SaveFailed):  # with --quiet, too
             self._write(_not_saved(event))
+        self._write_event(event)
         self._updater.show(event)  # last: the bar is below the lines
+
+    def _write_event(self, event: "Event") -> None:
+        """Write an event for TensorBoard; an error ends that, but not the training."""
+        try:
+            if self.files:
+                self.files.show(event)
+        except OSError as error:
+            self.files = None
+            self._write(
+                f"event files for TensorBoard: {error.strerror}; training goes on "
+                "without them"
+            )
 
     def _sample(self, step: int) -> str:
         """Return a sample from the weights that are validated and saved."""
@@ -289,8 +342,21 @@ def _print_results(run: "Run", quiet: bool) -> None:
             limit=run.plan.val_characters,
             on_progress=on_progress,
         )
+    _record(run, board)
     click.echo(scoreboard_table(board, ("train", "validation")))
     _print_commands(run, quiet)
+
+
+def _record(run: "Run", board: "Scoreboard") -> None:
+    """Keep the scoreboard in the run's history, for plots."""
+    from charrnn.errors import CheckpointError
+    from charrnn.storage.run_folder import append_scoreboard
+
+    try:
+        if run.folder:
+            append_scoreboard(run.folder, run.trainer.progress.step, board)
+    except CheckpointError as error:
+        note(f"The scoreboard is not in the history: {error}")
 
 
 def _print_commands(run: "Run", quiet: bool) -> None:

@@ -182,7 +182,8 @@ def resume_old_run(
 
 def check_unchanged(ctx: click.Context) -> None:
     """Raise UsageError for an option that a resumed run would ignore."""
-    free = {"text", "val", "resume", "out", "quiet", "sample_every", *CHANGEABLE}
+    free = {"text", "val", "resume", "out", *CHANGEABLE}
+    free |= {"quiet", "sample_every", "tensorboard"}
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source == ParameterSource.COMMANDLINE and param.name not in free:

@@ -137,11 +137,11 @@ class _Frame:
         for value in self._y_ticks:
             _, y = self._place((self._low_x, value))
             yield f'<path d="M{_LEFT} {y:.1f}H{self._right}" stroke="{rule}"/>'
-            yield _label(_LEFT - 6, y + 4, _short(value, self._y_ticks), "end")
+            yield _label(_LEFT - 6, y + 4, tick_label(value, self._y_ticks), "end")
         for value in self._x_ticks:
             x, _ = self._place((value, self._low_y))
             yield f'<path d="M{x:.1f} {self._bottom}v4" stroke="{rule}"/>'
-            name = _short(value, self._x_ticks)
+            name = tick_label(value, self._x_ticks)
             yield _label(x, self._bottom + _LINE + 2, name, "middle")
         if x_label:
             yield _label(self._right, self._height - 4, x_label, "end", muted=True)
@@ -202,7 +202,7 @@ def _ends(values: Sequence[float], marks: Sequence[float] = ()) -> tuple[float, 
     return (low - margin, high + margin) if high > low else (low - 0.5, high + 0.5)
 
 
-def _short(value: float, among: Sequence[float]) -> str:
+def tick_label(value: float, among: Sequence[float]) -> str:
     """Return a tick's number, with as many decimals as the ticks need."""
     step = among[1] - among[0] if len(among) > 1 else value or 1.0
     decimals = max(0, -floor(log10(abs(step)) + 1e-9))

@@ -2,7 +2,7 @@
 
 best.npz        the weights of the lowest validation loss
 last.npz        the newest weights and everything that resuming needs
-history.jsonl   one line per validation or rollback
+history.jsonl   one line per validation or rollback, and one for each scoreboard
 """
 
 import errno
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import count
 from math import inf, isfinite
 from pathlib import Path
@@ -25,6 +26,7 @@ from charrnn.atomic import (
     replacing,
 )
 from charrnn.errors import CheckpointError
+from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.nn.parameters import Array
 from charrnn.option import is_number
 from charrnn.storage.checkpoint import Checkpoint, load
@@ -34,6 +36,7 @@ from charrnn.training.state import Progress, Snapshot
 BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
 FILES = (BEST, LAST, HISTORY)
 CHECKPOINTS = Path("checkpoints")  # where runs are by default
+_LONGEST_LINE = 1 << 16  # bytes of a history's line
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 # The trained model that comes with the package. Its stem is its name.
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "shakespeare.npz"
@@ -173,12 +176,12 @@ def _saved_at(file: Path) -> int:
         return 0
 
 
-def find_checkpoint(path: str | Path | None = None) -> Path:
-    """Return the checkpoint that a path stands for: a file, or the best in a folder.
+def find_run(path: str | Path | None = None) -> Path:
+    """Return the folder or the file that a path stands for.
 
-    Without a path, it is the newest run's or, if there is no run, the model that comes
-    with the package. Unless there is a file or folder of that name, the name of a run
-    in checkpoints/ stands for that run, and "shakespeare" for the packaged model.
+    Without a path, it is the newest run's folder or, if there is no run, the model that
+    comes with the package. Unless there is a file or folder of that name, the name of a
+    run in checkpoints/ stands for that run, and "shakespeare" for the packaged model.
     """
     path = Path(path) if path else _newest(CHECKPOINTS) or PRETRAINED
     if len(path.parts) == 1 and not _exists(path):
@@ -186,6 +189,15 @@ def find_checkpoint(path: str | Path | None = None) -> Path:
             path = CHECKPOINTS / path
         elif path.name == PRETRAINED.stem:
             return PRETRAINED
+    return path
+
+
+def find_checkpoint(path: str | Path | None = None) -> Path:
+    """Return the checkpoint that a path stands for: a file, or the best in a folder.
+
+    What a path stands for, and the default, are those of `find_run`.
+    """
+    path = find_run(path)
     if not os.path.isdir(path):  # noqa: PTH112 - as in `_exists`
         return path
     for name in (BEST, LAST):
@@ -309,7 +321,20 @@ def append_history(folder: Path, event: Validation | Rollback) -> None:
     line = {"event": type(event).__name__.lower()} | asdict(event)
     if isinstance(event, Rollback) and not isfinite(event.loss):
         line["loss"] = None  # JSON has no NaN
-    path = folder / HISTORY
+    _append(folder / HISTORY, line)
+
+
+def append_scoreboard(folder: Path, step: int, board: Scoreboard) -> None:
+    """Add the scoreboard of a run that has ended at `step` to its history.
+
+    Raises CheckpointError if that fails, or if another process trains there by now.
+    """
+    with lock(folder):
+        line = {"event": "scoreboard", "step": step} | asdict(board)
+        _append(folder / HISTORY, line)
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
     before = _size(path)
     try:
         with path.open("a+b") as file:
@@ -348,13 +373,28 @@ def truncate_history(folder: Path, progress: Progress) -> None:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return a folder's validations and rollbacks, oldest first.
+    """Return a folder's validations, rollbacks and scoreboards, oldest first.
 
     Each is a dict of the event's fields, with its kind under "event". A line that a
     killed run left incomplete is skipped.
     """
-    events = map(_event, _history_text(folder).splitlines())
-    return [event for event in events if event is not None]
+    return [event for event in history_events(folder / HISTORY) if event is not None]
+
+
+def history_events(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield the event in each line of a history, or None if it cannot be read.
+
+    A history that does not exist has no lines. One from somebody else may hold anything
+    else in these dicts, and lines of any length, which are read in pieces.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in iter(partial(file.readline, _LONGEST_LINE), b""):
+                yield _event(line.decode(errors="replace"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _history_text(folder: Path) -> str:
@@ -363,9 +403,11 @@ def _history_text(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise CheckpointError(
-            f"{folder / HISTORY}: cannot be read: {error.strerror}"
-        ) from error
+        raise _unreadable(folder / HISTORY, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot be read: {error.strerror}")
 
 
 def _event(line: str) -> dict[str, Any] | None:

@@ -206,7 +206,9 @@ def test_a_longer_run_says_how_the_learning_rate_goes_on():
         "once more, and falls until step 60\n" in said
     )
     lines = Path("run/history.jsonl").read_text(encoding="utf-8").splitlines()
-    rates = {line["step"]: line["lr"] for line in map(json.loads, lines)}
+    events = [json.loads(line) for line in lines]
+    assert [line["event"] for line in events].count("scoreboard") == 2
+    rates = {line["step"]: line["lr"] for line in events if "lr" in line}
     assert rates[40] == pytest.approx(0.00022, rel=0.05)
     assert [rates[step] for step in (41, 42, 43)] == pytest.approx([0.005, 0.01, 0.01])
     assert rates[60] < 0.001

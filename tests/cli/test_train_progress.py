@@ -9,13 +9,14 @@ from terminal import on_terminal
 from texts import TINY, sentences, small_run
 
 from charrnn.cli.options import scoring_bar
+from charrnn.cli.train_curve import CurveUpdater
 from charrnn.cli.train_progress import ProgressDisplay, make_bar
 from charrnn.training.events import Rollback, SaveFailed, Step
 
-# Share done, bar, time spent and time left, rate, losses.
+# Share done, bar, time spent and time left, rate, losses with a curve.
 BAR = re.compile(
     r" *(\d+)% [^ ]* +\d\d:\d\d<\d\d:\d\d +[\d.]+[kM]?char/s, "
-    r"loss \d\.\d{3}( val \d\.\d{3})?"
+    r"loss (?:[▁-█]+ )?\d\.\d{3}( val (?:[▁-█]+ )?\d\.\d{3})?"
 )
 
 
@@ -62,6 +63,51 @@ def test_the_bar_says_when_it_validates(shown):
     before, after = shown
     assert re.search(r" 50% [^\r]*char/s, validating", before)
     assert re.search(r"100% [^\r]*char/s, validating", after)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_small_curve_shows_the_course_of_the_losses(encoding, tmp_path):
+    (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
+    options = (*TINY, "--hidden", "64", "--steps", "4000", "--eval-every", "800")
+    status, data = on_terminal(
+        *("train", "lines.txt", *options),
+        cwd=tmp_path,
+        columns=60,
+        PYTHONIOENCODING=encoding,
+    )
+    assert status == 0, data
+    text = data.decode()
+    parts = [part for part in text.split("\r") if re.match(" *\\d+% ", part)]
+    assert max(map(len, parts)) <= 60
+    training, val = (
+        re.findall(rf"{name} ([▁-█]+) \d\.\d", text) for name in ("loss", "val")
+    )
+    if encoding == "latin-1":
+        assert not training + val
+        return
+    assert training
+    losses = [float(loss) for loss in re.findall(r"  val (\d\.\d{4})", text)]
+    curve, shown = val[-1], losses[: len(val[-1])]
+    assert len(curve) >= 3
+    assert curve[shown.index(min(shown))] == "▁"
+    assert curve[shown.index(max(shown))] == max(curve) > "▁"
+    assert {*map(len, training)} <= {*range(1, 17)}
+
+
+def test_a_curve_forgets_what_a_diverged_run_made():
+    run = small_run(steps=1000)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with make_bar(run, file=terminal) as bar:
+        updater = CurveUpdater(bar, run.trainer)
+        for step in range(1, 601):
+            run.trainer.progress.step = step
+            updater._loss = float(step)
+            points = updater._training()
+        assert len(points) < 600
+        assert points[-1] == (600, 600.0)
+        run.trainer.progress.step = 100
+        assert updater._training()[-1] == (100, 600.0)
+        assert [x for x, _ in points] == sorted({x for x, _ in points})
 
 
 @pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, False), (1.2, True)])
