@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from charrnn.markup.chart import Chart
 from charrnn.markup.escape import escaped
 
 _CARD = (
@@ -16,7 +17,7 @@ _TEXT = (
     "unicode-bidi:plaintext"  # each line from its own side, right-to-left ones too
 )
 _CHARTS = "display:flex;flex-wrap:wrap;gap:12px;margin-top:10px"
-_CHART = "width:300px;max-width:100%"
+_CHART = "width:380px;max-width:100%;font-weight:600"
 
 
 def html_columns(
@@ -25,11 +26,11 @@ def html_columns(
     figures: Mapping[str, Sequence[str]],
     *,
     footer: str,
-    charts: Sequence[str] = (),
+    charts: Sequence[Chart] = (),
 ) -> str:
     """Return texts side by side as HTML, with their figures, a last line and charts.
 
-    texts and charts are HTML. figures has a name and one value for each text; they and
+    texts are HTML. figures has a name and one value for each text; they and
     the titles are plain text.
     """
     head = _row("", [f"<b>{escaped(title)}</b>" for title in titles], _VALUE)
@@ -45,8 +46,12 @@ def html_columns(
     )
 
 
-def _side_by_side(charts: Sequence[str]) -> str:
-    drawn = [f'<div style="{_CHART}">{chart}</div>' for chart in charts if chart]
+def _side_by_side(charts: Sequence[Chart]) -> str:
+    drawn = [
+        f'<div style="{_CHART}">{escaped(chart.title)}{svg}</div>'
+        for chart in charts
+        if (svg := chart.svg())
+    ]
     return f'<div style="{_CHARTS}">{"".join(drawn)}</div>' if drawn else ""
 
 

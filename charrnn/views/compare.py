@@ -18,6 +18,7 @@ from charrnn.generation.text_model import joined
 from charrnn.nn.filters import distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
+from charrnn.nn.workers import blas_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.sources import PathLike
 from charrnn.views.compared import Compared, Origin
@@ -111,7 +112,10 @@ def compare(
     start = language_model.encode_prime(prime, on_unknown)
     columns = []
     for i, ((temperature, _), text) in enumerate(zip(places, texts, strict=True)):
-        read = _read(language_model, start, drawn[i], temperature, details)
+        with blas_threads(
+            1
+        ):  # several do not pay for one text, and wait for each other
+            read = _read(language_model, start, drawn[i], temperature, details)
         columns.append(
             Column(
                 temperature,
@@ -153,7 +157,8 @@ def _calibration(language_model: LanguageModel, corpus: Corpus) -> Calibration |
         return None
     if len(held_out) < 2:
         return None
-    return calibration(language_model.model, held_out)
+    with blas_threads(1):
+        return calibration(language_model.model, held_out)
 
 
 def _draw(

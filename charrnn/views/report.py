@@ -29,7 +29,7 @@ def report(comparison: Compared) -> str:
     body = [
         "<h1>Temperatures compared</h1>",
         _about(comparison),
-        f'<p class="muted">{_how_to_read(comparison)}</p>',
+        f'<p class="small muted">{_how_to_read(comparison)}</p>',
         legend("0 bits", f"{STRONGEST:g} bits or more"),
         '<div class="columns">',
         *(_panel(comparison, i) for i in range(len(comparison.columns))),
@@ -51,7 +51,7 @@ def notebook(comparison: Compared) -> str:
         [_inline(comparison, column) for column in comparison.columns],
         {name: [each[name] for each in figures] for name in figures[0]},
         footer=comparison.last_line(),
-        charts=[chart.figure() for chart in charts(comparison)],
+        charts=[*charts(comparison)],
     )
 
 
@@ -226,7 +226,11 @@ def _table(comparison: Compared, several: bool) -> str:
         for column, each in zip(comparison.columns, figures, strict=True)
     )
     count = len(comparison.samples[0])
-    caption = f"Mean ± standard deviation of {count} texts" if several else "Figures"
+    caption = (
+        f"Mean ± standard deviation of {count} texts"
+        if several
+        else "The same in numbers"
+    )
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of figures">'
         f"<table><caption>{caption}</caption><thead>"
