@@ -172,7 +172,9 @@ class _Frame:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="none" '
             'stroke="currentColor" stroke-width="1.6"/>'
         )
-        yield _label(x_label, y + (1.5 * _LINE if is_high else -_LINE), label, anchor)
+        yield _label(
+            x_label, y + (1.7 * _LINE if is_high else -1.7 * _LINE), label, anchor
+        )
 
     def legend(self, lines: Sequence[_Line]) -> Iterator[str]:
         each = (self._right - _LEFT) / len(lines)

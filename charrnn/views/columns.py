@@ -17,7 +17,7 @@ _TEXT = (
     "unicode-bidi:plaintext"  # each line from its own side, right-to-left ones too
 )
 _CHARTS = "display:flex;flex-wrap:wrap;gap:12px;margin-top:10px"
-_CHART = "width:380px;max-width:100%;font-weight:600"
+_CHART = "width:380px;max-width:100%"
 
 
 def html_columns(
@@ -48,7 +48,7 @@ def html_columns(
 
 def _side_by_side(charts: Sequence[Chart]) -> str:
     drawn = [
-        f'<div style="{_CHART}">{escaped(chart.title)}{svg}</div>'
+        f'<div style="{_CHART}"><b>{escaped(chart.title)}</b>{svg}</div>'
         for chart in charts
         if (svg := chart.svg())
     ]

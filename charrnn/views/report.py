@@ -109,7 +109,7 @@ def _how_to_read(comparison: Compared) -> str:
     sentences = [
         "All texts use the same random numbers.",
         "The tint of a character is its surprise under the model at temperature 1, "
-        "-log2 of its probability.",
+        "−log₂ of its probability.",
         "Point at a character, tap it, or move to it with the arrow keys, to see its "
         "probability and the likeliest others.",
     ]
