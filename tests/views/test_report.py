@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from statistics import mean, stdev
 from xml.etree import ElementTree
@@ -22,7 +23,7 @@ from charrnn.text.reading import from_text
 from charrnn.views import compare as module
 from charrnn.views import report
 from charrnn.views.compare import compare
-from charrnn.views.copies import find_copies
+from charrnn.views.copies import Copy, find_copies, sources
 from charrnn.views.expected import Character, marks
 from charrnn.views.figures import figures
 from charrnn.views.report import charts
@@ -143,6 +144,41 @@ def test_of_a_long_corpus_only_a_part_is_searched_and_the_lines_are_right(monkey
         for copy in copies:
             number = int(re.match(r"lines? (\d+)", copy.source)[1])
             assert text[copy.start : copy.end] in "".join(lines[number - 1 :][:3])
+
+
+def test_the_place_of_a_copy_is_told_by_its_lines():
+    text = "".join(
+        f"{i} is the number of this line, and this is it\n" for i in range(50)
+    )
+    lines = text.splitlines(keepends=True)
+    corpus = from_text(text, name="numbers")
+    texts = [lines[30], lines[30] + lines[31], lines[12][1:] + lines[13][:1]]
+    copies = [copy for (copy,) in find_copies(texts, corpus, 1 << 20)]
+    assert [copy.source for copy in copies] == [
+        "line 31 of numbers",
+        "lines 31 to 32 of numbers",
+        "lines 13 to 14 of numbers",
+    ]
+    assert [(copy.start, copy.end) for copy in copies] == [
+        (0, len(each)) for each in texts
+    ]
+
+
+def test_of_overlapping_copies_the_longest_counts():
+    copies = [Copy(0, 4, "a"), Copy(2, 7, "b"), Copy(6, 8, "c")]
+    a, b, c = (f"copied from {name}" for name in "abc")
+    assert sources(copies, 9) == [a, a, b, b, b, b, b, c, ""]
+    assert sources(copies[::-1], 9) == sources(copies, 9)
+
+
+def test_texts_of_documents_share_no_document():
+    text = "\n".join(f"{i} and {i}" for i in range(99))
+    model, _ = model_of(text, documents="lines")
+    ((first, second),) = compare(model, "", [1.0], length=60, n=2, seed=1).samples
+    assert first == compare(model, "", [1.0], length=60, seed=1).columns[0]
+    numbers = {each.text.split("\n")[0] for each in (first, second)}
+    assert len(numbers) == 2
+    assert not {*first.text.split("\n")} & {*second.text.split("\n")[:1]}
 
 
 def test_a_page_lists_the_longest_copies():
@@ -328,4 +364,10 @@ def test_what_could_be_markup_is_text():
     model, corpus = model_of((evil + " and so on\n") * 30)
     page = compare(model, evil, [0.5], corpus=corpus, length=60, n=2).to_html()
     assert "evil = 1" not in re.sub(r"&lt;script&gt;evil = 1&lt;/script&gt;", "", page)
-    assert page.count("<script>") == page.count("</script>") - 1 == 1
+    found = comparison(0.5)
+    copies = [Copy(0, len(evil), f"line {evil}")]
+    copied = replace(found.columns[0], text=evil, expected=None, copies=copies)
+    page += replace(found, columns=[copied], prime=evil).to_html()
+    assert "evil = 1" not in re.sub(r"&lt;script&gt;evil = 1&lt;/script&gt;", "", page)
+    assert f"<q>{escape(evil)}</q>" in page
+    assert page.count("<script>") == page.count("</script>") - 2 == 2
