@@ -266,7 +266,8 @@ def _ranks(codes: Codes, size: int) -> list[Codes]:
     in common with the rest.
     """
     n = codes.size
-    levels, width = [_refined(np.zeros(n + 1, np.int64), np.arange(n), codes)], 1
+    same = np.append(np.zeros(n, np.int32), np.int32(-1))
+    levels, width = [_refined(same, np.arange(n), codes)], 1
     while True:
         ranks = levels[-1]
         in_text, in_corpus = _no(n), _no(n)
@@ -284,14 +285,12 @@ def _refined(ranks: Codes, starts: Places, tails: Codes) -> Codes:
 
     A rank is the number of smaller stretches.
     """
-    n = ranks.size
     keys = ranks[starts].astype(np.int64) << 32 | (tails.astype(np.int64) + 2)
     order = np.argsort(keys)
     keys = keys[order]
     heads = keys >> 32
-    refined = ranks.astype(np.int32)
+    refined = ranks.copy()
     refined[starts[order]] = heads + _firsts(keys) - _firsts(heads)
-    refined[n - 1] = -1
     return refined
 
 
