@@ -289,7 +289,7 @@ def _refined(ranks: Codes, starts: Places, tails: Codes) -> Codes:
     order = np.argsort(keys)
     keys = keys[order]
     heads = keys >> 32
-    refined = ranks.copy()
+    refined: Codes = ranks.copy()
     refined[starts[order]] = heads + _firsts(keys) - _firsts(heads)
     return refined
 
