@@ -320,6 +320,14 @@ def test_compare_takes_an_array_and_a_text():
         charrnn.compare(trained(), text=sentences(20), length=5)
 
 
+def test_compare_writes_several_texts_and_a_page(tmp_path):
+    found = charrnn.compare(trained(), "Ann ", (0.3, 0.9), length=20, n=2, seed=1)
+    texts = trained().generate("Ann ", length=20, n=2, seed=1, temperature=0.9)
+    assert ["Ann " + each.text for each in found.samples[1]] == texts
+    path = found.save_html(tmp_path / "page.html")
+    assert texts[1][4:] in path.read_text(encoding="utf-8")
+
+
 def test_compare_reads_the_text_of_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = save_trained(tmp_path / "checkpoints" / "mine")

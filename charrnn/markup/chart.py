@@ -59,7 +59,8 @@ class Chart:
             parts += frame.ring(self.marked, self.mark_label)
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" '
-            f'width="{self.width}" height="{self.height}" role="img" '
+            f'width="{self.width}" height="{self.height}" '
+            'style="max-width:100%;height:auto" role="img" '
             f'aria-label="{escaped(self.title)}" font-size="11" '
             f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
         )
@@ -158,17 +159,21 @@ class _Frame:
 
     def ring(self, point: Point, label: str) -> Iterator[str]:
         x, y = self._place(point)
-        is_right = x > (_LEFT + self._right) / 2
         is_high = y < self._top + 2 * _LINE
+        room = 3.2 * len(label)  # half the width of the label, about
+        anchor = "middle"
+        if x - room < _LEFT:
+            anchor, x_label = "start", x + 9
+        elif x + room > self._right:
+            anchor, x_label = "end", x - 9
+        else:
+            x_label = x
         yield (
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="none" '
             'stroke="currentColor" stroke-width="1.6"/>'
         )
         yield _label(
-            x + (-9 if is_right else 9),
-            y + (_LINE if is_high else -8),
-            label,
-            "end" if is_right else "start",
+            x_label, y + (1.7 * _LINE if is_high else -1.7 * _LINE), label, anchor
         )
 
     def legend(self, lines: Sequence[_Line]) -> Iterator[str]:

@@ -174,3 +174,54 @@ def test_a_prime_takes_escapes():
 def test_a_text_for_a_checkpoint_is_an_error_that_shows_the_option():
     error = compare("Ann mends", status=2).stderr
     assert "use `charrnn compare --prime 'Ann mends'`" in error
+
+
+def test_a_page_is_written_and_nothing_else_printed(run):
+    arguments = ("--seed", 1, "--length", 40, "--prime", "Ann ", "--html", "page.html")
+    result = compare(*arguments)
+    assert result.stdout == ""
+    assert result.stderr.endswith("seed 1\nwrote page.html\n")
+    page = Path("page.html").read_text(encoding="utf-8")
+    found = json.loads(compare(*arguments[:-2], "--json").stdout)
+    for column in found["columns"]:
+        assert f">temperature {column['temperature']:g}<" in page
+        assert f'<td class="number">{column["log_prob"]:.3f}</td>' in page
+    assert "copied from the training text are underlined" in page
+    both = compare(*arguments, "--json", "--force")
+    assert json.loads(both.stdout) == found
+
+
+def test_an_existing_page_is_kept_unless_it_is_to_be_replaced():
+    Path("page.html").write_text("mine")
+    arguments = ("--seed", 1, "--length", 20, "--html", "page.html")
+    result = compare(*arguments, status=1)
+    assert "page.html: already exists; give another name, or replace" in result.stderr
+    assert "seed" not in result.stderr  # it is refused before the work
+    assert Path("page.html").read_text() == "mine"
+    compare(*arguments, "--force")
+    assert Path("page.html").read_text().startswith("<!DOCTYPE html>")
+    Path("blocked").write_text("")
+    result = compare(*arguments[:-1], "blocked/page.html", status=1)
+    assert "blocked/page.html: cannot be written" in result.stderr
+
+
+def test_several_texts_at_each_temperature():
+    arguments = ("-t", 0.5, "-t", 1, "--seed", 1, "--length", 60, "--width", 60)
+    result = compare(*arguments, "-n", 3)
+    found = json.loads(compare(*arguments, "-n", 3, "--json").stdout)
+    for column in found["columns"]:
+        assert len(column["texts"]) == 3
+        mean, spread = column["mean"]["log_prob"], column["spread"]["log_prob"]
+        assert f"{mean:.2f}±{spread:.2f}" in result.stdout
+    alone = json.loads(compare(*arguments, "--json").stdout)
+    assert [each["text"] for each in alone["columns"]] == [
+        each["text"] for each in found["columns"]
+    ]
+    assert compare(*arguments, "-n", 0, status=2).stderr
+
+
+def test_without_the_text_a_page_is_written_all_the_same(run):
+    (run / "lines.txt").unlink()
+    result = compare("--seed", 1, "--length", 40, "--html", "page.html")
+    assert "lines.txt: no such file" in result.stderr
+    assert "is not available" in Path("page.html").read_text(encoding="utf-8")

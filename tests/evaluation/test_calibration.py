@@ -7,7 +7,11 @@ import pytest
 from texts import sentences, trained
 
 from charrnn.config import ModelConfig
-from charrnn.evaluation.calibration import calibrated_temperature, golden_section
+from charrnn.evaluation.calibration import (
+    calibrated_temperature,
+    calibration,
+    golden_section,
+)
 from charrnn.evaluation.loss import evaluate
 from charrnn.nn.model import Model
 
@@ -40,6 +44,24 @@ def test_no_other_temperature_makes_the_text_likelier():
     }
     assert min(losses, key=losses.get) == 1
     assert math.isfinite(losses[1])
+
+
+def test_the_curve_holds_the_loss_at_each_temperature():
+    found = calibration(trained().model, held_out())
+    assert found.temperature == calibrated_temperature(trained().model, held_out())
+    for temperature, loss in found.curve[::3]:
+        exact = evaluate(scaled(1 / temperature), held_out()).nats
+        assert loss == pytest.approx(exact, abs=2e-3)
+    temperatures, losses = zip(*found.curve, strict=True)
+    assert [*temperatures] == sorted(temperatures)
+    assert temperatures[losses.index(min(losses))] == found.temperature
+
+
+def test_without_a_best_temperature_the_curve_is_around_1():
+    model = Model(ModelConfig(5, 4))
+    curve = calibration(model, np.zeros(300, np.uint8)).curve
+    assert 1 in [temperature for temperature, _ in curve]
+    assert {round(loss, 5) for _, loss in curve} == {round(math.log(5), 5)}
 
 
 def test_a_model_that_knows_nothing_has_none():
