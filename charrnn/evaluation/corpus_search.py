@@ -5,21 +5,15 @@ The corpus may have gigabytes: it is read once, in pieces, for all texts togethe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
-
-from charrnn.evaluation.stretches import Codes, codes_of, longest_common
+from charrnn.evaluation.hashes import Hashed, HashTable
+from charrnn.evaluation.stretches import codes_of, longest_common
 from charrnn.evaluation.textstats import APOSTROPHES, words
 from charrnn.text.characters import is_letter
-
-_Hashes = npt.NDArray[np.uint64]
 
 _CHUNK = 1 << 18  # characters of the corpus that are searched for copies at a time
 _LONGEST_WORD = 1 << 10  # a longer run of letters is cut if it crosses a border
 _OVERLAP = 64  # characters before such a cut that are read again
-_BASE = 0x9E3779B97F4A7C15  # of the hashes: odd, with well-mixed bits
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ class _Copies:
         return [finder.longest for finder in self._finders]
 
     def _search(self, text: str) -> None:
-        chunk = _Chunk(codes_of(text))
+        chunk = Hashed(codes_of(text))
         for finder in self._finders:
             finder.search(chunk)
 
@@ -143,23 +137,23 @@ class _Finder:
 
     def __init__(self, text: str) -> None:
         self._text, self._codes = text, codes_of(text)
-        self._hashes = _Chunk(self._codes)
+        self._hashes = Hashed(self._codes)
         self._length = self._start = 0
 
     @property
     def longest(self) -> str:
         return self._text[self._start : self._start + self._length]
 
-    def search(self, chunk: "_Chunk") -> None:
+    def search(self, chunk: Hashed) -> None:
         if self._length and not self._may_improve(chunk):
             return
         length, start = longest_common(self._codes, chunk.codes)
         if (length, -start) > (self._length, -self._start):
             self._length, self._start = length, start
-            self._same = _Table(self._hashes.of(length))
-            self._longer = _Table(self._hashes.of(length + 1))
+            self._same = HashTable(self._hashes.of(length))
+            self._longer = HashTable(self._hashes.of(length + 1))
 
-    def _may_improve(self, chunk: "_Chunk") -> bool:
+    def _may_improve(self, chunk: Hashed) -> bool:
         places, starts = self._same.look_up(chunk.of(self._length))
         if not places.size:
             return False
@@ -168,58 +162,3 @@ class _Finder:
         longer = chunk.of(self._length + 1)
         found, _ = self._longer.look_up(longer[places[places < longer.size]])
         return bool(found.size)
-
-
-class _Chunk:
-    """A text whose stretches can be hashed, all of one length at a time.
-
-    The hash of c[0], c[1], ... is the sum of c[j] · base^j, modulo 2^64. It comes from
-    the difference of two running sums, divided by a power of the base.
-    """
-
-    def __init__(self, codes: Codes) -> None:
-        self.codes = codes
-        size = 1 << codes.size.bit_length()
-        terms = codes.astype(np.uint64) * _powers(_BASE, size)[: codes.size]
-        self._inverse = _powers(pow(_BASE, -1, 1 << 64), size)
-        self._sums = np.zeros(codes.size + 1, np.uint64)
-        np.cumsum(terms, out=self._sums[1:])
-
-    def of(self, length: int) -> _Hashes:
-        """Return the hash of the stretch of this length at each of its starts."""
-        if length > self.codes.size:
-            return self._sums[:0]
-        sums = self._sums[length:] - self._sums[: self._sums.size - length]
-        sums *= self._inverse[: sums.size]
-        return sums
-
-
-class _Table:
-    """Hashes of a text's stretches, with the first start of each."""
-
-    def __init__(self, hashes: _Hashes) -> None:
-        self._known, self._starts = np.unique(hashes, return_index=True)
-        # Most hashes of a corpus are in no text: their first bits tell, in one look.
-        bits = min(24, 8 + hashes.size.bit_length())
-        self._shift = np.uint64(64 - bits)
-        self._has = np.zeros(1 << bits, np.bool_)
-        self._has[self._known >> self._shift] = True
-
-    def look_up(
-        self, hashes: _Hashes
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return the places of known hashes, and their first starts in the text."""
-        places = np.flatnonzero(self._has[hashes >> self._shift])
-        ranks = np.searchsorted(self._known, hashes[places])
-        ranks = np.minimum(ranks, self._known.size - 1)
-        equal = self._known[ranks] == hashes[places]
-        return places[equal], self._starts[ranks[equal]]
-
-
-@lru_cache(maxsize=4)
-def _powers(base: int, n: int) -> _Hashes:
-    """Return base^0 to base^(n - 1), modulo 2^64."""
-    powers = np.full(n, base, np.uint64)
-    powers[:1] = 1
-    np.cumprod(powers, out=powers)
-    return powers
