@@ -171,6 +171,7 @@ class _Matches:
         self._codes = np.concatenate([*parts, border])
         self._hashes = Hashed(self._codes).of(length)
         self._table = HashTable(self._hashes)
+        _, self._firsts = self._table.look_up(self._hashes)  # starts of equal hashes
         self._lengths = np.zeros(self._codes.size, np.int32)
         self._places = np.zeros(self._codes.size, np.intp)
 
@@ -182,10 +183,11 @@ class _Matches:
     def compare(self, codes: Codes, places: Places) -> None:
         """Find the longest matches in parts of the corpus, given by their places."""
         corpus, places = _bordered(codes, places, _CORPUS_BORDER)
-        shared = np.isin(self._hashes, Hashed(corpus).of(self.length))
-        own = np.flatnonzero(
-            _spanned(np.flatnonzero(shared), self.length, self._codes.size)
-        )
+        _, found = self._table.look_up(Hashed(corpus).of(self.length))
+        shared = _no(self._hashes.size)
+        shared[found] = True
+        starts = np.flatnonzero(shared[self._firsts])
+        own = np.flatnonzero(_spanned(starts, self.length, self._codes.size))
         if not own.size:
             return
         text, own = _bordered(self._codes[own], own, _TEXT_BORDER)
@@ -258,23 +260,45 @@ def _longest_matches(text: Codes, corpus: Codes) -> tuple[Places, Places]:
 def _ranks(codes: Codes, size: int) -> list[Codes]:
     """Return the ranks of stretches of 1, 2, 4, ... characters, at all of their starts.
 
-    Equal stretches have equal ranks, and smaller ones smaller ranks. A last rank of -1
-    stands for the end. The first `size` codes are the text; in the last ranks, it has
-    nothing in common with the rest.
+    Equal stretches have equal ranks, and smaller ones smaller ranks; the ranks of those
+    that only the text or only the corpus has are not refined. A last rank of -1 stands
+    for the end. The first `size` codes are the text; in the last ranks, it has nothing
+    in common with the rest.
     """
-    levels: list[Codes] = []
-    keys, width, n = codes.astype(np.int64), 1, codes.size
+    n = codes.size
+    levels, width = [_refined(np.zeros(n + 1, np.int64), np.arange(n), codes)], 1
     while True:
-        known, found = np.unique(keys, return_inverse=True)
-        ranks = np.append(found.astype(np.int32), np.int32(-1))
-        levels.append(ranks)
-        in_text = _no(known.size)
-        in_text[ranks[:size]] = True
-        if not in_text[ranks[size:n]].any():
+        ranks = levels[-1]
+        in_text, in_corpus = _no(n), _no(n)
+        in_text[ranks[:size]] = in_corpus[ranks[size:n]] = True
+        shared = np.flatnonzero((in_text & in_corpus)[ranks[:n]])
+        if not shared.size:
             return levels
-        keys = ranks[:n].astype(np.int64) * (n + 1)
-        keys[: n - width] += ranks[width:n] + 1
+        tails = ranks[np.minimum(shared + width, n)]
+        levels.append(_refined(ranks, shared, tails))
         width *= 2
+
+
+def _refined(ranks: Codes, starts: Places, tails: Codes) -> Codes:
+    """Return ranks in which equal ones at `starts` are told apart by what follows.
+
+    A rank is the number of smaller stretches.
+    """
+    n = ranks.size
+    keys = ranks[starts].astype(np.int64) << 32 | (tails.astype(np.int64) + 2)
+    order = np.argsort(keys)
+    keys = keys[order]
+    heads = keys >> 32
+    refined = ranks.astype(np.int32)
+    refined[starts[order]] = heads + _firsts(keys) - _firsts(heads)
+    refined[n - 1] = -1
+    return refined
+
+
+def _firsts(values: npt.NDArray[np.int64]) -> Places:
+    """Return, for each of the sorted values, the place of the first that equals it."""
+    new = np.append(True, values[1:] != values[:-1])
+    return np.maximum.accumulate(np.where(new, np.arange(values.size), 0))
 
 
 def _common(levels: Sequence[Codes], one: Places, other: Places) -> Places:
