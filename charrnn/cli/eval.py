@@ -17,10 +17,10 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.text_to_score import (
     SHOWN,
+    advancing_bar,
     note_left_out,
     open_text,
     score_as_json,
-    scoring_bar_of,
     text_arguments,
 )
 from charrnn.shell import quote
@@ -119,7 +119,7 @@ def _print_scores(
     note_left_out(text)
     if per:
         _print_parts(score_parts(model, text, _last_of(model, per)), as_json)
-    with scoring_bar_of(len(text.ids) - text.start) as on_progress:
+    with advancing_bar(len(text.ids) - text.start) as on_progress:
         score = score_text(model, text, on_progress=on_progress)
     if as_json:
         click.echo(json.dumps(score_as_json(score, text)))

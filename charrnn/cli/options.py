@@ -65,13 +65,15 @@ def _move(bar: "tqdm[Any]", done: int, total: int | None) -> None:
 
 
 @contextmanager
-def scoring_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def scoring_bar(
+    *, quiet: bool = False, desc: str = "scoring"
+) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows how many characters are scored, and of how many.
 
     The bar is drawn on a terminal only, and only if scoring takes more than a second.
     """
     form = "{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}"
-    with _late_bar("scoring", quiet, bar_format=form) as bar:
+    with _late_bar(desc, quiet, bar_format=form) as bar:
         yield partial(_move, bar)
 
 

@@ -12,10 +12,10 @@ from charrnn.cli.colors import WHEN, painted, scale, use_color
 from charrnn.cli.options import GroupedCommand, grouped, note, to_json
 from charrnn.cli.text_to_score import (
     SHOWN,
+    advancing_bar,
     note_left_out,
     open_text,
     score_as_json,
-    scoring_bar_of,
     text_arguments,
 )
 from charrnn.errors import ConfigError
@@ -109,7 +109,7 @@ def command(
         raise click.UsageError("no text; name a file, or give the text with --text")
     if html and length is None:
         length = _PAGE
-    with scoring_bar_of(corpus.characters) as on_progress:
+    with advancing_bar(corpus.characters) as on_progress:
         found = surprise(
             model,
             corpus,

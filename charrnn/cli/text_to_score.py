@@ -68,21 +68,24 @@ def open_text(
     checkpoint, text = sort_arguments(checkpoint, text, command)
     if text and sentence is not None:
         raise click.UsageError("TEXT and --text exclude each other; give one")
-    _check_are_no_sentences(command, checkpoint, text)
+    advice = "to score this text itself, use `{} --text {}`"
+    check_are_files(command, checkpoint, text, advice)
     model = open_model(checkpoint)
     return model, _read(model, text, sentence, encoding)
 
 
-def _check_are_no_sentences(
-    command: str, checkpoint: str | None, names: tuple[str, ...]
+def check_are_files(
+    command: str, checkpoint: str | None, names: tuple[str, ...], advice: str
 ) -> None:
-    """Raise UsageError if TEXT seems to be the text itself."""
+    """Raise UsageError if TEXT seems to be the text itself.
+
+    advice has two fields, for the command and for the text.
+    """
     named = " ".join(["charrnn", command, *([quote(checkpoint)] if checkpoint else [])])
     for name in names:
         if name != "-" and not exists(name):
             raise click.UsageError(
-                f"{name[:SHOWN]}: no such file; to score this text itself, use "
-                f"`{named} --text {quote(name)}`"
+                f"{name[:SHOWN]}: no such file; {advice.format(named, quote(name))}"
             )
 
 
@@ -120,17 +123,17 @@ def note_left_out(text: "ReadText") -> None:
 
 
 @contextmanager
-def scoring_bar_of(total: int) -> "Iterator[OnProgress]":
-    """Yield a function that is called with the characters scored since the last call.
+def advancing_bar(total: int, desc: str = "scoring") -> "Iterator[OnProgress]":
+    """Yield a function that is called with the characters done since the last call.
 
     total is the number of all characters.
     """
-    with scoring_bar() as on_progress:
+    with scoring_bar(desc=desc) as on_progress:
         done = 0
 
         def advance(characters: int) -> None:
             nonlocal done
-            done += characters
+            done = min(total, done + characters)
             on_progress(done, total)
 
         yield advance

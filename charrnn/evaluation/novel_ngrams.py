@@ -1,0 +1,169 @@
+"""Which n-grams of texts do not occur in a corpus.
+
+The corpus may have gigabytes: it is read in pieces. Hashes tell which of its n-grams
+may be in the texts, and these are compared letter by letter, so the result is exact. An
+n-gram that was found is not looked for again, and so nearly all that is left to do on a
+long corpus is one look into a table for each of its places.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.errors import ConfigError
+from charrnn.evaluation.hashes import Hashed, Hashes, Places
+from charrnn.evaluation.stretches import Codes, codes_of
+
+Pieces = Callable[[], Iterable[str]]
+"""Returns the pieces of a corpus, in order, from the start each time."""
+
+_CHUNK = 1 << 18  # characters of the corpus that are looked up at a time
+_ROOM = 1 << 24  # n-grams that are looked for at a time, about 25 bytes each
+_BORDER = -1  # after each text; it equals no character
+_MOST_BITS = 24  # of the table that sorts out most n-grams of the corpus
+
+
+def novel_ngrams(
+    texts: Sequence[str], corpus: Pieces, lengths: Iterable[int]
+) -> list[dict[int, float | None]]:
+    """Return, for each text, the share of its n-grams that the corpus lacks, by n.
+
+    An n-gram counts each time that it occurs in the text. The share is in [0, 1], or
+    None for a text of fewer than n characters. Memory is bounded by the length of the
+    texts and of a piece; for texts of more than some megabytes, the corpus is read
+    several times. Raises ConfigError unless all lengths are 1 or more.
+    """
+    lengths = sorted({*lengths})
+    if lengths and lengths[0] < 1:
+        raise ConfigError(f"n is {lengths[0]}; expected 1 or more characters")
+    codes = np.concatenate([_ended(text) for text in texts] or [_ended("")])
+    shares: list[dict[int, float | None]] = [{} for _ in texts]
+    at_once = max(1, _ROOM // codes.size)
+    for i in range(0, len(lengths), at_once):
+        wanted = [_Wanted(codes, n) for n in lengths[i : i + at_once]]
+        for chunk in _chunks(corpus(), overlap=lengths[-1] - 1):
+            hashed = Hashed(chunk)
+            for each in wanted:
+                each.look_up(hashed)
+        for each in wanted:
+            begin = 0
+            for text, share in zip(texts, shares, strict=True):
+                share[each.n] = each.novel(begin, begin + len(text))
+                begin += len(text) + 1
+    return shares
+
+
+def _ended(text: str) -> Codes:
+    return np.append(codes_of(text), np.int32(_BORDER))
+
+
+def _chunks(pieces: Iterable[str], overlap: int) -> Iterator[Codes]:
+    """Yield a corpus in chunks that share their last characters with the next one."""
+    held = ""
+    for piece in pieces:
+        text, start, size = held + piece, 0, _CHUNK + overlap
+        while len(text) - start >= size:
+            yield codes_of(text[start : start + size])
+            start += _CHUNK
+        held = text[start:]
+    yield codes_of(held)
+
+
+class _Wanted:
+    """The n-grams of the texts, and which of them the corpus has."""
+
+    def __init__(self, codes: Codes, n: int) -> None:
+        self.n = n
+        # Where the n-grams start: not where they would reach over the end of a text.
+        is_inside = np.ones(max(0, codes.size - n + 1), np.bool_)
+        for end in np.flatnonzero(codes == _BORDER):
+            is_inside[max(0, end - n + 1) : end + 1] = False
+        self._starts = np.flatnonzero(is_inside)
+        hashes = Hashed(codes).of(n)[self._starts]
+        self._layers: list[_Layer] = []
+        left = np.arange(self._starts.size)
+        while left.size:  # once, unless different n-grams have the same hash
+            layer = _Layer(codes, n, self._starts, hashes, left)
+            left = np.setdiff1d(left, layer.members, assume_unique=True)
+            self._layers.append(layer)
+
+    def look_up(self, corpus: Hashed) -> None:
+        hashes = corpus.of(self.n)
+        for layer in self._layers:
+            layer.look_up(corpus.codes, hashes)
+
+    def novel(self, begin: int, end: int) -> float | None:
+        """Return the share of novel n-grams among those that start in a range."""
+        first, last = np.searchsorted(self._starts, (begin, end))
+        if first == last:
+            return None
+        known = 0
+        for layer in self._layers:
+            part = slice(*np.searchsorted(layer.members, (first, last)))
+            known += int(np.count_nonzero(layer.known()[part]))
+        return 1 - known / int(last - first)
+
+
+class _Layer:
+    """N-grams of the texts that have different hashes."""
+
+    def __init__(
+        self, codes: Codes, n: int, starts: Places, hashes: Hashes, left: Places
+    ) -> None:
+        """Take those of the starts, by their numbers `left`, that have no rival."""
+        self._codes, self._n = codes, n
+        values, firsts, groups = np.unique(
+            hashes[left], return_index=True, return_inverse=True
+        )
+        own = starts[left[firsts]]
+        is_same = _equal(codes, starts[left], codes, own[groups], n)
+        self.members = left[is_same]  # numbers of starts
+        self._groups = groups[is_same].astype(np.int32)  # of each member
+        self._has = np.zeros(values.size, np.bool_)  # whether the corpus has a group
+        # What is still to be found, sorted by hash: hash, start in the texts, group.
+        self._values, self._own = values, own
+        self._numbers = np.arange(values.size, dtype=np.int32)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make a table of the first bits of the hashes that are still to be found."""
+        bits = min(_MOST_BITS, 8 + self._values.size.bit_length())
+        self._shift = np.uint64(64 - bits)
+        self._may_be = np.zeros(1 << bits, np.bool_)
+        self._may_be[self._values >> self._shift] = True
+        self._found = 0  # since then
+
+    def look_up(self, corpus: Codes, hashes: Hashes) -> None:
+        places = np.flatnonzero(self._may_be[hashes >> self._shift])
+        if not places.size or not self._values.size:
+            return
+        at = np.searchsorted(self._values, hashes[places])
+        at = np.minimum(at, self._values.size - 1)
+        equal = self._values[at] == hashes[places]
+        at, places = at[equal], places[equal]
+        at, firsts = np.unique(at, return_index=True)
+        places = places[firsts]
+        same = _equal(self._codes, self._own[at], corpus, places, self._n)
+        is_new = same & ~self._has[self._numbers[at]]
+        self._has[self._numbers[at[is_new]]] = True
+        self._found += int(np.count_nonzero(is_new))
+        if 8 * self._found >= self._values.size:
+            left = np.flatnonzero(~self._has[self._numbers])
+            self._values, self._own = self._values[left], self._own[left]
+            self._numbers = self._numbers[left]
+            self._prepare()
+
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Return which members are n-grams of the corpus."""
+        return self._has[self._groups]
+
+
+def _equal(
+    codes: Codes, starts: Places, others: Codes, places: Places, n: int
+) -> npt.NDArray[np.bool_]:
+    """Return which n-grams are equal: those at starts, and those at places."""
+    equal = np.ones(starts.size, np.bool_)
+    for i in range(n):
+        equal &= codes[starts + i] == others[places + i]
+    return equal
