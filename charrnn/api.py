@@ -302,6 +302,7 @@ def compare(
     temperatures: Sequence[float] | Array = (0.2, 0.5, 0.8, 1.0, 1.3),
     *,
     length: int = 300,
+    n: int = 1,
     seed: int | None = None,
     on_unknown: str = "error",
     paths: Paths | None = None,
@@ -319,6 +320,9 @@ def compare(
         One text is written at each temperature.
     length : int
         Characters per text.
+    n : int
+        Texts at each temperature. The figures of several are shown as their mean ±
+        their standard deviation.
     seed : int, optional
         Seed of the random numbers. None means a new one, returned as
         `Comparison.seed`.
@@ -332,7 +336,8 @@ def compare(
     Returns
     -------
     Comparison
-        The texts with their statistics, and the calibrated temperature.
+        The texts with their statistics, and the calibrated temperature. A notebook
+        shows them side by side; `save_html` writes a page.
 
     Raises
     ------
@@ -350,6 +355,7 @@ def compare(
         corpus=_corpus_of(model, paths, text),
         on_unknown=on_unknown,
         length=length,
+        n=n,
         seed=seed,
     )
 

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -39,6 +39,16 @@ _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
     help="Temperature of a column. Repeat it for several columns.",
 )
 @_comparing(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    default_text="1",
+    help="Number of texts at each temperature. The figures of several are their mean "
+    "± their standard deviation.",
+)
+@_comparing(
     "--text",
     type=click.Path(),
     help="Path of the text that the model was trained on, if it has moved.",
@@ -48,6 +58,14 @@ _DEFAULT = (0.2, 0.5, 0.8, 1.0, 1.3)
     type=click.IntRange(8),
     help="Columns per line.  [default: the width of the terminal]",
 )
+@_comparing(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page to this file instead: the texts, tinted by the model's surprise "
+    "at each character, with copied stretches and charts.",
+)
+@_comparing("--force", is_flag=True, help="Replace an existing --html.")
 @_comparing("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     checkpoint: str | None,
@@ -57,8 +75,11 @@ def command(
     on_unknown: str,
     length: int,
     temperatures: tuple[float, ...],
+    count: int,
     text: str | None,
     width: int | None,
+    html: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Show texts at several temperatures side by side, with statistics.
@@ -79,8 +100,11 @@ def command(
     """
     from charrnn.cli.format import comparison_page, on_terminal
     from charrnn.views.compare import compare
+    from charrnn.views.page_file import check_is_free
 
     check_is_no_prime(checkpoint, "compare")
+    if html:
+        check_is_free(html, force=force)
     model = open_model(checkpoint)
     prime = resolve_prime(model, prime, prime_file)
     corpus = find_corpus(model, text)
@@ -94,10 +118,15 @@ def command(
         corpus=corpus,
         on_unknown=on_unknown,
         length=length,
+        n=count,
+        details=html is not None,
         seed=resolve_seed(seed),
     )
+    if html:
+        note(f"wrote {comparison.save_html(html, force=force)}")
     if as_json:
-        click.echo(to_json(asdict(comparison), sys.stdout.encoding))
+        click.echo(to_json(comparison.to_dict(), sys.stdout.encoding))
+    if html or as_json:
         return
     width = width or shutil.get_terminal_size().columns
     click.echo(comparison_page(comparison, width, place=on_terminal()))

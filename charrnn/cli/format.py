@@ -19,7 +19,7 @@ from charrnn.evaluation.loss import Score
 from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.nn.workers import Layout
 from charrnn.text.characters import is_invisible, on_circle, runs_right_to_left
-from charrnn.views.compare import Column, Comparison
+from charrnn.views.compare import Comparison
 
 _GAP = "  "
 _NARROWEST = 14  # terminal columns of a text in a comparison, or more
@@ -174,7 +174,7 @@ def comparison_page(comparison: Comparison, width: int, *, place: bool = False) 
     blocks = -(-len(shown) // fit)
     fit = -(-len(shown) // blocks)
     pages = [
-        _block(comparison, shown[i : i + fit], width, place)
+        _block(comparison, range(i, min(i + fit, len(shown))), width, place)
         for i in range(0, len(shown), fit)
     ]
     line = comparison.last_line()
@@ -184,15 +184,17 @@ def comparison_page(comparison: Comparison, width: int, *, place: bool = False) 
 
 
 def _block(
-    comparison: Comparison, columns: Sequence[Column], width: int, place: bool
+    comparison: Comparison, numbers: Sequence[int], width: int, place: bool
 ) -> str:
-    each = max(8, (width - len(_GAP) * (len(columns) - 1)) // len(columns))
+    each = max(8, (width - len(_GAP) * (len(numbers) - 1)) // len(numbers))
+    all_figures = comparison.figures()
     cells = []
-    for column in columns:
+    for number in numbers:
+        column = comparison.columns[number]
         text = wrapped(comparison.prime + column.text, each)
         name = "temperature" if each > 16 else "temp"
         title = f"{name} {column.temperature:g}"[:each]
-        figures = [_spread(*figure, each) for figure in column.figures().items()]
+        figures = [_spread(*figure, each) for figure in all_figures[number].items()]
         cells.append((title, text, figures))
     height = max(len(text) for _, text, _ in cells)
     padded = [

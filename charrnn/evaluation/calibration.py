@@ -1,6 +1,7 @@
 """Temperature scaling: calibrates a model's confidence on held-out text."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -16,13 +17,26 @@ _LOGITS = 1_500_000
 _COLDEST, _HOTTEST = 0.1, 10.0
 
 
-def calibrated_temperature(model: Model, ids: Array) -> float | None:
+# The temperatures of the curve, as factors of the best one.
+_FACTORS = tuple(2 ** (i / 4) for i in range(-5, 6))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The loss of held-out text at several temperatures, and where it is lowest."""
+
+    # 1 means calibrated; above 1 means that the model is overconfident. None if it is
+    # outside 0.1 to 10: such a model has learned nothing of the text, or knows it by
+    # heart.
+    temperature: float | None
+    curve: list[tuple[float, float]]  # temperatures, growing, and nats per character
+
+
+def calibration(model: Model, ids: Array) -> Calibration:
     """Return the temperature at which ids (n,) are most likely under a model.
 
-    1 means calibrated; above 1 means that the model is overconfident. Returns None if
-    the best temperature is outside 0.1 to 10: such a model has learned nothing of the
-    text, or knows it by heart. Only a part of a long text is used, spread over its
-    length.
+    Only a part of a long text is used, spread over its length. The curve goes from 0.4
+    to 2.4 times that temperature, which is a point of it, or times 1 if there is none.
 
     The loss of softmax(z / τ) has a single minimum in 1 / τ, found by golden-section
     search over log τ. Guo et al. 2017, "On calibration of modern neural networks".
@@ -30,13 +44,21 @@ def calibrated_temperature(model: Model, ids: Array) -> float | None:
     z, y = _held_out(model, ids)
     rows = np.arange(len(y))
 
-    def loss(log_temperature: float) -> float:
-        scaled = log_softmax(z / np.float32(exp(log_temperature)))
+    def loss(temperature: float) -> float:
+        scaled = log_softmax(z / np.float32(temperature))
         return -float(scaled[rows, y].mean(dtype=np.float64))
 
-    found = golden_section(loss, log(_COLDEST), log(_HOTTEST))
-    inside = log(_COLDEST) + 0.01 < found < log(_HOTTEST) - 0.01
-    return exp(found) if inside else None
+    coldest, hottest = log(_COLDEST), log(_HOTTEST)
+    found = golden_section(lambda x: loss(exp(x)), coldest, hottest)
+    inside = coldest + 0.01 < found < hottest - 0.01
+    best = exp(found) if inside else None
+    points = [(best or 1.0) * factor for factor in _FACTORS]
+    return Calibration(best, [(point, loss(point)) for point in points])
+
+
+def calibrated_temperature(model: Model, ids: Array) -> float | None:
+    """Return the temperature of `calibration`."""
+    return calibration(model, ids).temperature
 
 
 def _held_out(model: Model, ids: Array) -> tuple[Array, Array]:

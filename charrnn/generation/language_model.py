@@ -12,7 +12,7 @@ from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.storage.checkpoint import Checkpoint
-from charrnn.storage.run_folder import PRETRAINED
+from charrnn.storage.run_folder import FILES, PRETRAINED
 from charrnn.storage.torch_weights import to_torch
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.sources import PathLike, Paths, Texts, same_corpus
@@ -147,6 +147,12 @@ class LanguageModel(TextModel):
 
     def __repr__(self) -> str:
         return f"LanguageModel({self._network()}, from {self.path or 'memory'})"
+
+    def describe(self) -> str:
+        """Return the model in words: its name, cell, size and number of characters."""
+        path = self.path
+        name = path and (path.parent.name if path.name in FILES else path.stem)
+        return f"{name}: {self._network()}" if name else self._network()
 
     def _network(self) -> str:
         config = self.config

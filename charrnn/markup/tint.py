@@ -11,6 +11,7 @@ from charrnn.markup.escape import data, escaped
 from charrnn.text.characters import is_mark
 
 LEVELS = 8
+_COLORS = {True: "213,94,0", False: "0,114,178"}  # above and below zero
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,23 @@ def tinted(marks: Sequence[Mark], *, name: str, label: str, before: str = "") ->
         f'<script type="application/json" id="{name}">'
         f"{data([mark.details for mark in shown])}</script>"
     )
+
+
+def tinted_inline(marks: Sequence[Mark], *, before: str = "") -> str:
+    """Return marks as HTML that needs no style sheet and no script, without details."""
+    parts = [f'<span style="opacity:.7">{escaped(before)}</span>' if before else ""]
+    for (strength, underlined), run in groupby(marks, _look):
+        text = escaped("".join(mark.character for mark in run))
+        style = f"background:rgba({_COLORS[strength > 0]},{abs(strength) * 0.07:.2f})"
+        styles = [style] if strength else []
+        styles += ["text-decoration:underline"] if underlined else []
+        style = f' style="{";".join(styles)}"' if styles else ""
+        parts.append(f"<span{style}>{text}</span>")
+    return "".join(parts)
+
+
+def _look(mark: Mark) -> tuple[int, bool]:
+    return mark.level, mark.underlined
 
 
 def legend(low: str, high: str, *, both: bool = False) -> str:

@@ -81,9 +81,17 @@ class Corpus:
 
         They are the whole text if it is not longer.
         """
-        size = ceil(_PIECE * min(1.0, characters / len(self.ids)))
+        size = self._spread_size(characters)
         for start in range(0, len(self.ids), _PIECE):
             yield from self.pieces(start, start + size)
+
+    def place_of(self, place: int, characters: int) -> int:
+        """Return where in the text a place in `spread(characters)` is."""
+        piece, offset = divmod(place, self._spread_size(characters))
+        return piece * _PIECE + offset
+
+    def _spread_size(self, characters: int) -> int:
+        return ceil(_PIECE * min(1.0, characters / len(self.ids)))
 
     def contains(self, text: str) -> bool:
         """Return whether a text is one of the documents, or whole lines of the text."""

@@ -15,6 +15,8 @@ _TEXT = (
     "max-width:22em;white-space:pre-wrap;overflow-wrap:anywhere;"
     "unicode-bidi:plaintext"  # each line from its own side, right-to-left ones too
 )
+_CHARTS = "display:flex;flex-wrap:wrap;gap:12px;margin-top:10px"
+_CHART = "width:300px;max-width:100%"
 
 
 def html_columns(
@@ -23,13 +25,15 @@ def html_columns(
     figures: Mapping[str, Sequence[str]],
     *,
     footer: str,
+    charts: Sequence[str] = (),
 ) -> str:
-    """Return texts side by side as HTML, with their figures below and a last line.
+    """Return texts side by side as HTML, with their figures, a last line and charts.
 
-    figures has a name and one value for each text; all are plain text.
+    texts and charts are HTML. figures has a name and one value for each text; they and
+    the titles are plain text.
     """
     head = _row("", [f"<b>{escaped(title)}</b>" for title in titles], _VALUE)
-    body = _row("", [escaped(text) for text in texts], _TEXT)
+    body = _row("", texts, _TEXT)
     rows = "".join(
         _row(name, [escaped(value) for value in values], _VALUE)
         for name, values in figures.items()
@@ -37,8 +41,13 @@ def html_columns(
     last = f'<div style="margin-top:6px">{escaped(footer)}</div>' if footer else ""
     return (
         f'<div style="{_CARD}"><table style="border-collapse:collapse;border:0">'
-        f"{head}{body}{rows}</table>{last}</div>"
+        f"{head}{body}{rows}</table>{last}{_side_by_side(charts)}</div>"
     )
+
+
+def _side_by_side(charts: Sequence[str]) -> str:
+    drawn = [f'<div style="{_CHART}">{chart}</div>' for chart in charts if chart]
+    return f'<div style="{_CHARTS}">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _row(name: str, cells: Iterable[str], style: str) -> str:

@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from charrnn.config import SampleConfig, new_seed
 from charrnn.errors import CharRNNWarning, ConfigError, TextError
-from charrnn.evaluation.calibration import calibrated_temperature
+from charrnn.evaluation.calibration import Calibration, calibration
 from charrnn.evaluation.corpus_search import search_corpus
 from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
@@ -18,79 +19,48 @@ from charrnn.nn.filters import distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
-from charrnn.views.columns import html_columns
+from charrnn.text.sources import PathLike
+from charrnn.views.compared import Compared, Origin
+from charrnn.views.copies import Copy, find_copies
+from charrnn.views.expected import Expected, by_line_ends, expected, in_a_row
+from charrnn.views.figures import Column
+from charrnn.views.page_file import save_page
+from charrnn.views.report import notebook, report
 
 # Characters of the corpus that the texts are compared with, about five seconds' work.
 # Of a longer corpus, only a part is read, spread over its length.
 _SEARCHED = 1 << 25
+_ROWS = 256  # texts drawn side by side
 
 
 @dataclass(frozen=True)
-class Column:
-    """A text drawn at one temperature, and its statistics.
+class Comparison(Compared):
+    """Columns that differ only in the temperature, as pages and notebooks show them."""
 
-    The statistics that need the corpus are None if it is not available.
-    """
+    def to_html(self) -> str:
+        """Return a page that shows everything: one file that needs no other."""
+        return report(self)
 
-    temperature: float
-    text: str
-    log_prob: float  # mean log-probability under the model, nats per character
-    entropy: float  # mean entropy of the distributions drawn from, nats per character
-    distinct_4grams: float  # share of the text's 4-grams that are distinct
-    repetition: float  # share of characters that repeat an earlier stretch of the text
-    known_words: float | None  # share of words that occur in the corpus
-    longest_copy: str | None  # the longest stretch that occurs in the corpus
+    def save_html(self, path: PathLike, *, force: bool = False) -> Path:
+        """Write a page that shows everything, and return its path.
 
-    def figures(self) -> dict[str, str]:
-        """Return the statistics as text, by the names that tables show."""
-        figures = {
-            "log p": f"{self.log_prob:.3f}",
-            "entropy": f"{self.entropy:.3f}",
-            "distinct": f"{self.distinct_4grams:.0%}",
-            "repeated": f"{self.repetition:.0%}",
-        }
-        if self.longest_copy is not None:
-            known = self.known_words
-            figures["known"] = "none" if known is None else f"{known:.0%}"
-            figures["copied"] = f"{len(self.longest_copy)}"
-        return figures
+        Parameters
+        ----------
+        path : path-like
+            The file to write.
+        force : bool
+            Replace an existing file.
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Columns that differ only in the temperature."""
-
-    prime: str
-    seed: int
-    columns: list[Column]
-    # The temperature that makes held-out text most likely; 1 means calibrated.
-    calibrated: float | None
-    # The share of the corpus in which words and copies were looked up, up to 1; None
-    # without a corpus.
-    searched: float | None = None
-
-    def last_line(self) -> str:
-        """Return what is to be read below the columns, or "" if there is nothing."""
-        sentences = []
-        if self.searched is not None and self.searched < 1:
-            sentences.append(
-                f"known and copied refer to {self.searched:.1%} of the corpus."
-            )
-        if self.calibrated is not None:
-            sentences.append(
-                f"Held-out text is likeliest at temperature {self.calibrated:.2f}."
-            )
-        return " ".join(sentences)
+        Raises
+        ------
+        ConfigError
+            If the file already exists or cannot be written.
+        """
+        return save_page(Path(path), self.to_html, force=force)
 
     def _repr_html_(self) -> str:
-        """Return the texts side by side, as notebooks show them."""
-        figures = [column.figures() for column in self.columns]
-        return html_columns(
-            [f"temperature {column.temperature:g}" for column in self.columns],
-            [self.prime + column.text for column in self.columns],
-            {name: [each[name] for each in figures] for name in figures[0]},
-            footer=self.last_line(),
-        )
+        """Return the texts side by side and charts, as notebooks show them."""
+        return notebook(self)
 
 
 def compare(
@@ -101,51 +71,81 @@ def compare(
     corpus: Corpus | None = None,
     on_unknown: str = "error",
     length: int = 300,
+    n: int = 1,
     seed: int | None = None,
+    details: bool = True,
 ) -> Comparison:
-    """Draw a text at each temperature and measure it.
+    """Draw n texts at each temperature and measure them.
 
     corpus is the text that the model was trained on, if it is available. If seed is
-    None, a new one is used, and returned in the comparison.
+    None, a new one is used, and returned in the comparison. Text i uses the same random
+    numbers at every temperature. Without `details`, pages show neither the
+    probabilities of characters nor copied stretches.
     """
     seed = new_seed() if seed is None else seed
     config = SampleConfig(length=length, seed=seed)
     if config.length < 1:
         raise ConfigError(f"length is {length}; expected at least 1, to compare texts")
+    if n < 1:
+        raise ConfigError(f"n is {n}; expected at least 1 text per temperature")
     given = np.ravel(temperatures).tolist()
     if not given:
         raise ConfigError("no temperatures; expected at least one")
     values = [SampleConfig(temperature=t).temperature for t in given]
-    drawn = _draw(language_model, prime, config, values, on_unknown)
+    places = [(temperature, i) for temperature in values for i in range(n)]
+    drawn = [
+        documents
+        for start in range(0, len(places), _ROWS)
+        for documents in _draw(
+            language_model, prime, config, places[start : start + _ROWS], on_unknown
+        )
+    ]
     texts = ["\n".join(documents) for documents in drawn]
     shared, searched = None, None
+    copies: list[list[Copy]] = [[] for _ in texts]
     if corpus:
         searched = min(1.0, _SEARCHED / corpus.characters)
         shared = search_corpus(texts, corpus.spread(_SEARCHED), gaps=searched < 1)
+        if details:
+            copies = find_copies(texts, corpus, _SEARCHED)
     start = language_model.encode_prime(prime, on_unknown)
     columns = []
-    for i, (temperature, text) in enumerate(zip(values, texts, strict=True)):
-        log_prob, entropy = _log_prob_and_entropy(
-            language_model, start, drawn[i], temperature
-        )
+    for i, ((temperature, _), text) in enumerate(zip(places, texts, strict=True)):
+        read = _read(language_model, start, drawn[i], temperature, details)
         columns.append(
             Column(
                 temperature,
                 text,
-                log_prob,
-                entropy,
+                read.log_prob,
+                read.entropy,
                 distinct_ngrams(text),
                 repetition(text),
                 known_words(text, shared.words) if shared else None,
                 shared.copies[i] if shared else None,
+                read.expected,
+                copies[i],
             )
         )
-    calibrated = _calibrated(language_model, corpus) if corpus else None
-    return Comparison(prime, config.seed, columns, calibrated, searched)
+    found = _calibration(language_model, corpus) if corpus else None
+    return Comparison(
+        prime,
+        config.seed,
+        columns[::n],
+        found.temperature if found else None,
+        searched,
+        [columns[i + 1 : i + n] for i in range(0, len(columns), n)] if n > 1 else [],
+        found.curve if found else [],
+        Origin(
+            language_model.describe(),
+            corpus.summary if corpus else None,
+            language_model.vocab.symbols,
+            language_model.reads_bytes,
+        ),
+    )
 
 
-def _calibrated(language_model: LanguageModel, corpus: Corpus) -> float | None:
-    """Return the calibrated temperature, or None without held-out text."""
+def _calibration(language_model: LanguageModel, corpus: Corpus) -> Calibration | None:
+    """Return the calibration, or None without held-out text."""
     try:
         _, held_out = language_model.parts_of(corpus)
     except TextError as error:
@@ -153,59 +153,83 @@ def _calibrated(language_model: LanguageModel, corpus: Corpus) -> float | None:
         return None
     if len(held_out) < 2:
         return None
-    return calibrated_temperature(language_model.model, held_out)
+    return calibration(language_model.model, held_out)
 
 
 def _draw(
     language_model: LanguageModel,
     prime: str,
     config: SampleConfig,
-    temperatures: Sequence[float],
+    places: Sequence[tuple[float, int]],
     on_unknown: str,
 ) -> list[list[str]]:
-    """Return a text for each temperature or, from a model of documents, several.
+    """Return a text for each (temperature, number) or, of documents, several.
 
-    There are as many documents as the length has room for. Document i uses the same
-    random numbers at every temperature.
+    There are as many documents as the length has room for. Document i of a text uses
+    the same random numbers at every temperature.
     """
-    drawn: list[list[str]] = [[] for _ in temperatures]
+    has_documents = language_model.vocab.end_id is not None
+    apart = config.length if has_documents else 1  # documents that a text can have
+    drawn: list[list[str]] = [[] for _ in places]
     rooms = [config.length] * len(drawn)
     number = 0
-    while columns := [i for i, room in enumerate(rooms) if room > 0]:
-        rows = language_model.draw(
+    while rows := [i for i, room in enumerate(rooms) if room > 0]:
+        pieces = language_model.draw(
             prime,
             config,
-            texts=[number] * len(columns),
-            temperatures=[temperatures[i] for i in columns],
+            texts=[places[i][1] * apart + number for i in rows],
+            temperatures=[places[i][0] for i in rows],
             on_unknown=on_unknown,
         )
-        for i, text in zip(columns, joined(rows, len(columns)), strict=True):
+        for i, text in zip(rows, joined(pieces, len(rows)), strict=True):
             drawn[i].append(text[: rooms[i]])
             rooms[i] -= len(text) + 1  # and a line end
         number += 1
-        if language_model.vocab.end_id is None:
+        if not has_documents:
             break
     return drawn
 
 
-def _log_prob_and_entropy(
+@dataclass(frozen=True)
+class _Read:
+    """What reading a text with the model gave."""
+
+    log_prob: float
+    entropy: float
+    expected: Expected | None
+
+
+def _read(
     language_model: LanguageModel,
     start: Array,
     texts: Sequence[str],
     temperature: float,
-) -> tuple[float, float]:
-    """Return the mean log-probability of texts, and the mean entropy of their draws."""
+    details: bool,
+) -> _Read:
+    """Return the mean log-probability of texts, and the mean entropy of their draws.
+
+    With `details`, also what was expected at each character of the joined texts.
+    """
     loss = entropy = 0.0
     skipped = len(start) - 1  # predictions of the prime
+    documents = []
     for text in texts:
         ids = np.concatenate([start, language_model.vocab.encode(text)])
+        seen = []
         for window in predictions(language_model.model, ids, streams=1):
             own = slice(max(0, skipped - window.start), None)
             logits, targets = window.logits[own, 0].copy(), window.targets[own, 0]
             drawn = without(logits, language_model.never_drawn)
             p = distribution(drawn, np.full((len(logits), 1), temperature))
             entropy -= float((p * np.log(np.where(p > 0, p, 1))).sum())
-            losses, _ = softmax_losses_(logits, targets)
+            losses, p = softmax_losses_(logits, targets)
             loss += float(losses.sum(dtype=np.float64))
+            if details:
+                seen.append(expected(losses, p, targets))
+        documents.append(in_a_row(seen))
     characters = max(1, sum(map(len, texts)))
-    return -loss / characters, entropy / characters + 0.0
+    return _Read(
+        -loss / characters,
+        entropy / characters + 0.0,
+        by_line_ends(documents) if details else None,
+    )

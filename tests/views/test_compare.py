@@ -1,7 +1,7 @@
 """Temperatures side by side: shared random numbers, and figures computed by hand."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import ceil
 from xml.etree import ElementTree
 
@@ -132,7 +132,7 @@ def test_without_the_corpus_its_figures_are_none():
 
 def test_a_comparison_is_json():
     found = comparison(0.5, 1.0)
-    assert json.loads(json.dumps(asdict(found)))["columns"][0]["temperature"] == 0.5
+    assert json.loads(json.dumps(found.to_dict()))["columns"][0]["temperature"] == 0.5
 
 
 def test_the_calibration_is_on_the_held_out_part():
