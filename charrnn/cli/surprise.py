@@ -18,7 +18,6 @@ from charrnn.cli.text_to_score import (
     score_as_json,
     text_arguments,
 )
-from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.views.surprise import Surprise
@@ -96,14 +95,13 @@ def command(
     standard input. CHECKPOINT is a file or a run folder; by default it is the newest
     run's best model.
     """
+    from charrnn.views.page_file import check_is_free
     from charrnn.views.surprise import surprise
 
     if characters and not as_json:
         raise click.UsageError("--characters is for --json; give both")
-    if html and html.exists() and not force:
-        raise ConfigError(
-            f"{html}: already exists; replace it with --force, or name another file"
-        )
+    if html:
+        check_is_free(html, force=force)
     model, corpus = open_text("surprise", checkpoint, text, sentence, encoding)
     if corpus is None:
         raise click.UsageError("no text; name a file, or give the text with --text")
@@ -123,7 +121,7 @@ def command(
     if not found.is_in_order:
         note("the documents are shown in the order in which the model reads them")
     if html:
-        _write_page(html, found, lines)
+        _write_page(html, found, lines, force)
     if as_json:
         _print_json(found, lines, characters)
     elif not html:
@@ -159,13 +157,11 @@ def _print_text(found: "Surprise", lines: int, color: bool) -> None:
     click.echo(score_table(found.name, found.score))
 
 
-def _write_page(path: Path, found: "Surprise", lines: int) -> None:
-    from charrnn.atomic import replacing
+def _write_page(path: Path, found: "Surprise", lines: int, force: bool) -> None:
+    from charrnn.views.page_file import save_page
     from charrnn.views.surprise_page import surprise_page
 
-    text = surprise_page(found, lines)
-    with replacing(path, ConfigError) as file:
-        file.write(text.encode())
+    save_page(path, lambda: surprise_page(found, lines), force=force)
     note(f"wrote {path}")
 
 

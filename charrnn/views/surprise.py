@@ -11,15 +11,13 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import OnProgress, Score, Scored
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_score import ReadText, read_text, score_text
-from charrnn.markup.tint import LEVELS, Mark, level
+from charrnn.markup.tint import Mark, level
 from charrnn.nn.parameters import Array
-from charrnn.text.characters import quoted
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import file_order
 from charrnn.text.vocab import Vocabulary
+from charrnn.views.expected import ALTERNATIVES, STRONGEST, Character, expected
 
-STRONGEST = float(LEVELS)  # bits of the strongest tint, so that a level is a bit
-LIKELIEST = 3
 _BLOCK = 1 << 16  # characters that become marks at a time
 
 
@@ -31,20 +29,6 @@ class Line:
     text: str  # without its line end
     bits: float  # per character
     characters: int
-
-
-@dataclass(frozen=True)
-class Character:
-    """A character of a text and its surprise; in a model of bytes, one byte."""
-
-    character: str  # "" for the end of a document
-    bits: float  # -log2 of its probability
-    likeliest: list[tuple[str, float]]  # the likeliest characters, best first
-
-    @property
-    def probability(self) -> float:
-        """Its probability, given all characters before it."""
-        return float(2.0**-self.bits)
 
 
 @dataclass(frozen=True)
@@ -65,7 +49,7 @@ class Surprise:
     nats: Array  # (n,)
     ends: Array  # (lines,), the number of characters up to the end of each line
     shown: range  # which characters are shown, and have alternatives
-    likeliest: Array  # (shown, 3 or fewer) ids, or (0, 0)
+    others: Array  # (shown, 3 or fewer) ids of the likeliest others, or (0, 0)
     probabilities: Array  # of these
 
     def lines(self, most: int) -> list[Line]:
@@ -90,7 +74,7 @@ class Surprise:
         ]
 
     def characters(self) -> Iterator[Character]:
-        """Yield the characters that are shown."""
+        """Yield the characters that are shown, an end mark as ""."""
         symbols = self.vocab.symbols
         for block in self._blocks():
             values = zip(
@@ -100,24 +84,24 @@ class Surprise:
                 strict=True,
             )
             for place, symbol, bits in values:
-                yield Character(symbols[symbol], bits, self._likeliest(place))
+                yield Character(symbols[symbol], bits, self._others(place))
 
     def marks(self, *, details: bool = False) -> Iterator[Mark]:
         """Yield the characters that are shown as marks, perhaps with details.
 
-        In a model of bytes, the bytes of a character in UTF-8 are one mark. Others are
-        shown as `\\xNN`.
+        In a model of bytes, the bytes of a character in UTF-8 are one mark, and any
+        other byte is U+DC80 to U+DCFF, as in Python's "surrogateescape".
         """
         values = self.characters()
         for text in self._texts():
             for character in text:
                 size = len(_as_utf8(character)) if self.reads_bytes else 1
                 parts = [next(values) for _ in range(size)]
-                yield Mark(
-                    character,
-                    level(sum(part.bits for part in parts), STRONGEST),
-                    "\n".join(map(self._details, parts)) if details else "",
-                )
+                lines = [
+                    part.details(is_byte=self.reads_bytes) for part in parts if details
+                ]
+                bits = sum(part.bits for part in parts)
+                yield Mark(character, level(bits, STRONGEST), "\n".join(lines))
 
     @property
     def left_out(self) -> str:
@@ -153,25 +137,11 @@ class Surprise:
         symbols = self.vocab.symbols
         return "".join(symbols[i] or "\n" for i in self.ids[start:stop].tolist())
 
-    def _details(self, character: Character) -> str:
-        """Return what a page shows of a character."""
-        name, p = self._name(character.character), _percent(character.probability)
-        lines = [f"{name}: {p}, {character.bits:.2f} bits"]
-        if character.likeliest:
-            best = [f"{self._name(c)} {_percent(p)}" for c, p in character.likeliest]
-            lines.append(f"likeliest: {', '.join(best)}")
-        return "\n".join(lines)
-
-    def _name(self, character: str) -> str:
-        if self.reads_bytes and not character.isascii():
-            return rf"'\x{ord(character):02x}'"
-        return quoted(character) if character else "end of document"
-
-    def _likeliest(self, place: int) -> list[tuple[str, float]]:
-        if not self.likeliest.size:
+    def _others(self, place: int) -> list[tuple[str, float]]:
+        if not self.others.size:
             return []
         row = place - self.shown.start
-        symbols = map(self.vocab.symbols.__getitem__, self.likeliest[row].tolist())
+        symbols = map(self.vocab.symbols.__getitem__, self.others[row].tolist())
         return [*zip(symbols, self.probabilities[row].tolist(), strict=True)]
 
 
@@ -199,7 +169,7 @@ def surprise(
         The stretch to show: from this line on, and so many characters at most. The
         score and the lines are those of the whole text.
     alternatives : bool
-        Keep the three likeliest characters at each place that is shown, 24 bytes each.
+        Keep the three likeliest others at each place that is shown, in 24 bytes.
     on_progress : callable, optional
         Called with the number of characters scored since the last call.
     """
@@ -213,8 +183,17 @@ def surprise(
         ids = ids if order is None else with_mark[order]
     ends = _line_ends(ids, model.vocab)
     shown = _stretch(ends, n, first_line, length)
-    seen = _Seen(n, order, shown if alternatives else range(0), model)
-    score = score_text(model, text, on_progress=on_progress, on_scored=seen.add)
+    seen = _Seen(model, ids, shown if alternatives else range(0))
+    places: Array | None = None  # of each prediction, in the order of the files
+    if order is not None:
+        places = np.empty(n, np.intp)
+        places[order - 1] = np.arange(n)
+
+    def add(scored: Scored) -> None:
+        here = scored.places
+        seen.add(scored, here if places is None else places[here])
+
+    score = score_text(model, text, on_progress=on_progress, on_scored=add)
     return Surprise(
         corpus.name,
         score,
@@ -226,7 +205,7 @@ def surprise(
         seen.nats,
         ends,
         shown,
-        seen.likeliest,
+        seen.others,
         seen.probabilities,
     )
 
@@ -234,34 +213,26 @@ def surprise(
 class _Seen:
     """Losses and likeliest characters, which arrive in no particular order."""
 
-    def __init__(
-        self, n: int, order: Array | None, shown: range, model: LanguageModel
-    ) -> None:
-        self.nats = np.empty(n, model.model.dtype)
-        size = min(LIKELIEST, len(model.vocab)) if shown else 0
-        self.likeliest = np.empty((len(shown), size), np.int32)
-        self.probabilities = np.empty((len(shown), size), model.model.dtype)
-        self._shown = shown
-        self._places: Array | None = None  # in the order of the files
-        if order is not None:
-            self._places = np.empty(n, np.intp)
-            self._places[order - 1] = np.arange(n)
+    def __init__(self, model: LanguageModel, ids: Array, shown: range) -> None:
+        dtype = model.model.dtype
+        size = min(ALTERNATIVES, len(model.vocab) - 1) if shown else 0
+        self.nats = np.empty(len(ids), dtype)
+        self.others = np.empty((len(shown), size), np.int32)
+        self.probabilities = np.empty((len(shown), size), dtype)
+        self._ids, self._shown = ids, shown
 
-    def add(self, scored: Scored) -> None:
-        places = scored.places
-        if self._places is not None:
-            places = self._places[places]
+    def add(self, scored: Scored, places: Array) -> None:
+        """Keep predictions of the characters at these places."""
         self.nats[places] = scored.losses
         shown = self._shown
         here = np.flatnonzero((places >= shown.start) & (places < shown.stop))
         if here.size:
-            p, rows = scored.probabilities[here], places[here] - shown.start
-            size = self.likeliest.shape[1]
-            best = np.argpartition(-p, size - 1, axis=1)[:, :size]
-            found = np.take_along_axis(p, best, axis=1)
-            ranks = np.argsort(-found, axis=1, kind="stable")
-            self.likeliest[rows] = np.take_along_axis(best, ranks, axis=1)
-            self.probabilities[rows] = np.take_along_axis(found, ranks, axis=1)
+            rows = places[here]
+            found = expected(
+                scored.losses[here], scored.probabilities[here], self._ids[rows]
+            )
+            self.others[rows - shown.start] = found.others
+            self.probabilities[rows - shown.start] = found.probabilities
 
 
 def _line_ends(ids: Array, vocab: Vocabulary) -> Array:
@@ -290,7 +261,3 @@ def _stretch(ends: Array, n: int, first_line: int, length: int | None) -> range:
 
 def _as_utf8(character: str) -> bytes:
     return character.encode("utf-8", "surrogateescape")
-
-
-def _percent(p: float) -> str:
-    return f"{p:.1%}" if p >= 0.001 else f"{p * 100:.2g}%"

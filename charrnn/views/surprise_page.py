@@ -3,7 +3,8 @@
 from charrnn.markup.escape import escaped
 from charrnn.markup.page import page
 from charrnn.markup.tint import legend, tinted
-from charrnn.views.surprise import STRONGEST, Line, Surprise
+from charrnn.views.expected import STRONGEST
+from charrnn.views.surprise import Line, Surprise
 
 
 def surprise_page(found: Surprise, lines: int = 10) -> str:
@@ -20,16 +21,17 @@ def surprise_page(found: Surprise, lines: int = 10) -> str:
         '<p class="small muted">The surprise of a character is &minus;log<sub>2</sub> '
         "of the probability that the model gave it. Point at a character, tap it or "
         "move to it with the arrow keys: then you see what the model expected.</p>",
-        legend("0 bits", f"{STRONGEST:g} bits and more"),
+        legend("0 bits", f"{STRONGEST:g} bits or more"),
     ]
     if found.left_out:
         parts.append(f"<p>{escaped(found.left_out.capitalize())}.</p>")
-    marks = [*found.marks(details=True)]
-    text = tinted(marks, name="surprise", label=f"The text, tinted: {found.name}")
-    parts.append(f'<div class="panel">{text}</div>')
     worst = found.lines(lines)
     if worst:
         parts.append(f"<h2>The most surprising lines</h2>{_table(worst)}")
+    parts.append("<h2>The text</h2>")
+    marks = [*found.marks(details=True)]
+    text = tinted(marks, name="surprise", label=f"The text, tinted: {found.name}")
+    parts.append(f'<div class="panel">{text}</div>')
     return page(title, "\n".join(parts))
 
 
