@@ -140,14 +140,12 @@ class _Layer:
             return
         at = np.searchsorted(self._values, hashes[places])
         at = np.minimum(at, self._values.size - 1)
-        equal = self._values[at] == hashes[places]
-        at, places = at[equal], places[equal]
-        at, firsts = np.unique(at, return_index=True)
-        places = places[firsts]
+        is_new = (self._values[at] == hashes[places]) & ~self._has[self._numbers[at]]
+        at, places = at[is_new], places[is_new]
         same = _equal(self._codes, self._own[at], corpus, places, self._n)
-        is_new = same & ~self._has[self._numbers[at]]
-        self._has[self._numbers[at[is_new]]] = True
-        self._found += int(np.count_nonzero(is_new))
+        found = np.unique(at[same])
+        self._has[self._numbers[found]] = True
+        self._found += found.size
         if 8 * self._found >= self._values.size:
             left = np.flatnonzero(~self._has[self._numbers])
             self._values, self._own = self._values[left], self._own[left]
