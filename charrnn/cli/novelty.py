@@ -18,7 +18,7 @@ from charrnn.cli.options import (
     sort_arguments,
 )
 from charrnn.cli.text_arguments import resolve_prime
-from charrnn.cli.text_to_score import SHOWN, advancing_bar, check_are_files
+from charrnn.cli.text_to_score import advancing_bar, check_are_files
 from charrnn.config import SampleConfig
 from charrnn.errors import TextError
 from charrnn.shell import quote
@@ -164,7 +164,7 @@ def _read(model: "LanguageModel", texts: tuple[str, ...], encoding: str | None) 
 
 
 def _print(own: "Novelty", yardstick: "Novelty | None", is_bytes: bool) -> None:
-    from charrnn.cli.format import shortened, table
+    from charrnn.cli.format import listing, table
 
     both = [own, *([yardstick] if yardstick else [])]
     rows = [("", "text", "held out")[: len(both) + 1]]
@@ -186,10 +186,10 @@ def _print(own: "Novelty", yardstick: "Novelty | None", is_bytes: bool) -> None:
                     f"{copy.line:,}",
                     _place(copy.corpus_file, copy.corpus_line),
                     f"{len(copy.text):,}",
-                    shortened(_as_shown(copy.text, is_bytes), SHOWN),
+                    _as_shown(copy.text, is_bytes),
                 )
             )
-        click.echo(f"\n{table(lines, right=range(3))}")
+        click.echo(f"\n{listing(lines)}")
 
 
 def _percent(share: float | None) -> str:

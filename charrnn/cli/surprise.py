@@ -11,7 +11,6 @@ import click
 from charrnn.cli.colors import WHEN, painted, scale, use_color
 from charrnn.cli.options import GroupedCommand, grouped, note, to_json
 from charrnn.cli.text_to_score import (
-    SHOWN,
     advancing_bar,
     note_left_out,
     open_text,
@@ -129,7 +128,7 @@ def command(
 
 
 def _print_text(found: "Surprise", lines: int, color: bool) -> None:
-    from charrnn.cli.format import score_table, shortened, table
+    from charrnn.cli.format import listing, score_table
 
     pieces = painted(found.marks(), color=color)
     block = ""
@@ -149,11 +148,11 @@ def _print_text(found: "Surprise", lines: int, color: bool) -> None:
                 f"{line.number:,}",
                 f"{line.bits:.4f}",
                 f"{line.characters:,}",
-                shortened(line.text, SHOWN),
+                line.text,
             )
             for line in worst
         ]
-        click.echo(f"{table(rows, right=range(3))}\n")
+        click.echo(f"{listing(rows)}\n")
     click.echo(score_table(found.name, found.score))
 
 
