@@ -6,7 +6,8 @@ n-gram that was found is not looked for again, and so nearly all that is left to
 long corpus is one look into a table for each of its places.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,10 @@ import numpy.typing as npt
 from charrnn.errors import ConfigError
 from charrnn.evaluation.hashes import Hashed, Hashes, Places
 from charrnn.evaluation.stretches import Codes, codes_of
+from charrnn.machine import available_cores
+from charrnn.nn.workers import Threads
+
+Mask = npt.NDArray[np.bool_]
 
 Pieces = Callable[[], Iterable[str]]
 """Returns the pieces of a corpus, in order, from the start each time."""
@@ -30,28 +35,56 @@ def novel_ngrams(
     """Return, for each text, the share of its n-grams that the corpus lacks, by n.
 
     An n-gram counts each time that it occurs in the text. The share is in [0, 1], or
-    None for a text of fewer than n characters. Memory is bounded by the length of the
-    texts and of a piece; for texts of more than some megabytes, the corpus is read
-    several times. Raises ConfigError unless all lengths are 1 or more.
+    None for a text of fewer than n characters. See `known_ngrams`.
+    """
+    return [novel_shares(known) for known in known_ngrams(texts, corpus, lengths)]
+
+
+def novel_shares(known: Mapping[int, Mask]) -> dict[int, float | None]:
+    """Return the share of novel n-grams by n, or None if there are no n-grams."""
+    return {n: 1 - float(has.mean()) if has.size else None for n, has in known.items()}
+
+
+def known_ngrams(
+    texts: Sequence[str], corpus: Pieces, lengths: Iterable[int]
+) -> list[dict[int, Mask]]:
+    """Return, for each text and n, which of its n-grams the corpus has.
+
+    The shape is (len(text) - n + 1,), by their starts, or (0,) for a shorter text.
+    Memory is bounded by the length of the texts and of a piece; for texts of more than
+    some megabytes, the corpus is read several times. Raises ConfigError unless all
+    lengths are 1 or more.
     """
     lengths = sorted({*lengths})
     if lengths and lengths[0] < 1:
         raise ConfigError(f"n is {lengths[0]}; expected 1 or more characters")
     codes = np.concatenate([_ended(text) for text in texts] or [_ended("")])
-    shares: list[dict[int, float | None]] = [{} for _ in texts]
+    known: list[dict[int, Mask]] = [{} for _ in texts]
     at_once = max(1, _ROOM // codes.size)
     for i in range(0, len(lengths), at_once):
         wanted = [_Wanted(codes, n) for n in lengths[i : i + at_once]]
-        for chunk in _chunks(corpus(), overlap=lengths[-1] - 1):
-            hashed = Hashed(chunk)
-            for each in wanted:
-                each.look_up(hashed)
+        _look_up(wanted, corpus())
         for each in wanted:
-            begin = 0
-            for text, share in zip(texts, shares, strict=True):
-                share[each.n] = each.novel(begin, begin + len(text))
+            has, begin = each.known(), 0
+            for text, own in zip(texts, known, strict=True):
+                own[each.n] = has[begin : begin + max(0, len(text) - each.n + 1)]
                 begin += len(text) + 1
-    return shares
+    return known
+
+
+def _look_up(wanted: Sequence["_Wanted"], pieces: Iterable[str]) -> None:
+    """Look for n-grams in a corpus, for several n at a time on as many threads."""
+    overlap = max(each.n for each in wanted) - 1
+    parts = max(1, min(available_cores(), len(wanted)))
+    with closing(Threads(parts)) as team:
+        for chunk in _chunks(pieces, overlap):
+            hashed = Hashed(chunk)
+
+            def work(part: int, hashed: Hashed = hashed) -> None:
+                for each in wanted[part::parts]:
+                    each.look_up(hashed)
+
+            team.run(work)
 
 
 def _ended(text: str) -> Codes:
@@ -74,18 +107,17 @@ class _Wanted:
     """The n-grams of the texts, and which of them the corpus has."""
 
     def __init__(self, codes: Codes, n: int) -> None:
-        self.n = n
+        self.n, self._size = n, codes.size
         # Where the n-grams start: not where they would reach over the end of a text.
         is_inside = np.ones(max(0, codes.size - n + 1), np.bool_)
         for end in np.flatnonzero(codes == _BORDER):
             is_inside[max(0, end - n + 1) : end + 1] = False
-        self._starts = np.flatnonzero(is_inside)
-        hashes = Hashed(codes).of(n)[self._starts]
+        starts = np.flatnonzero(is_inside)
+        hashes = Hashed(codes).of(n)
         self._layers: list[_Layer] = []
-        left = np.arange(self._starts.size)
-        while left.size:  # once, unless different n-grams have the same hash
-            layer = _Layer(codes, n, self._starts, hashes, left)
-            left = np.setdiff1d(left, layer.members, assume_unique=True)
+        while starts.size:  # once, unless different n-grams have the same hash
+            layer = _Layer(codes, n, starts, hashes[starts])
+            starts = np.setdiff1d(starts, layer.starts, assume_unique=True)
             self._layers.append(layer)
 
     def look_up(self, corpus: Hashed) -> None:
@@ -93,33 +125,31 @@ class _Wanted:
         for layer in self._layers:
             layer.look_up(corpus.codes, hashes)
 
-    def novel(self, begin: int, end: int) -> float | None:
-        """Return the share of novel n-grams among those that start in a range."""
-        first, last = np.searchsorted(self._starts, (begin, end))
-        if first == last:
-            return None
-        known = 0
+    def known(self) -> Mask:
+        """Return where the texts have n-grams that the corpus has, by their starts."""
+        known = np.zeros(self._size, np.bool_)
         for layer in self._layers:
-            part = slice(*np.searchsorted(layer.members, (first, last)))
-            known += int(np.count_nonzero(layer.known()[part]))
-        return 1 - known / int(last - first)
+            known[layer.starts] = layer.known()
+        return known
 
 
 class _Layer:
     """N-grams of the texts that have different hashes."""
 
-    def __init__(
-        self, codes: Codes, n: int, starts: Places, hashes: Hashes, left: Places
-    ) -> None:
-        """Take those of the starts, by their numbers `left`, that have no rival."""
+    def __init__(self, codes: Codes, n: int, starts: Places, hashes: Hashes) -> None:
+        """Take those that start at `starts`, except rivals with the same hash."""
         self._codes, self._n = codes, n
         values, firsts, groups = np.unique(
-            hashes[left], return_index=True, return_inverse=True
+            hashes, return_index=True, return_inverse=True
         )
-        own = starts[left[firsts]]
-        is_same = _equal(codes, starts[left], codes, own[groups], n)
-        self.members = left[is_same]  # numbers of starts
-        self._groups = groups[is_same].astype(np.int32)  # of each member
+        own = starts[firsts]
+        is_same = np.ones(starts.size, np.bool_)
+        repeats = np.flatnonzero(own[groups] != starts)
+        is_same[repeats] = _equal(
+            codes, starts[repeats], codes, own[groups[repeats]], n
+        )
+        self.starts = starts[is_same]
+        self._groups = groups[is_same].astype(np.int32)  # of each start
         self._has = np.zeros(values.size, np.bool_)  # whether the corpus has a group
         # What is still to be found, sorted by hash: hash, start in the texts, group.
         self._values, self._own = values, own
@@ -130,13 +160,21 @@ class _Layer:
         """Make a table of the first bits of the hashes that are still to be found."""
         bits = min(_MOST_BITS, 8 + self._values.size.bit_length())
         self._shift = np.uint64(64 - bits)
+        prefixes = self._prefixes(self._values)
         self._may_be = np.zeros(1 << bits, np.bool_)
-        self._may_be[self._values >> self._shift] = True
+        self._may_be[prefixes] = True
+        # Whether a prefix is that of one hash alone, as nearly all are.
+        differs = np.diff(prefixes, prepend=-1, append=-1) != 0
+        self._is_alone = differs[:-1] & differs[1:]
         self._found = 0  # since then
 
+    def _prefixes(self, hashes: Hashes) -> Places:
+        prefixes: Places = (hashes >> self._shift).view(np.int64)
+        return prefixes
+
     def look_up(self, corpus: Codes, hashes: Hashes) -> None:
-        places = np.flatnonzero(self._may_be[hashes >> self._shift])
-        if not places.size or not self._values.size:
+        places = np.flatnonzero(self._may_be.take(self._prefixes(hashes)))
+        if not places.size:
             return
         at = np.searchsorted(self._values, hashes[places])
         at = np.minimum(at, self._values.size - 1)
@@ -145,21 +183,21 @@ class _Layer:
         same = _equal(self._codes, self._own[at], corpus, places, self._n)
         found = np.unique(at[same])
         self._has[self._numbers[found]] = True
+        alone = found[self._is_alone[found]]
+        self._may_be[self._prefixes(self._values[alone])] = False
         self._found += found.size
-        if 8 * self._found >= self._values.size:
+        if 2 * self._found > self._values.size:
             left = np.flatnonzero(~self._has[self._numbers])
             self._values, self._own = self._values[left], self._own[left]
             self._numbers = self._numbers[left]
             self._prepare()
 
-    def known(self) -> npt.NDArray[np.bool_]:
-        """Return which members are n-grams of the corpus."""
+    def known(self) -> Mask:
+        """Return which of the n-grams at `starts` the corpus has."""
         return self._has[self._groups]
 
 
-def _equal(
-    codes: Codes, starts: Places, others: Codes, places: Places, n: int
-) -> npt.NDArray[np.bool_]:
+def _equal(codes: Codes, starts: Places, others: Codes, places: Places, n: int) -> Mask:
     """Return which n-grams are equal: those at starts, and those at places."""
     equal = np.ones(starts.size, np.bool_)
     for i in range(n):

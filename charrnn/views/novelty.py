@@ -1,7 +1,7 @@
 """Whether a text is copied from the corpus of a model, beside a held-out text."""
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -9,10 +9,9 @@ import numpy as np
 
 from charrnn.errors import TextError
 from charrnn.evaluation.loss import OnProgress
-from charrnn.evaluation.novel_ngrams import novel_ngrams
+from charrnn.evaluation.novel_ngrams import Mask, Pieces, known_ngrams, novel_shares
 from charrnn.evaluation.shared_stretches import (
     Stretch,
-    covered,
     line_numbers,
     shared_stretches,
 )
@@ -24,7 +23,8 @@ from charrnn.text.reading import lines_per_file
 
 LENGTHS = (20, 30, 50)  # of stretches
 NGRAMS = range(1, 11)
-PASSES = 2  # over the training part
+PASSES = 2  # over the training part, or some more
+_LONG = (50, 200)  # lengths for which the longest copies are searched first
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def novelty(
         The number of copies to return.
     on_progress : callable, optional
         Called with the number of characters of the training part that were read since
-        the last call. It is read PASSES times, and more often for very long texts.
+        the last call. It is read PASSES times or a few times more.
 
     Returns
     -------
@@ -97,25 +97,21 @@ def novelty(
 
     held_out = _start_of(replace(corpus, vocab=model.vocab, ids=val), len(text))
     texts = [text, held_out] if held_out else [text]
-    stretches = shared_stretches(texts, pieces(), LENGTHS[0])
-    novel = novel_ngrams(texts, pieces, NGRAMS)
-    chosen = [_longest(found, most) for found in stretches]
-    places = [stretch.place for found in chosen for stretch in found]
+    known = known_ngrams(texts, pieces, [*NGRAMS, *LENGTHS, *_LONG])
+    chosen = _copies(texts, known, pieces, most)
+    places = [stretch.place for found in chosen for stretch in found[:most]]
     corpus_lines = iter(_corpus_lines(corpus, places))
     result: list[Novelty | None] = []
-    for each, found, best, shares in zip(texts, stretches, chosen, novel, strict=True):
+    for each, has, found in zip(texts, known, chosen, strict=True):
+        best = found[:most]
         lines = line_numbers([each], [stretch.start for stretch in best])
         copies = [
             Copy(each[stretch.start : stretch.end], line, *next(corpus_lines))
             for stretch, line in zip(best, lines, strict=True)
         ]
-        copied = {
-            length: float(covered(found, len(each), length).mean())
-            if len(each) >= length
-            else None
-            for length in LENGTHS
-        }
-        longest = max((s.end - s.start for s in found), default=0)
+        copied = {n: _share_inside(has[n], n, len(each)) for n in LENGTHS}
+        longest = found[0].end - found[0].start if found else 0
+        shares = novel_shares({n: has[n] for n in NGRAMS})
         result.append(Novelty(len(each), copied, longest, shares, copies))
     of_text, yardstick = [*result, None][:2]
     assert of_text is not None
@@ -128,6 +124,32 @@ def _start_of(corpus: Corpus, characters: int) -> str:
     return "".join(corpus.pieces(first, first + characters))
 
 
+def _copies(
+    texts: Sequence[str],
+    known: Sequence[Mapping[int, Mask]],
+    pieces: Pieces,
+    most: int,
+) -> list[list[Stretch]]:
+    """Return the longest copies of each text, at least one if there is any.
+
+    The corpus is searched for long ones first, of which there are few.
+    """
+    most = max(1, most)
+    chosen: list[list[Stretch]] = [[] for _ in texts]
+    for length in sorted({LENGTHS[0], *_LONG}, reverse=True):
+        wanted = [
+            i
+            for i, has in enumerate(known)
+            if len(chosen[i]) < most and has[length].any()
+        ]
+        if wanted:
+            some = [texts[i] for i in wanted]
+            found = shared_stretches(some, pieces(), length)
+            for i, stretches in zip(wanted, found, strict=True):
+                chosen[i] = _longest(stretches, most)
+    return chosen
+
+
 def _longest(stretches: Sequence[Stretch], most: int) -> list[Stretch]:
     """Return the longest stretches that do not overlap in the text."""
     chosen: list[Stretch] = []
@@ -137,6 +159,17 @@ def _longest(stretches: Sequence[Stretch], most: int) -> list[Stretch]:
         if all(stretch.end <= c.start or c.end <= stretch.start for c in chosen):
             chosen.append(stretch)
     return chosen
+
+
+def _share_inside(known: Mask, length: int, characters: int) -> float | None:
+    """Return the share of characters in stretches that start where `known` is true."""
+    if characters < length:
+        return None
+    steps = np.zeros(characters + 1, np.int32)
+    starts = np.flatnonzero(known)
+    steps[starts] += 1
+    steps[starts + length] -= 1
+    return float((np.cumsum(steps[:-1]) > 0).mean())
 
 
 def _corpus_lines(
