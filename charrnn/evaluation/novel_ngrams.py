@@ -108,11 +108,8 @@ class _Wanted:
 
     def __init__(self, codes: Codes, n: int) -> None:
         self.n, self._size = n, codes.size
-        # Where the n-grams start: not where they would reach over the end of a text.
-        is_inside = np.ones(max(0, codes.size - n + 1), np.bool_)
-        for end in np.flatnonzero(codes == _BORDER):
-            is_inside[max(0, end - n + 1) : end + 1] = False
-        starts = np.flatnonzero(is_inside)
+        # Those that reach over the end of a text are never found.
+        starts = np.arange(max(0, codes.size - n + 1))
         hashes = Hashed(codes).of(n)
         self._layers: list[_Layer] = []
         while starts.size:  # once, unless different n-grams have the same hash
