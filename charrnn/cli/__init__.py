@@ -29,6 +29,8 @@ COMMANDS = {
     "compare": "Show texts at several temperatures side by side.",
     "next": "Show which characters come next, and how likely each is.",
     "eval": "Score a model on a text, and compare it with an n-gram.",
+    "surprise": "Show how surprised a model is by each character of a text.",
+    "novelty": "Show how much of a text is copied from the training text.",
     "plot": "Draw the losses of runs.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",

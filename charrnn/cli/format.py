@@ -9,6 +9,7 @@ at its place by a control sequence, which is right everywhere.
 
 import os
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from charrnn.views.compare import Comparison
 
 _GAP = "  "
 _NARROWEST = 14  # terminal columns of a text in a comparison, or more
+_WIDEST = 60  # and of one in a listing, or fewer
 _TAB = 4
 _SPACES_OR_WORD = re.compile(r"[^\S\u00a0\u2007\u202f]+|(?:\S|[\u00a0\u2007\u202f])+")
 # Invisible, but needed to show joined emoji, flags, Persian, Hindi or Korean.
@@ -149,6 +151,16 @@ def shortened(text: str, width: int) -> str:
     if wcswidth(line) <= width:
         return line
     return f"{next(_broken(line, width - 1))}…"
+
+
+def listing(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of figures and a text, which is shortened to fit the terminal."""
+    *figures, _ = zip(*rows, strict=True)
+    taken = sum(max(map(wcswidth, column)) + len(_GAP) for column in figures)
+    room = shutil.get_terminal_size().columns - taken
+    room = max(_NARROWEST, min(_WIDEST, room))
+    fitting = [(*row[:-1], shortened(row[-1], room)) for row in rows]
+    return table(fitting, right=range(len(figures)))
 
 
 def describe_layout(layout: Layout) -> str:

@@ -65,13 +65,15 @@ def _move(bar: "tqdm[Any]", done: int, total: int | None) -> None:
 
 
 @contextmanager
-def scoring_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def scoring_bar(
+    *, quiet: bool = False, desc: str = "scoring"
+) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows how many characters are scored, and of how many.
 
     The bar is drawn on a terminal only, and only if scoring takes more than a second.
     """
     form = "{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}"
-    with _late_bar("scoring", quiet, bar_format=form) as bar:
+    with _late_bar(desc, quiet, bar_format=form) as bar:
         yield partial(_move, bar)
 
 
@@ -331,11 +333,11 @@ def open_model(checkpoint: str | None) -> "LanguageModel":
 
 
 def sort_arguments(
-    checkpoint: str | None, text: tuple[str, ...]
+    checkpoint: str | None, text: tuple[str, ...], command: str
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return CHECKPOINT and TEXT, if the first argument is a text and not a checkpoint.
 
-    Raises UsageError if a checkpoint comes after a text.
+    Raises UsageError if a checkpoint comes after a text; command is named there.
     """
     if not checkpoint or not _is_text(checkpoint):
         return checkpoint, text
@@ -343,7 +345,7 @@ def sort_arguments(
         if not _is_text(other) and Path(other).exists():
             raise click.UsageError(
                 f"{other} is a checkpoint and {checkpoint} a text; expected the "
-                f"checkpoint first: charrnn eval {quote(other)} "
+                f"checkpoint first: charrnn {command} {quote(other)} "
                 f"{quote(checkpoint)}"
             )
     return None, (checkpoint, *text)

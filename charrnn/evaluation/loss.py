@@ -67,7 +67,21 @@ class Predictions:
     start: int  # the window's first step in each stream
     logits: Array  # (T, S, V); the model's own array, overwritten by the next window
     targets: Array  # (T, S), the characters that came next
+    places: Array  # (T, S), the number of each prediction; n or more past the end
     counts: Array  # (T, S) bool; False past the end of the text
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Some scored predictions of a text, in no particular order."""
+
+    places: Array  # (R,), the number of each prediction, from 0
+    losses: Array  # (R,), in nats
+    probabilities: Array  # (R, V) of each character; not to be kept or changed
+
+
+OnScored: TypeAlias = Callable[[Scored], object]
+"""Called with each prediction once, and by several threads at the same time."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +171,8 @@ def predictions(
         stop = min(start + T, C)
         rows = _rows(ids, starts, start, stop + 1)
         logits, state = model.forward(rows[:-1], state, workspace)
-        counts = found.starts[first:last] + np.arange(start, stop)[:, None] < n
-        yield Predictions(start, logits, rows[1:], counts)
+        places = found.starts[first:last] + np.arange(start, stop)[:, None]
+        yield Predictions(start, logits, rows[1:], places, places < n)
 
 
 def _segments(ids: Array, starts: Array, length: int) -> tuple[Array, Array]:
@@ -206,15 +220,17 @@ def evaluate(
     limit: int = 0,
     threads: int = 1,
     on_progress: OnProgress | None = None,
+    on_scored: OnScored | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Score:
     """Return the mean of `losses`, which has the same arguments.
 
     If `limit` is not 0, no more than that many characters are scored: segments spread
-    evenly over the text, the same in every call (see `cut`). `stop` is asked again and
-    again whether to give up, by raising `nn.workers.Stopped`.
+    evenly over the text, the same in every call (see `cut`). `on_scored` gets every
+    prediction. `stop` is asked again and again whether to give up, by raising
+    `nn.workers.Stopped`.
     """
-    windows = _scored(model, ids, streams, limit, threads, on_progress, stop)
+    windows = _scored(model, ids, streams, limit, threads, on_progress, on_scored, stop)
     total, characters = 0.0, 0
     while block := list(islice(windows, _BLOCK)):
         by_step, counts = (
@@ -233,6 +249,7 @@ def _scored(
     limit: int,
     threads: int,
     on_progress: OnProgress | None = None,
+    on_scored: OnScored | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Array, Array]]:
     """Yield the losses (T, S) of each window, and which of them count.
@@ -242,7 +259,9 @@ def _scored(
     if not threads:
         with blas_threads(1):
             cores = available_cores()
-            yield from _scored(model, ids, streams, limit, cores, on_progress, stop)
+            yield from _scored(
+                model, ids, streams, limit, cores, on_progress, on_scored, stop
+            )
         return
     S = len(cut(max(1, len(ids) - 1), streams=streams, limit=limit).starts)
     parts = max(1, min(threads, S))
@@ -256,7 +275,10 @@ def _scored(
         if window is None:
             return None
         logits = window.logits.reshape(-1, window.logits.shape[-1])
-        found, _ = softmax_losses_(logits, window.targets.reshape(-1))
+        found, p = softmax_losses_(logits, window.targets.reshape(-1))
+        if on_scored:
+            here = np.flatnonzero(window.counts)
+            on_scored(Scored(window.places.reshape(-1)[here], found[here], p[here]))
         return found.reshape(window.targets.shape).astype(np.float64), window.counts
 
     with closing(Threads(parts, stop)) as team:

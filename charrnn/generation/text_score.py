@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.errors import TextError
-from charrnn.evaluation.loss import OnProgress, Score, evaluate, losses
+from charrnn.evaluation.loss import OnProgress, OnScored, Score, evaluate, losses
 from charrnn.generation.text_model import TextModel
 from charrnn.generation.unknown import known_only
 from charrnn.nn.parameters import Array
@@ -77,13 +77,22 @@ def _translated(ids: Array, symbols: Sequence[Array]) -> Array:
 
 
 def score_text(
-    model: TextModel, text: ReadText, *, on_progress: OnProgress | None = None
+    model: TextModel,
+    text: ReadText,
+    *,
+    on_progress: OnProgress | None = None,
+    on_scored: OnScored | None = None,
 ) -> Score:
-    """Return how well a model predicts all of a text."""
+    """Return how well a model predicts all of a text.
+
+    on_scored gets every prediction; number 0 is the first character of the text.
+    """
     ids = text.ids[text.start - 1 :]
     if len(ids) < 2:
         raise TextError("nothing is left to score; expected characters that it knows")
-    return evaluate(model.model, ids, threads=0, on_progress=on_progress)
+    return evaluate(
+        model.model, ids, threads=0, on_progress=on_progress, on_scored=on_scored
+    )
 
 
 def score_parts(model: TextModel, text: ReadText, last: int) -> Iterator[PartScore]:

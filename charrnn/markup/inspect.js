@@ -35,10 +35,11 @@
   function inspect(text) {
     const read = () => JSON.parse(document.getElementById(text.dataset.details).textContent);
     let details = null;
-    const marks = () => [...text.getElementsByTagName("i")];
+    const inside = text.getElementsByTagName("i"); // follows changes of the text
+    const marks = () => [...inside];
     const point = (mark) => {
       details = details || read();
-      const found = details[marks().indexOf(mark)];
+      const found = details[Array.prototype.indexOf.call(inside, mark)];
       if (found) show(mark, found);
       else hide();
     };

@@ -3,7 +3,7 @@
 A tint goes up to LEVELS for large values, and down to -LEVELS for values below zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -11,6 +11,7 @@ from charrnn.markup.escape import data, escaped
 from charrnn.text.characters import is_mark
 
 LEVELS = 8
+_PART = 1000  # characters of a text in a block of its own, or more
 _COLORS = {True: "213,94,0", False: "0,114,178"}  # above and below zero
 
 
@@ -36,11 +37,10 @@ def tinted(marks: Sequence[Mark], *, name: str, label: str, before: str = "") ->
     name is an id that no other text of the page has. label is what a screen reader
     reads first. `before` is text that stands before the marks and has no tint.
     """
-    shown = [*_clusters(marks)]
-    parts = []
-    for underlined, run in groupby(shown, lambda mark: mark.underlined):
-        inner = "".join(map(_span, run))
-        parts.append(f"<u>{inner}</u>" if underlined else inner)
+    shown = [*clusters(marks)]
+    parts = [*map(_part, _parts(shown))]
+    if len(parts) > 1:
+        parts = [f"<div>{part}</div>" for part in parts]
     prime = f'<span class="prime">{escaped(before)}</span>' if before else ""
     return (
         f'<div class="text inspect" tabindex="0" role="group" '
@@ -78,7 +78,7 @@ def legend(low: str, high: str, *, both: bool = False) -> str:
     )
 
 
-def _clusters(marks: Sequence[Mark]) -> Iterator[Mark]:
+def clusters(marks: Iterable[Mark]) -> Iterator[Mark]:
     """Yield marks with combining marks joined to what they stand on."""
     held: Mark | None = None
     for mark in marks:
@@ -95,6 +95,25 @@ def _clusters(marks: Sequence[Mark]) -> Iterator[Mark]:
         held = mark
     if held:
         yield held
+
+
+def _parts(marks: Sequence[Mark]) -> Iterator[Sequence[Mark]]:
+    """Yield whole lines: a browser is slow in a text that is a single block."""
+    start = 0
+    for i, mark in enumerate(marks, 1):
+        if i - start >= _PART and mark.character == "\n":
+            yield marks[start:i]
+            start = i
+    if start < len(marks):
+        yield marks[start:]
+
+
+def _part(marks: Sequence[Mark]) -> str:
+    parts = []
+    for underlined, run in groupby(marks, lambda mark: mark.underlined):
+        inner = "".join(map(_span, run))
+        parts.append(f"<u>{inner}</u>" if underlined else inner)
+    return "".join(parts)
 
 
 def _span(mark: Mark) -> str:

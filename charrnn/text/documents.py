@@ -110,6 +110,23 @@ def unit_starts(ids: Array, end_id: int, most: int = _UNITS) -> Array:
     return np.append(starts[first], starts[-1])
 
 
+def file_order(ids: Array, end_id: int, seed: int, most: int = _UNITS) -> Array | None:
+    """Return where in ids the documents are that were put in the order of a seed.
+
+    ids begin with an end mark. `ids[file_order(...)]` are the documents as they were in
+    the files, each with its end mark. None for a text so long that not every document
+    was a unit of `unit_starts`.
+    """
+    if len(ids) // most >= 2:
+        return None
+    starts = unit_starts(ids, end_id, most)
+    places = np.argsort(np.random.default_rng(seed).permutation(len(starts) - 1))
+    lengths = np.diff(starts)[places]
+    moves = starts[:-1][places] - (np.cumsum(lengths) - lengths)
+    order: Array = np.repeat(moves, lengths) + np.arange(lengths.sum())
+    return order
+
+
 def document_cut(ids: Array, cut: int, end_id: int) -> int:
     """Return the place of the first end mark at or after `cut`.
 

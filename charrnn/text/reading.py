@@ -1,7 +1,7 @@
 """Read texts in one pass: from files, or from strings, to a corpus."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from charrnn.text.normalize import Normalizer
 from charrnn.text.spool import Spool
 from charrnn.text.streams import (
     STDIN,
+    ByteStream,
     listed,
     open_regular,
     open_stream,
@@ -136,6 +137,28 @@ def read_corpus(
     corpus.info = replace(corpus.info, files=_absolute(found.paths))
     corpus.notes = [*found.notes, *corpus.notes]
     return corpus
+
+
+def lines_per_file(info: CorpusInfo) -> list[int]:
+    """Return how many lines each file of a text has, which was read before.
+
+    The text must not be one of documents. Raises TextError if a file is gone.
+    """
+    counts, is_raw = [], info.reads_bytes
+    for path in info.files:
+        lines, last = 0, ""
+        with open_stream(path, unpack=not is_raw, regular=True) as stream:
+            for text in _decoded(stream, Decoder(info.encoding or None, path)):
+                lines, last = lines + text.count("\n"), text[-1:] or last
+        # The next file starts on a new line.
+        counts.append(lines + (last not in ("", "\n") and not is_raw))
+    return counts
+
+
+def _decoded(stream: ByteStream, decoder: Decoder) -> Iterator[str]:
+    for data in stream.blocks(_CHUNK):
+        yield decoder.feed(data)
+    yield decoder.feed(b"", final=True)
 
 
 class _Reading:

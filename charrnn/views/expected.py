@@ -11,7 +11,7 @@ from charrnn.nn.parameters import Array
 from charrnn.text.characters import quoted
 
 STRONGEST = float(LEVELS)  # bits of the strongest tint, so that a level is a bit
-_ALTERNATIVES = 3
+ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Expected:
 
 def expected(losses: Array, p: Array, targets: Array) -> Expected:
     """Return what was expected: losses (n,) in nats, p (n, V), targets (n,)."""
-    size = min(_ALTERNATIVES, p.shape[1] - 1)
+    size = min(ALTERNATIVES, p.shape[1] - 1)
     others = p.copy()
     others[np.arange(len(targets)), targets] = -1
     best = np.argpartition(-others, max(0, size - 1), axis=1)[:, :size]
@@ -110,7 +110,7 @@ def marks(
     The bytes of a character in UTF-8 are one mark; other bytes are U+FFFD.
     """
     start = 0
-    for character, size in _letters(characters, are_bytes):
+    for character, size in letters(characters, are_bytes):
         part = slice(start, start + size)
         bits = [each.bits for each in characters[part] if isfinite(each.bits)]
         lines = [each.details(is_byte=are_bytes) for each in characters[part]]
@@ -124,10 +124,14 @@ def marks(
         start += size
 
 
-def _letters(
+def letters(
     characters: Sequence[Character], are_bytes: bool
 ) -> Iterator[tuple[str, int]]:
-    """Yield what is shown, and how many of the characters each stands for."""
+    """Yield what is shown, and how many of the characters each stands for.
+
+    The bytes of a character in UTF-8 are shown as one; any other byte is U+DC80 to
+    U+DCFF, as in Python's "surrogateescape".
+    """
     text = "".join(each.character for each in characters)
     if not are_bytes:
         yield from ((character, 1) for character in text)

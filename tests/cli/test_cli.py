@@ -29,7 +29,7 @@ from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
-    *("plot", "cache", "bench", "export", "import", "gradcheck"),
+    *("surprise", "novelty", "plot", "cache", "bench", "export", "import", "gradcheck"),
 )
 
 
