@@ -331,11 +331,11 @@ def open_model(checkpoint: str | None) -> "LanguageModel":
 
 
 def sort_arguments(
-    checkpoint: str | None, text: tuple[str, ...]
+    checkpoint: str | None, text: tuple[str, ...], command: str
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return CHECKPOINT and TEXT, if the first argument is a text and not a checkpoint.
 
-    Raises UsageError if a checkpoint comes after a text.
+    Raises UsageError if a checkpoint comes after a text; command is named there.
     """
     if not checkpoint or not _is_text(checkpoint):
         return checkpoint, text
@@ -343,7 +343,7 @@ def sort_arguments(
         if not _is_text(other) and Path(other).exists():
             raise click.UsageError(
                 f"{other} is a checkpoint and {checkpoint} a text; expected the "
-                f"checkpoint first: charrnn eval {quote(other)} "
+                f"checkpoint first: charrnn {command} {quote(other)} "
                 f"{quote(checkpoint)}"
             )
     return None, (checkpoint, *text)

@@ -3,7 +3,7 @@
 A tint goes up to LEVELS for large values, and down to -LEVELS for values below zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -35,7 +35,7 @@ def tinted(marks: Sequence[Mark], *, name: str, label: str, before: str = "") ->
     name is an id that no other text of the page has. label is what a screen reader
     reads first. `before` is text that stands before the marks and has no tint.
     """
-    shown = [*_clusters(marks)]
+    shown = [*clusters(marks)]
     parts = []
     for underlined, run in groupby(shown, lambda mark: mark.underlined):
         inner = "".join(map(_span, run))
@@ -60,7 +60,7 @@ def legend(low: str, high: str, *, both: bool = False) -> str:
     )
 
 
-def _clusters(marks: Sequence[Mark]) -> Iterator[Mark]:
+def clusters(marks: Iterable[Mark]) -> Iterator[Mark]:
     """Yield marks with combining marks joined to what they stand on."""
     held: Mark | None = None
     for mark in marks:
