@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "Show texts at several temperatures side by side.",
     "next": "Show which characters come next, and how likely each is.",
     "eval": "Score a model on a text, and compare it with an n-gram.",
+    "neurons": "Show what hidden units watch while a model reads a text.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",
     "export": "Write a model's weights for PyTorch.",

@@ -33,17 +33,20 @@ SHOWN = 60  # columns of a line's text, at most
 _options = grouped("Options")
 
 
-def text_arguments(*others: Decorator) -> Decorator:
+def text_arguments(*others: Decorator, verb: str = "Score") -> Decorator:
     """Return a decorator that adds CHECKPOINT, TEXT, and how the text is read.
 
-    The other options are shown after --text.
+    The other options are shown after --text. verb is what is done with the text.
     """
     return apply(
         [
             click.argument("checkpoint", required=False, type=click.Path()),
             click.argument("text", nargs=-1, type=click.Path()),
             _options(
-                "--text", "sentence", metavar="TEXT", help="Score this text itself."
+                "--text",
+                "sentence",
+                metavar="TEXT",
+                help=f"{verb} this text itself.",
             ),
             *others,
             _options(

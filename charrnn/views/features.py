@@ -7,7 +7,7 @@ the opening mark on, and no longer at the closing one.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -34,18 +34,19 @@ DEFINITIONS = {
     "word",
     "sentence end": "1 from . ! or ? to before the next letter",
     "after comma": "1 at the character after a comma",
-    "clause length": "characters since the last of , ; : . ! ? or the start of the text",
-    "in quotes": '1 from an opening " “ or « to before the closing one; an empty line '
-    "closes it",
+    "clause length": "characters since the last of , ; : . ! ? or since the start of "
+    "the text",
+    "in quotes": '1 from an opening " “ „ or « to before the closing one; an empty '
+    "line closes it",
     "in brackets": "1 from ( or [ to before the bracket that closes it; an empty line "
     "closes all",
     "brace depth": "open curly braces",
-    "indentation": "columns of white space at the start of the line, so far; a tab goes "
-    "to the next multiple of 8",
+    "indentation": "columns of white space at the start of the line, so far; a tab "
+    "goes to the next multiple of 8",
     "comment": "source code: 1 in a comment (# or // to before the line end, /* to "
     "before the end of */)",
-    "string": "source code: 1 from the quote that opens a string to before the one that "
-    "closes it",
+    "string": "source code: 1 from the quote that opens a string to before the one "
+    "that closes it",
 }
 
 _SPEAKER = re.compile(r"(?:(?<=\n\n)|\A)[^\W\d_][^\n]{0,38}:(?=\n|\Z)")
@@ -98,7 +99,7 @@ def features(text: str, kind: str = "") -> dict[str, Array]:
         "line start": is_first,
         "line end": is_end,
         "empty line": is_end & is_first,
-        "speaker": _spans(text, _SPEAKER),
+        "speaker": _speakers(text),
         "capital": _matching(text, str.isupper),
         "vowel": _matching(text, _is_vowel),
         "digit": _matching(text, str.isdecimal),
@@ -106,7 +107,7 @@ def features(text: str, kind: str = "") -> dict[str, Array]:
         "space": _matching(text, str.isspace) & ~is_end,
         "word start": is_letter & ~_shifted(is_letter, False),
         "word length": _run_length(is_letter),
-        "sentence end": _spans(text, _SENTENCE_END),
+        "sentence end": _covered(text, _SENTENCE_END.finditer(text)),
         "after comma": _shifted(points == ord(","), False),
         "clause length": at - np.maximum.accumulate(np.where(clause, at, 0)),
         "in quotes": _inside(text, _QUOTES),
@@ -124,9 +125,8 @@ def _shifted(values: Array, first: bool) -> Array:
     return np.concatenate([[first], values[:-1]]) if len(values) else values
 
 
-def _matching(text: str, test: object) -> Array:
+def _matching(text: str, test: Callable[[str], bool]) -> Array:
     """Return at which characters a test of one character is true."""
-    assert callable(test)
     chosen = [ord(c) for c in {*text} if test(c)]
     return np.isin(code_points(text), chosen)
 
@@ -154,15 +154,17 @@ def _run_length(values: Array) -> Array:
     return at - np.maximum.accumulate(np.where(values, 0, at))
 
 
-def _spans(text: str, pattern: re.Pattern[str]) -> Array:
+def _speakers(text: str) -> Array:
+    names = [m for m in _SPEAKER.finditer(text) if m[0][0].isupper()]
+    return _covered(text, names)
+
+
+def _covered(text: str, matches: Iterable[re.Match[str]]) -> Array:
+    """Return at which characters there is a match."""
     inside = np.zeros(len(text), bool)
-    for match in pattern.finditer(text):
+    for match in matches:
         inside[match.start() : match.end()] = True
     return inside
-
-
-def _empty_lines(text: str) -> Iterator[tuple[int, str]]:
-    return ((match.start(), "\n") for match in re.finditer(r"(?<=\n)\n", text))
 
 
 def _inside(text: str, pairs: dict[str, str]) -> Array:

@@ -174,7 +174,12 @@ def reads(n: int) -> int:
 
 
 def activations(
-    model: TextModel, ids: Array, units: Sequence[Unit], *, start: int = 0, part: int = 0
+    model: TextModel,
+    ids: Array,
+    units: Sequence[Unit],
+    *,
+    start: int = 0,
+    part: int = 0,
 ) -> Array:
     """Return the activations (len(ids) - start, len(units)) after each character.
 
