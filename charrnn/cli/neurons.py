@@ -32,7 +32,7 @@ _options = grouped("Options")
 _output = grouped("Output")
 
 
-class _UnitName(click.ParamType):
+class _UnitName(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes none
     """LAYER:UNIT, both counted from 0."""
 
     name = "unit"
@@ -225,7 +225,7 @@ def _print_table(followers: "Sequence[Follower]", ranking: "Ranking") -> None:
     about = (
         f"\nCorrelations: chosen on {ranking.characters:,} characters, checked on "
         f"{ranking.characters:,} others of {ranking.length:,}; untrained is the best "
-        "unit of an untrained network, checked."
+        "unit of an untrained network on the latter."
     )
     if not all(each.holds for each in followers):
         about += "\n? does not hold: the checked one is below half of the chosen one."

@@ -62,7 +62,9 @@ class Ranking:
     left_out: tuple[str, ...]  # features that are constant in one of the halves
     chosen: Array  # (L, H, F) correlations on the first half
     checked: Array  # (L, H, F) on the other
-    untrained: Array  # (F,) of an untrained network's best unit for a feature, checked
+    # (F,) checked correlations of an untrained network's best units for each feature,
+    # below 0 if the sign has changed.
+    untrained: Array
     characters: int  # in each half
     length: int  # of the text
 
@@ -94,7 +96,7 @@ class Ranking:
         return sorted(found, key=lambda each: -abs(each.chosen))
 
     def untrained_of(self, feature: str) -> float:
-        """Return the correlation of an untrained network's best unit."""
+        """Return how well the best unit of an untrained network follows a feature."""
         return float(self.untrained[self.features.index(feature)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,14 +156,14 @@ def rank(
         return [reader.correlations() for reader in readers]
 
     chosen, checked = correlations(model.model)
-    found = correlations(_untrained(model.model))
+    untrained = correlations(_untrained(model.model))
     shape = model.config.layers, model.config.hidden, len(values)
     return Ranking(
         tuple(names[is_varied].tolist()),
         tuple(names[~is_varied].tolist()),
         chosen.reshape(shape),
         checked.reshape(shape),
-        untrained=np.array([u[_best(c)] for c, u in zip(found[0].T, found[1].T)]),
+        untrained=_of_best(*untrained),
         characters=pieces // 2 * length,
         length=n,
     )
@@ -226,6 +228,16 @@ def _best(correlations: Array) -> tuple[int, ...]:
     """Return the index of the largest correlation, whatever its sign."""
     flat = np.argmax(np.abs(correlations))
     return tuple(int(i) for i in np.unravel_index(flat, correlations.shape))
+
+
+def _of_best(chosen: Array, checked: Array) -> Array:
+    """Return the checked correlation (F,) of the best unit of each column (U, F).
+
+    It is above 0 if it has the sign of the chosen one.
+    """
+    best = np.abs(chosen).argmax(axis=0)[None]
+    found: Array = np.take_along_axis(checked * np.sign(chosen), best, axis=0)[0]
+    return found
 
 
 def _features(
@@ -311,8 +323,9 @@ class _Half:
         deviation = np.sqrt(np.maximum(variance, 0))
         scale = deviation[:, None] * self._features.std(axis=1) * self._n
         is_varied = (variance > _CONSTANT * square)[:, None]
-        found = np.zeros_like(self._products)
-        return np.divide(self._products, scale, out=found, where=is_varied)
+        found: Array = np.zeros_like(self._products)
+        np.divide(self._products, scale, out=found, where=is_varied)
+        return found
 
 
 def _read(halves: Sequence[_Half], on_progress: OnProgress) -> None:

@@ -36,8 +36,8 @@ def neurons_page(
     )
     low, high = ("−largest", "largest") if part else ("−1", "1")
     body = (
-        f"<h1>What hidden units watch</h1><p>The {state} of units while the model reads "
-        f"the first {len(text):,} characters of {escaped(name)}. The tint of a "
+        f"<h1>What hidden units watch</h1><p>The {state} of units while the model "
+        f"reads the first {len(text):,} characters of {escaped(name)}. The tint of a "
         "character is the activation right after it was read.</p>"
         f"{_table(followers, ranking, units) if ranking else ''}"
         f"<h2>Units</h2>{legend(low, high, both=True)}"
@@ -91,13 +91,14 @@ def _table(
     rows = "".join(_row(each, ranking, units) for each in followers)
     return (
         "<h2>What they follow</h2><p>Pearson’s correlation of an activation with a "
-        f"feature. The feature was chosen on {ranking.characters:,} characters, and the "
-        f"correlation checked on {ranking.characters:,} others; the last column is that "
-        "of the best unit of an untrained network on those.</p>"
+        f"feature. The feature was chosen on {ranking.characters:,} characters, and "
+        f"the correlation checked on {ranking.characters:,} others; the last column is "
+        "how well the best unit of an untrained network follows the feature on those."
+        "</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Correlations">'
         '<table><thead><tr><th scope="col">unit</th><th scope="col">feature</th>'
-        '<th scope="col" class="number">chosen on</th>'
-        '<th scope="col" class="number">checked on</th>'
+        '<th scope="col" class="number">chosen</th>'
+        '<th scope="col" class="number">checked</th>'
         '<th scope="col" class="number">untrained</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
