@@ -135,7 +135,8 @@ def rank(
     n = len(ids) - start
     if n < FEWEST:
         raise TextError(
-            f"{n:,} characters are too few to rank units; expected {FEWEST:,} or more"
+            f"{n:,} characters are too few to rank units; expected {FEWEST:,} or "
+            "more: name a longer text, or show a single unit (--unit)"
         )
     check_part(model.model, part)
     pieces, length = _layout(n)

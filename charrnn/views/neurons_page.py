@@ -79,9 +79,11 @@ def _panel(
     largest = f", strongest tint {largest_of(values, part):.2f}" if part else ""
     name = f"unit-{unit[0]}-{unit[1]}"
     return (
-        f'<details class="panel" id="panel-{name}"{" open" if is_open else ""}>'
+        f'<details class="panel"{" open" if is_open else ""}>'
         f"<summary><strong>{title}</strong>{escaped(about)}{largest}</summary>"
-        f"{tinted(marks(text, values, part=part), name=name, label=title)}</details>"
+        f'<div id="panel-{name}">'  # inside, so that a link to it unfolds the panel
+        f"{tinted(marks(text, values, part=part), name=name, label=title)}</div>"
+        "</details>"
     )
 
 
