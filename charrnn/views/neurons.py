@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ MOST = 40_000
 LEAD = 200
 _PIECES = 64
 _SHORTEST = 250  # characters of a piece
-_BLOCK = 1 << 22  # states that are in memory at a time
+_BLOCK = 1 << 19  # states that are added up at a time
+_WINDOW = 32
 _HOLDS = 0.5
 _CONSTANT = 1e-10  # variance of a unit relative to its mean square
 
@@ -267,15 +269,21 @@ def _states(model: Model, rows: Array, begins: Array, part: int) -> Iterator[Arr
     """Yield the states (L, N, H) after each row of ids (T, N).
 
     A stream starts with a state of zero, and so does each step at which begins (T, N)
-    is true. A window of one step leaves every part of every state, of any cell.
+    is true.
     """
-    N = rows.shape[1]
-    state, workspace = model.zero_state(N), model.workspace(1, N)
-    for row, begin in zip(rows, begins, strict=True):
+    T, N = rows.shape
+    # A window leaves h of each step and, of the other parts, only those of the last.
+    size = 1 if part else _WINDOW
+    state, workspace = model.zero_state(N), model.workspace(size, N)
+    first = {*range(0, T, size), *np.flatnonzero(begins.any(axis=1)).tolist()}
+    for start, stop in pairwise([*sorted(first), T]):
         for array in (array for layer in state for array in layer):
-            array[begin] = 0
-        state = model.read(row[None], state, workspace)
-        yield np.stack([layer[part] for layer in state])
+            array[begins[start]] = 0
+        state = model.read(rows[start:stop], state, workspace)
+        if part:
+            yield np.stack([layer[part] for layer in state])
+        else:
+            yield from np.stack(workspace.hidden, axis=1)
 
 
 class _Half:
@@ -305,8 +313,7 @@ class _Half:
 
     def blocks(self) -> Iterator[int]:
         """Read everything, and yield the number of characters of each block."""
-        for _ in range(LEAD):
-            yield next(self._states).shape[1]
+        yield sum(next(self._states).shape[1] for _ in range(LEAD))
         for start in range(0, len(self._by_step), self._steps):
             values = self._by_step[start : start + self._steps]
             states = np.stack([next(self._states) for _ in values])  # (T, L, N, H)

@@ -29,6 +29,7 @@ from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
+    "neurons",
     *("cache", "bench", "export", "import", "gradcheck"),
 )
 
