@@ -214,9 +214,8 @@ def _print_table(followers: "Sequence[Follower]", ranking: "Ranking") -> None:
         (
             f"{each.layer}:{each.unit}",
             each.feature,
-            f"{each.chosen:.2f}",
-            f"{each.checked:.2f}",
-            f"{ranking.untrained_of(each.feature):.2f}",
+            *map(_rounded, (each.chosen, each.checked)),
+            _rounded(ranking.untrained_of(each.feature)),
             "" if each.holds else "?",
         )
         for each in followers
@@ -231,6 +230,10 @@ def _print_table(followers: "Sequence[Follower]", ranking: "Ranking") -> None:
         about += "\n? does not hold: the checked one is below half of the chosen one."
     width = min(88, shutil.get_terminal_size().columns)
     click.echo("\n".join(wrapped(about, width)))
+
+
+def _rounded(value: float) -> str:
+    return f"{round(value, 2) + 0:.2f}"  # never -0.00
 
 
 def _print_unit(text: str, values: "Array", part: int, color: bool) -> None:

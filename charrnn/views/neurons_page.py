@@ -129,4 +129,4 @@ def _definitions(ranking: Ranking) -> str:
 
 def _signed(value: float) -> str:
     """Return a correlation with a real minus sign."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 2) + 0:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -44,7 +44,8 @@ def test_the_table_has_the_best_unit_for_each_feature_of_the_validation_part():
     assert lines[0].split() == ["unit", "feature", "chosen", "checked", "untrained"]
     for line, each in zip(lines[1:11], found.of_features(), strict=False):
         numbers = each.chosen, each.checked, found.untrained_of(each.feature)
-        expected = [f"0:{each.unit}", each.feature, *(f"{x:.2f}" for x in numbers)]
+        expected = [f"0:{each.unit}", each.feature]
+        expected += [f"{round(x, 2) + 0:.2f}" for x in numbers]
         expected += [] if each.holds else ["?"]
         assert re.split(r"  +", line) == expected
     assert lines[11] == ""
