@@ -214,7 +214,8 @@ def _print_table(followers: "Sequence[Follower]", ranking: "Ranking") -> None:
         (
             f"{each.layer}:{each.unit}",
             each.feature,
-            *map(_rounded, (each.chosen, each.checked)),
+            _rounded(each.chosen),
+            _rounded(each.checked),
             _rounded(ranking.untrained_of(each.feature)),
             "" if each.holds else "?",
         )

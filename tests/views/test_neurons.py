@@ -196,3 +196,16 @@ def test_mistakes():
         activations(model, ids, [(2, 0)])
     with pytest.raises(ConfigError, match="is a rnn, which has no cell state"):
         rank(model, ids, part=1)
+
+
+def test_untrained_is_what_an_untrained_network_of_the_same_shape_holds():
+    model = trained()
+    ids = model.encode(TEXT)
+    network = Model(model.config)
+    network.init(rng=np.random.default_rng(0))
+    best = rank(TextModel(network, model.vocab), ids).of_features()
+    found = rank(model, ids)
+    for each in best:
+        same_sign = each.checked * np.sign(each.chosen)
+        assert found.untrained_of(each.feature) == pytest.approx(same_sign)
+    assert any(each.chosen < 0 for each in best)
