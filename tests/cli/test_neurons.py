@@ -117,7 +117,9 @@ def test_colours_if_asked_for_or_on_a_terminal(tmp_path):
 
 
 def test_a_terminal_of_60_columns_has_room(tmp_path):
-    status, shown = on_terminal("neurons", "--top", "30", cwd=tmp_path, columns=60)
+    status, shown = on_terminal(
+        "neurons", "--top", "30", cwd=tmp_path, columns=60, COLUMNS=""
+    )
     assert status == 0
     assert max(map(len, shown.decode().splitlines())) <= 60
 
