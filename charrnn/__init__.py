@@ -24,7 +24,7 @@ from charrnn.errors import (
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charrnn.api import compare, load, plot, resume, train
+    from charrnn.api import compare, load, neurons, plot, resume, train
     from charrnn.evaluation.loss import Score
     from charrnn.generation.language_model import LanguageModel
     from charrnn.training.events import (
@@ -59,6 +59,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "neurons",
     "plot",
     "resume",
     "train",
@@ -72,6 +73,7 @@ _LAZY = {
     "load": "api",
     "compare": "api",
     "plot": "api",
+    "neurons": "api",
     "Score": "evaluation.loss",
     "Comparison": "views.compare",
     "LanguageModel": "generation.language_model",

@@ -1,4 +1,4 @@
-"""What `import charrnn` offers: train, resume, load, compare and plot."""
+"""What `import charrnn` offers: train, resume, load, compare, plot and neurons."""
 
 import logging
 import os
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import ConfigError, TextError
@@ -23,6 +25,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.sources import PathLike, Paths, Texts, new_corpus
 from charrnn.views.compare import Comparison
 from charrnn.views.compare import compare as compare_temperatures
+from charrnn.views.neurons import Ranking, rank
 
 if TYPE_CHECKING:
     from charrnn.views.curves import Curves
@@ -430,6 +433,50 @@ def _curves(run: PathLike | LanguageModel | None) -> "Curves":
     if isinstance(run, LanguageModel):
         return from_model(run)
     return read_curves(None if run is None else Path(run))
+
+
+def neurons(
+    model: LanguageModel | PathLike | None,
+    text: str,
+    *,
+    cell_state: bool = False,
+    on_unknown: str = "error",
+) -> Ranking:
+    """Return what each hidden unit of a model follows in a text.
+
+    The activation of every unit is correlated with nameable features of the text. The
+    feature of a unit is chosen on the first half of the text and the correlation is
+    checked on the other half.
+
+    Parameters
+    ----------
+    model : LanguageModel or path-like, optional
+        A model, or an argument of `load`.
+    text : str
+        At least 1,000 characters that the model was not trained on.
+    cell_state : bool
+        Look at the cell state c of an LSTM instead of the hidden state h.
+    on_unknown : {"error", "skip", "map"}
+        What to do with unknown characters of the text.
+
+    Returns
+    -------
+    Ranking
+        Its `followers` are the units with their best features, best first, its
+        `of_features()` the best unit for each feature.
+
+    Raises
+    ------
+    ConfigError
+        If `cell_state` is set and the model is no LSTM.
+    TextError
+        If the text is too short or has characters that the model does not know.
+    """
+    if not isinstance(model, LanguageModel):
+        model = load(model)
+    start = model.encode_prime("")
+    ids = np.concatenate([start, model.encode(text, on_unknown)])
+    return rank(model, ids, start=len(start), part=int(cell_state))
 
 
 def _source(

@@ -16,6 +16,7 @@ from charrnn.atomic import LOCK
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
 from charrnn.training.events import Finished, Step, Validation
+from charrnn.views.neurons import rank
 
 # Settings that a preset would adapt to a short text are given, so that none is.
 BRIEF = SMALL | {"hidden": 8, "steps": 20, "patience": 0}
@@ -403,3 +404,13 @@ def test_the_example_of_a_language_model_is_true(monkeypatch, tmp_path):
     found = doctest.DocTestFinder(recurse=False).find(charrnn.LanguageModel)
     (example,) = [test for test in found if test.examples]
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_neurons_follow_what_the_ranking_of_the_view_finds():
+    text = sentences(60)
+    found = charrnn.neurons(trained(), text)
+    prime = trained().encode_prime("")
+    ids = np.concatenate([prime, trained().encode(text)])
+    assert found.to_dict() == rank(trained(), ids, start=len(prime)).to_dict()
+    with pytest.raises(ConfigError, match="no cell state"):
+        charrnn.neurons(trained(), text, cell_state=True)

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from charrnn.cli import main
+from charrnn.views.features import DEFINITIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -132,6 +133,13 @@ def test_python_examples_compile(page):
             compile(code, name_of(page), "exec")
 
 
+def test_the_page_on_neurons_has_the_definitions_of_the_features():
+    text = (ROOT / "docs" / "neurons.md").read_text(encoding="utf-8")
+    shown = text.split("<!-- features -->\n")[1].split("\n<!-- /features -->")[0]
+    rows = [f"| {name} | {meaning} |" for name, meaning in DEFINITIONS.items()]
+    assert shown.splitlines()[2:] == rows
+
+
 def test_the_map_in_contributing_names_every_module():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     mapped = text.split("## Map\n")[1].split("\n## ")[0]
@@ -146,7 +154,8 @@ def test_the_map_in_contributing_names_every_module():
 
 
 @pytest.mark.parametrize(
-    ("page", "command"), [("training", "train"), ("sampling", "sample")]
+    ("page", "command"),
+    [("training", "train"), ("sampling", "sample"), ("neurons", "neurons")],
 )
 def test_option_tables_are_those_of_the_commands(page, command):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

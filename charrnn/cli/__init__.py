@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": "Score a model on a text, and compare it with an n-gram.",
     "surprise": "Show how surprised a model is by each character of a text.",
     "novelty": "Show how much of a text is copied from the training text.",
+    "neurons": "Show what hidden units watch while a model reads a text.",
     "plot": "Draw the losses of runs.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",

@@ -17,6 +17,8 @@ WHEN = ("auto", "always", "never")
 
 _LETTERS = (94, 130, 166, 160)  # numbers of the palette of xterm
 _GROUNDS = (223, 215, 208, 202)
+_LOW_LETTERS = (24, 25, 32, 33)  # for levels below zero
+_LOW_GROUNDS = (153, 117, 75, 39)
 _BLACK = 16
 _RESET = "\x1b[0m"
 _BYTE = re.compile("[\udc80-\udcff]")  # no character, but a byte of a text of bytes
@@ -61,14 +63,17 @@ def scale(*, color: bool) -> Iterator[str]:
 
 
 def _style(mark: Mark) -> tuple[int, bool]:
-    is_low = 0 < mark.level <= len(_LETTERS)
+    is_low = 0 < abs(mark.level) <= len(_LETTERS)
     return mark.level, is_low and mark.character == " "
 
 
 def _color(level: int) -> str:
-    if level <= len(_LETTERS):
-        return f"38;5;{_LETTERS[level - 1]}"
-    return f"38;5;{_BLACK};48;5;{_GROUNDS[level - len(_LETTERS) - 1]}"
+    letters, grounds = (
+        (_LETTERS, _GROUNDS) if level > 0 else (_LOW_LETTERS, _LOW_GROUNDS)
+    )
+    if abs(level) <= len(letters):
+        return f"38;5;{letters[abs(level) - 1]}"
+    return f"38;5;{_BLACK};48;5;{grounds[abs(level) - len(letters) - 1]}"
 
 
 def _harmless(text: str) -> str:

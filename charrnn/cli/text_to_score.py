@@ -33,17 +33,20 @@ SHOWN = 60  # columns of a line's text, at most
 _options = grouped("Options")
 
 
-def text_arguments(*others: Decorator) -> Decorator:
+def text_arguments(*others: Decorator, verb: str = "Score") -> Decorator:
     """Return a decorator that adds CHECKPOINT, TEXT, and how the text is read.
 
-    The other options are shown after --text.
+    The other options are shown after --text. verb is what is done with the text.
     """
     return apply(
         [
             click.argument("checkpoint", required=False, type=click.Path()),
             click.argument("text", nargs=-1, type=click.Path()),
             _options(
-                "--text", "sentence", metavar="TEXT", help="Score this text itself."
+                "--text",
+                "sentence",
+                metavar="TEXT",
+                help=f"{verb} this text itself.",
             ),
             *others,
             _options(
@@ -68,7 +71,7 @@ def open_text(
     checkpoint, text = sort_arguments(checkpoint, text, command)
     if text and sentence is not None:
         raise click.UsageError("TEXT and --text exclude each other; give one")
-    advice = "to score this text itself, use `{} --text {}`"
+    advice = "for this text itself, use `{} --text {}`"
     check_are_files(command, checkpoint, text, advice)
     model = open_model(checkpoint)
     return model, _read(model, text, sentence, encoding)

@@ -51,6 +51,7 @@ class Workspace:
             model.cell.workspace(T, N, D, H, dtype) for D in sizes
         ]
         self.outputs = np.empty((0, N, H), dtype)  # of the last forward pass, (T, N, H)
+        self.hidden = [self.outputs] * L  # the same of each layer, before dropout
         self._logits = np.empty(0, dtype)
         self.dh = np.empty((T, N, H), dtype)
         self.dropped = np.empty((L, T, N, H), dtype)
@@ -145,7 +146,7 @@ class Model:
     ) -> ModelState:
         """Do as `forward` without the logits, and return the state after.
 
-        The outputs (T, N, H) are then in the workspace.
+        The outputs (T, N, H) are then in the workspace, and those of each layer.
         """
         if ids.ndim != 2 or ids.dtype.kind != "u":
             raise ShapeError(
@@ -162,6 +163,7 @@ class Model:
                 layer, x, state[i], workspace.layers[i], starts
             )
             after.append(cell_state)
+            workspace.hidden[i] = x
             if masks is not None:
                 x = np.multiply(x, masks[i, :T], out=workspace.dropped[i, :T])
         workspace.outputs = x

@@ -29,7 +29,8 @@ from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
-    *("surprise", "novelty", "plot", "cache", "bench", "export", "import", "gradcheck"),
+    *("surprise", "novelty", "neurons", "plot"),
+    *("cache", "bench", "export", "import", "gradcheck"),
 )
 
 
