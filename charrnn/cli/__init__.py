@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": "Score a model on a text, and compare it with an n-gram.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",
+    "serve": "Play with the models on a page, and offer an API.",
     "export": "Write a model's weights for PyTorch.",
     "import": "Make a checkpoint from PyTorch's weights.",
     "gradcheck": "Check the gradients by finite differences.",

@@ -14,7 +14,7 @@ from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_model import joined
-from charrnn.nn.filters import distribution, without
+from charrnn.nn.filters import NO_FILTERS, Filters, distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
@@ -125,7 +125,7 @@ def compare(
     start = language_model.encode_prime(prime, on_unknown)
     columns = []
     for i, (temperature, text) in enumerate(zip(values, texts, strict=True)):
-        log_prob, entropy = _log_prob_and_entropy(
+        log_prob, entropy = log_prob_and_entropy(
             language_model, start, drawn[i], temperature
         )
         columns.append(
@@ -188,13 +188,17 @@ def _draw(
     return drawn
 
 
-def _log_prob_and_entropy(
+def log_prob_and_entropy(
     language_model: LanguageModel,
     start: Array,
     texts: Sequence[str],
     temperature: float,
+    filters: Filters = NO_FILTERS,
 ) -> tuple[float, float]:
-    """Return the mean log-probability of texts, and the mean entropy of their draws."""
+    """Return the mean log-probability of texts, and the mean entropy of their draws.
+
+    start is the ids before each text. Both are in nats per character.
+    """
     loss = entropy = 0.0
     skipped = len(start) - 1  # predictions of the prime
     for text in texts:
@@ -203,7 +207,8 @@ def _log_prob_and_entropy(
             own = slice(max(0, skipped - window.start), None)
             logits, targets = window.logits[own, 0].copy(), window.targets[own, 0]
             drawn = without(logits, language_model.never_drawn)
-            p = distribution(drawn, np.full((len(logits), 1), temperature))
+            temperatures = np.full((len(logits), 1), temperature)
+            p = distribution(drawn, temperatures, filters)
             entropy -= float((p * np.log(np.where(p > 0, p, 1))).sum())
             losses, _ = softmax_losses_(logits, targets)
             loss += float(losses.sum(dtype=np.float64))
