@@ -70,8 +70,7 @@ def _require_extra() -> None:
 
     if not find_spec("starlette") or not find_spec("uvicorn"):
         raise MissingExtraError(
-            "charrnn serve needs Starlette and uvicorn: pip install "
-            '"charrnn[web]"'
+            'charrnn serve needs Starlette and uvicorn: pip install "charrnn[web]"'
         )
 
 

@@ -1,6 +1,6 @@
 """HTTP with time limits, which uvicorn leaves to a proxy in front of it."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable
 from typing import Any
 
@@ -15,59 +15,61 @@ _FULL = (
 )
 
 
+class Deadline:
+    """Acts unless it is stopped in time."""
+
+    def __init__(
+        self, loop: AbstractEventLoop, seconds: float, act: Callable[[], object]
+    ) -> None:
+        self._loop, self._seconds, self._act = loop, seconds, act
+        self._timer: TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start the time, unless it runs already."""
+        self._timer = self._timer or self._loop.call_later(self._seconds, self._act)
+
+    def stop(self) -> None:
+        """Forget it until the next start."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+
+
 def limited(limits: Limits) -> Any:
-    """Return the class of connections with these limits."""
+    """Return the class of connections that are cut if a client is too slow."""
 
     class Limited(H11Protocol):
-        """A connection that is cut if its client is too slow."""
-
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._until_head = self._until_read = None
+            abort = transport.abort
+            self._head = Deadline(self.loop, limits.head_seconds, abort)
+            self._stalled = Deadline(self.loop, limits.stalled_seconds, abort)
             if len(self.connections) > limits.connections:
                 transport.write(_FULL)
                 transport.close()
             else:
-                self._await_head()
+                self._head.start()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._until_head = _stop(self._until_head)
-            self._until_read = _stop(self._until_read)
             super().connection_lost(exc)
+            self._head.stop()
+            self._stalled.stop()
 
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
             super().data_received(data)
             if self.cycle is None or self.cycle.response_complete:
-                self._await_head()
+                self._head.start()
             else:
-                self._until_head = _stop(self._until_head)
+                self._head.stop()
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._until_read = _stop(self._until_read) or self._in(
-                limits.stalled_seconds, self.transport.abort
-            )
+            self._stalled.start()
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._until_read = _stop(self._until_read)
-
-        def _await_head(self) -> None:
-            self._until_head = self._until_head or self._in(
-                limits.head_seconds, self.transport.abort
-            )
-
-        def _in(self, seconds: float, act: Callable[[], object]) -> TimerHandle:
-            return self.loop.call_later(seconds, act)
-
-        _until_head: TimerHandle | None
-        _until_read: TimerHandle | None
+            self._stalled.stop()
 
     return Limited
-
-
-def _stop(timer: TimerHandle | None) -> None:
-    if timer:
-        timer.cancel()

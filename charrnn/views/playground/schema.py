@@ -11,7 +11,7 @@ from charrnn.errors import ConfigError
 
 Schema = Mapping[str, Any]
 
-_KINDS = {
+_KINDS: dict[str, tuple[Any, str]] = {
     "string": (str, "a string"),
     "boolean": (bool, "true or false"),
     "integer": (int, "a whole number"),
@@ -35,13 +35,14 @@ def checked(value: Any, schema: Schema, name: str = "the body") -> Any:
         raise _error(name, value, ", ".join(schema["enum"]))
     if kind in ("integer", "number"):
         _check_range(name, value, schema)
-    elif kind == "string":
-        _check_length(name, value, "characters", schema.get("maxLength"))
+    elif "maxLength" in schema:
+        _check_length(name, value, "characters", schema["maxLength"])
     elif kind == "array":
         least = schema["minItems"]
         _check_length(name, value, "values", schema["maxItems"], least)
         names = (f"{name}[{i}]" for i in range(len(value)))
-        return [checked(v, schema["items"], n) for v, n in zip(value, names)]  # noqa: B905
+        pairs = zip(value, names, strict=True)
+        return [checked(each, schema["items"], label) for each, label in pairs]
     elif kind == "object":
         return dict(_fields(value, schema))
     return value

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.views.playground.limits import Limits
@@ -72,7 +72,7 @@ def listen(host: str, port: int, token: str = "") -> Listening:
     return Listening(opened, is_local, token)
 
 
-def _bind(opened: socket.socket, place: object) -> None:
+def _bind(opened: socket.socket, place: Any) -> None:
     if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows, another could listen too
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
     else:
