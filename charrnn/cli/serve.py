@@ -7,6 +7,7 @@ import click
 
 from charrnn.cli.options import GroupedCommand, grouped, note
 from charrnn.errors import CheckpointError, MissingExtraError
+from charrnn.views.playground.limits import PORT
 
 _options = grouped("Options")
 
@@ -22,9 +23,8 @@ _options = grouped("Options")
 )
 @_options(
     "--port",
-    type=click.IntRange(0, 65535),
-    metavar="N",
-    default=8642,
+    type=int,
+    default=PORT,
     show_default=True,
     help="Port to listen on; 0 is any free one.",
 )

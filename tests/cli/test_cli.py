@@ -29,7 +29,7 @@ from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
-    *("cache", "bench", "export", "import", "gradcheck"),
+    *("serve", "cache", "bench", "export", "import", "gradcheck"),
 )
 
 

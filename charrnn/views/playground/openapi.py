@@ -117,8 +117,8 @@ _EVENTS = """Server-sent events, whose data are JSON:
 start {model, network, seed, kernels, prime, temperatures};
 text {pieces}, the next piece of each text, any number of times;
 figures {columns: [{log_prob, entropy, distinct_4grams, repetition}]};
-corpus {columns: [{known_words, longest_copy}], searched}, if the text that the model was
-trained on is there;
+corpus {columns: [{known_words, longest_copy}], searched}, if the text that the model
+was trained on is there;
 end {characters, seconds};
 error {error} instead of what follows, if something fails."""
 
@@ -143,8 +143,8 @@ def _get(name: str, text: str, answer: Json, *parameters: str) -> Json:
 
 
 _CHOICES = """models: [{name, kind, training, saved}], the default first.
-kind is run, built-in or file; training is whether a run is going on; saved is when it was
-saved last, in seconds since 1970. Also the limits: longest, most_columns."""
+kind is run, built-in or file; training is whether a run is going on; saved is when it
+was saved last, in seconds since 1970. Also the limits: longest, most_columns."""
 
 DESCRIPTION: Json = {
     "openapi": "3.1.0",

@@ -20,7 +20,7 @@ class Pool:
     """A few threads, and a count of what they have to do."""
 
     def __init__(self, limits: Limits) -> None:
-        # One more than cores, so that a thread that reads a file does not stop the rest.
+        # One more than cores, so that reading a file does not stop the rest.
         # The name lets Ctrl-C end the process without waiting for them.
         self._threads = ThreadPoolExecutor(available_cores() + 1, "charrnn-serve")
         self._limits, self._free = limits, BoundedSemaphore(limits.jobs)

@@ -46,6 +46,8 @@ def listen(host: str, port: int, token: str = "") -> Listening:
 
     Raises ConfigError if the port is in use or the host is not this machine's.
     """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port is {port}; expected 0 to 65535")
     if token and (len(token) < 8 or not token.isascii() or not token.isalnum()):
         raise ConfigError(
             f"the token has {len(token)} characters; expected at least 8, letters and "
