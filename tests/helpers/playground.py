@@ -49,6 +49,11 @@ class Client:
         status, _, body = self.ask("POST", path, body, **kind | headers)
         return status, json.loads(body)
 
+    def post_status(self, path, value):
+        """Send a value as JSON; return the status."""
+        kind = {"Content_Type": "application/json"}
+        return self.ask("POST", path, json.dumps(value), **kind)[0]
+
     def generate(self, **asked):
         """Return the events of a stream: pairs of a name and data."""
         kind = {"Content_Type": "application/json"}

@@ -63,7 +63,7 @@ class Playground:
     def _kernels(self) -> Any:
         from charrnn.views.playground.writing import Kernels
 
-        return Kernels()
+        return Kernels(self.pool.start)
 
     @cached_property
     def _files(self) -> dict[str, Response]:

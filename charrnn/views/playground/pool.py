@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -44,8 +45,9 @@ class Pool:
         return await asyncio.wrap_future(future)
 
     def start(self, work: Callable[..., object], *args: object) -> None:
-        """Begin some work whose result nobody awaits."""
-        self._threads.submit(work, *args)
+        """Begin some work whose result nobody awaits, unless the server ends."""
+        with suppress(RuntimeError):
+            self._threads.submit(work, *args)
 
     def enter_stream(self) -> None:
         """Count a stream until `leave_stream`. Raises Busy if there are too many."""

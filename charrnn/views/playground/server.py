@@ -1,5 +1,6 @@
 """The server: its address, and how it starts and ends."""
 
+import asyncio
 import ipaddress
 import logging
 import secrets
@@ -135,6 +136,12 @@ def serve(
             await super().startup(sockets)
             on_start(self._stop)
             playground.pool.start(_warm_up, playground)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            for connection in [*self.server_state.connections]:
+                connection.transport.abort()
+            await asyncio.sleep(0)  # until they are closed
 
         def _stop(self) -> None:
             self.should_exit = True

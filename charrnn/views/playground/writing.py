@@ -1,11 +1,11 @@
 """What the API computes, in threads: texts and their figures, predictions, surprise."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import islice
 from math import log
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,13 @@ _SEARCHED = 1 << 23
 
 
 class Kernels:
-    """Compiled kernels are used once they are loaded, which may take seconds."""
+    """Compiled kernels are used once they are loaded, which may take seconds.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    `start` begins some work in another thread.
+    """
+
+    def __init__(self, start: Callable[..., object]) -> None:
+        self._start, self._lock = start, Lock()
         self._ready: dict[str, str] = {}  # the kernels of each cell
 
     def resolve(self, name: str, model: LanguageModel) -> str:
@@ -49,8 +52,7 @@ class Kernels:
         with self._lock:
             if cell not in self._ready:
                 self._ready[cell] = "numpy"
-                args = (model, cell)
-                Thread(None, self._load, "charrnn-load", args, daemon=True).start()
+                self._start(self._load, model, cell)
             return self._ready[cell]
 
     def _load(self, model: LanguageModel, cell: str) -> None:
