@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -97,6 +98,25 @@ def texts_of(found):
     """Return the texts in the events of a stream."""
     parts = [data["pieces"] for name, data in found if name == "text"]
     return ["".join(column) for column in zip(*parts, strict=True)]
+
+
+def read_until(reader, end):
+    """Read until some bytes came; return what was read."""
+    found = b""
+    while end not in found:
+        part = reader.recv(4096)
+        assert part
+        found += part
+    return found
+
+
+def until(is_so):
+    """Wait until a function returns something true, and return it."""
+    for _ in range(600):
+        if found := is_so():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
 
 
 @contextmanager

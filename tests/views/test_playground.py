@@ -100,9 +100,7 @@ def test_filters_count_in_the_text_and_in_its_entropy(client):
             client.generate(**WRITE | {field: value, "temperatures": [1.2]})
         )
         settings = {field: value, "length": 200, "seed": 7, "kernels": "numpy"}
-        assert "Ann " + found == trained().generate(
-            "Ann ", temperature=1.2, **settings
-        )
+        assert "Ann " + found == trained().generate("Ann ", temperature=1.2, **settings)
 
 
 def test_a_seed_that_was_not_given_writes_the_same_text_again(client):
@@ -163,7 +161,8 @@ def test_the_first_model_is_the_default(client):
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing", "../lines", "checkpoints/lines", "lines/best.npz", "/", "\ud800"]
+    "name",
+    ["nothing", "../lines", "checkpoints/lines", "lines/best.npz", "/", "\ud800"],
 )
 def test_a_model_is_named_and_never_a_path(client, name):
     status, found = client.post("/api/next", {"model": name})

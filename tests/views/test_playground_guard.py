@@ -2,10 +2,9 @@
 
 import json
 import socket
-import time
 
 import pytest
-from playground import events, playing, texts_of
+from playground import events, playing, read_until, texts_of, until
 from texts import save_trained
 
 SHORT = {"model": "lines", "length": 5}
@@ -26,15 +25,6 @@ def place(tmp_path_factory):
 def client():
     with playing() as client:
         yield client
-
-
-def until(is_so):
-    """Wait until a function returns something true, and return it."""
-    for _ in range(600):
-        if found := is_so():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
 
 
 def rest(client):
@@ -246,15 +236,6 @@ def test_who_reads_slowly_gets_everything():
             assert client.post_status("/api/generate", SHORT) == 503
             found += read_until(reader, b"event: end")
         assert sum(map(len, texts_of(events(body_of(found))))) == 100_000
-
-
-def read_until(reader, end):
-    found = b""
-    while end not in found:
-        part = reader.recv(4096)
-        assert part
-        found += part
-    return found
 
 
 def body_of(answer):

@@ -34,7 +34,11 @@ def test_fields_that_are_missing_have_their_defaults():
         ("temperatures", {"0": 1}, "expected a list"),
         ("top_p", 0, "top_p is 0; expected 1e-09 to 1"),
         ("top_k", -1, "top_k is -1; expected 0 to 2,147,483,647"),
-        ("seed", 2**53, "seed is 9007199254740992; expected 0 to 9,007,199,254,740,991"),
+        (
+            "seed",
+            2**53,
+            "seed is 9007199254740992; expected 0 to 9,007,199,254,740,991",
+        ),
         ("prime", "a" * 50_001, "prime has 50,001 characters; expected at most 50,000"),
         ("prime", 5, "prime is 5; expected a string"),
         ("on_unknown", "ignore", "on_unknown is 'ignore'; expected error, skip, map"),

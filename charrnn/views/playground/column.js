@@ -119,8 +119,9 @@ export class Column {
     const prime = element("span", { className: "prime", textContent: this.prime });
     this.shown = element("span");
     this.body.replaceChildren(prime, this.shown);
-    if (!this.bits && this.here === null) this.shown.append(this.text);
-    else this.shown.append(...this.runs());
+    const isPlain = !this.bits && this.here === null;
+    this.shown.append(...(isPlain ? [this.text] : this.runs()));
+    this.shown.normalize(); // leaves no empty node
   }
 
   // Stretches of one look.

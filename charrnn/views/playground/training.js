@@ -19,14 +19,13 @@ function progress({ training, events }) {
   return words.join(" ");
 }
 
-// The picture comes from the server and holds numbers only; it is parsed as XML, in
-// which nothing runs.
+// The picture comes from the server and holds numbers only. It is parsed as XML, in
+// which nothing runs. It is empty for fewer than two validations.
 async function draw(name) {
   const answer = await get(`/api/runs/${encodeURIComponent(name)}/curve.svg`);
   const source = await answer.text();
-  const drawing = new DOMParser().parseFromString(source, "image/svg+xml");
-  const whole = source && !drawing.querySelector("parsererror");
-  const nodes = whole ? [document.importNode(drawing.documentElement, true)] : [];
+  const parsed = source && new DOMParser().parseFromString(source, "image/svg+xml");
+  const nodes = parsed ? [document.importNode(parsed.documentElement, true)] : [];
   document.getElementById("curve").replaceChildren(...nodes);
 }
 
