@@ -6,16 +6,18 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 
-for library in ("starlette", "uvicorn"):
-    pytest.importorskip(
-        library, reason=f'{library} is not installed (pip install "charrnn[web]")'
-    )
-
 from charrnn.views.playground.limits import Limits
 from charrnn.views.playground.server import listen, serve
+
+if not (find_spec("starlette") and find_spec("uvicorn")):
+    pytest.skip(
+        'Starlette and uvicorn are not installed (pip install "charrnn[web]")',
+        allow_module_level=True,
+    )
 
 SMALL = 8192  # bytes that a socket keeps, so that a client that does not read is felt
 

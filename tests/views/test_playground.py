@@ -12,10 +12,12 @@ from texts import save_trained, sentences, trained
 
 from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
+from charrnn.storage.checkpoint import save
 from charrnn.storage.run_folder import BEST, lock
 from charrnn.text.reading import from_text
 from charrnn.views.compare import compare
 from charrnn.views.playground import openapi
+from charrnn.views.playground.app import Playground
 from charrnn.views.playground.limits import Limits
 from charrnn.views.playground.models import Models
 
@@ -219,8 +221,6 @@ def test_weights_that_were_saved_anew_are_read_anew(client, place):
     weights = Model(model.model.config)
     weights.params.flat[:] = model.model.params.flat * np.float32(0.5)
     model.model = weights
-    from charrnn.storage.checkpoint import save
-
     save(model, folder / BEST)
     assert texts_of(client.generate(**asked)) != before
     for file in folder.iterdir():
@@ -280,8 +280,6 @@ def body_of(about):
 
 
 def test_every_route_is_described():
-    from charrnn.views.playground.app import Playground
-
     routes = {
         route.path: {method.lower() for method in route.methods - {"HEAD"}}
         for route in Playground().app().routes

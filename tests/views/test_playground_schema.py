@@ -37,7 +37,7 @@ def test_fields_that_are_missing_have_their_defaults():
         (
             "seed",
             2**53,
-            "seed is 9007199254740992; expected 0 to 9,007,199,254,740,991",
+            "expected 0 to 9,007,199,254,740,991",
         ),
         ("prime", "a" * 50_001, "prime has 50,001 characters; expected at most 50,000"),
         ("prime", 5, "prime is 5; expected a string"),
@@ -59,5 +59,5 @@ def test_a_field_that_is_needed_is_named():
 
 @pytest.mark.parametrize("value", [None, [], "a", 5])
 def test_the_body_is_an_object(value):
-    with pytest.raises(ConfigError, match="the body is .*; expected an object"):
+    with pytest.raises(ConfigError, match=r"the body is .*; expected an object"):
         checked(value, GENERATE)
