@@ -5,8 +5,9 @@
 
 A real server is started in an empty folder, and asked over a socket. The models are the
 one that comes with charrnn and a new GRU of 256 units. Each writes five columns; the
-time is from the request to the last event of the text, figures not included. With Numba,
-the server first loads the compiled kernels, as it does in use; that is not counted.
+time is from the request to the last event of the text, figures not included. With
+Numba, the server first loads the compiled kernels, as it does in use; that is not
+counted.
 """
 
 import argparse
@@ -103,8 +104,8 @@ def rows(folder: Path, rounds: int, length: int) -> Iterator[str]:
     yield f"| from the start to the page | {statistics.median(starts):.2f} s |"
     with serving(folder) as (port, _):
         for model in ("shakespeare", "gru256"):
-            for kernels in ("numpy", *(["numba"] if numba else [])):
-                write(port, model, 10, kernels)
+            for kernels in ("numba", "numpy") if numba else ("numpy",):
+                write(port, model, 100, kernels)
                 speeds = [write(port, model, length, kernels) for _ in range(rounds)]
                 speed = statistics.median(speeds)
                 yield f"| {model}, {kernels} | {speed:,.0f} characters per second |"

@@ -255,9 +255,12 @@ def body_of(answer):
     "start", [b"", b"GET", b"GET / HTTP/1.1\r\nHo", b"GET / HTTP/1.1\r\nA: b\r\n"]
 )
 def test_who_is_slow_to_ask_is_cut(start):
-    with playing(head_seconds=0.3) as client, client.open(start) as sender:
-        with suppress(ConnectionResetError):
-            assert rest(sender) == b""
+    with (
+        playing(head_seconds=0.3) as client,
+        client.open(start) as sender,
+        suppress(ConnectionResetError),
+    ):
+        assert rest(sender) == b""
 
 
 def test_a_second_request_may_not_be_slower_than_the_first():
