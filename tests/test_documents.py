@@ -146,7 +146,8 @@ def test_the_map_in_contributing_names_every_module():
 
 
 @pytest.mark.parametrize(
-    ("page", "command"), [("training", "train"), ("sampling", "sample"), ("serving", "serve")]
+    ("page", "command"),
+    [("training", "train"), ("sampling", "sample"), ("serving", "serve")],
 )
 def test_option_tables_are_those_of_the_commands(page, command):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -224,18 +224,17 @@ def case(done: str, times: int, *deeds: Deed, clients: int = 20) -> Case:
     """
 
     def run(folder: Path, times: int) -> Tally:
-        left = iter(range(times - 1, -1, -1))
-        end = time.monotonic() + times
-
-        def enough() -> bool:
-            if len(deeds) > 1:
-                return time.monotonic() > end
-            return next(left, None) is None
-
+        left = iter(range(times))
         with serving(folder) as server:
             warm(server)
-            before = server.megabytes()
-            together(server, min(clients, times), [*deeds], enough)
+            before, end = server.megabytes(), time.monotonic() + times
+
+            def enough() -> bool:
+                if len(deeds) > 1:
+                    return time.monotonic() > end
+                return next(left, None) is None
+
+            together(server, clients, [*deeds], enough)
             if answer(server, "afterwards", server.write(50)) != 200:
                 server.faults.append("no text afterwards")
             after = server.megabytes()
