@@ -2,6 +2,7 @@
 
 import webbrowser
 from pathlib import Path
+from threading import Thread
 
 import click
 
@@ -60,7 +61,9 @@ def command(
         click.echo(listening.address)
         note("Ctrl-C ends it.")
         if opens:
-            webbrowser.open(listening.address)
+            # It may be a browser in this terminal, which ends when it is closed.
+            args = (listening.address,)
+            Thread(target=webbrowser.open, args=args, daemon=True).start()
 
     serve(listening, others, on_fault=_report, on_start=announce)
 

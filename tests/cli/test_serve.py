@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from playground import Client, read_until
+from playground import Client, read_until, until
 from runner import CliRunner
 from texts import charrnn, command, environment, save_trained
 
@@ -31,11 +31,11 @@ def started(tmp_path):
     """Return a function that starts a server, and returns its process and address."""
     processes = []
 
-    def start(*arguments):
+    def start(*arguments, **changes):
         process = subprocess.Popen(
             command("serve", "--port", 0, *arguments),
             cwd=tmp_path,
-            env=environment(),
+            env=environment(**changes),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,6 +94,16 @@ def test_a_checkpoint_may_be_named(started, tmp_path):
     found = json.loads(connection.getresponse().read())["models"]
     connection.close()
     assert [each["name"] for each in found] == ["elsewhere", "shakespeare"]
+
+
+def test_the_browser_is_opened(started, tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" > opened\n')
+    browser.chmod(0o755)
+    _, address = started("--open", "--token", "a1b2c3d4", BROWSER=str(browser))
+    opened = tmp_path / "opened"
+    until(lambda: opened.exists() and opened.read_text())
+    assert opened.read_text() == f"http://127.0.0.1:{address.port}/?token=a1b2c3d4\n"
 
 
 def test_a_port_in_use_is_a_line(tmp_path):

@@ -218,6 +218,16 @@ def test_a_server_that_has_ended_is_told(place, tab):
     tab.faults.clear()  # the browser's own lines
 
 
+def test_a_text_that_breaks_off_is_told(place, tab):
+    with playing() as client:
+        slow = {"model": "shakespeare", "length": 20_000, "t": "1,1,1,1,1"}
+        page = tab.open(link(client, **slow))
+        page.locator(".column .text", has_text=re.compile(".{9}")).first.wait_for()
+    page.get_by_text("The text breaks off here").wait_for()
+    assert page.get_by_role("button", name="Stop").is_disabled()
+    tab.faults.clear()  # the browser's own line
+
+
 def test_a_running_training_is_followed(client, place, tab):
     folder = place / "checkpoints" / "lines"
     history = folder / "history.jsonl"

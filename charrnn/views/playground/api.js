@@ -43,16 +43,33 @@ function parsed(block) {
   return { name: field("event"), data: JSON.parse(field("data")) };
 }
 
+async function read(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { done: true };
+  }
+}
+
 // Yields the events of a stream, {name, data}, as they come.
 export async function* events(path, body, signal) {
   const answer = await post(path, body, signal);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
+  let last = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await read(reader);
+    if (done && last !== "end" && last !== "error") {
+      throw new Error("The text breaks off here: the server has closed the connection.");
+    }
     if (done) return;
     const blocks = (held + value).split("\n\n");
     held = blocks.pop();
-    yield* blocks.map(parsed);
+    for (const block of blocks) {
+      const event = parsed(block);
+      last = event.name;
+      yield event;
+    }
   }
 }
