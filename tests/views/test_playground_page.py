@@ -249,6 +249,10 @@ def test_a_running_training_is_followed(client, place, tab):
             file.write(validated(30))
         page.get_by_text("Step 30: 1.8000").wait_for()
         assert len(written(page)) == 3
+    page.get_by_label("Model").select_option("shakespeare")
+    page.get_by_label("Model").select_option("lines")
+    page.get_by_text("Not training. Step 30").wait_for()
+    assert page.get_by_label("Write again whenever").is_hidden()
     history.unlink()
 
 
