@@ -1,10 +1,12 @@
 """A real playground server in a thread, and what its clients send."""
 
+import asyncio
 import http.client
 import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -119,6 +121,12 @@ def until(is_so):
             return found
         time.sleep(0.05)
     raise AssertionError("it did not happen")
+
+
+def awaited(coroutine):
+    """Return the result of a coroutine, also while Playwright's loop is running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 @contextmanager

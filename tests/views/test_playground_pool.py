@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from playground import awaited
 
 from charrnn.views.playground.limits import Limits
 from charrnn.views.playground.pool import Busy, Pool
@@ -22,7 +23,7 @@ def test_only_so_many_jobs_are_accepted():
         assert await first
         assert await pool.run(int) == 0
 
-    asyncio.run(run())
+    awaited(run())
     pool.close()
     with pytest.raises(Busy):
-        asyncio.run(pool.run(int))
+        awaited(pool.run(int))

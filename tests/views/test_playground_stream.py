@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from playground import events
+from playground import awaited, events
 
 from charrnn.errors import TextError
 from charrnn.views.playground.limits import Limits
@@ -45,7 +45,7 @@ def sent_to(pool, rest, reads):
         stream = EventStream(next(rest), rest, pool, lambda: ended.append(True))
         await asyncio.wait_for(stream({}, receive, send), 60)
 
-    asyncio.run(run())
+    awaited(run())
     assert ended == [True]
     return sent
 
