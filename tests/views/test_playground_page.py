@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 import pytest
 from browser import PHONE, SCREEN, open_tab
 from playground import playing, until
-from texts import save_trained, trained
+from texts import save_trained, small_run, trained
 
-from charrnn.storage.run_folder import lock
+from charrnn.storage.checkpoint import save
+from charrnn.storage.run_folder import BEST, lock
 
 EVIL = "<img src=x onerror='evil = 1'>"  # a name that a folder may have
 LINK = {
@@ -188,6 +189,25 @@ def test_names_and_texts_are_never_markup(client, tab):
     page.locator(".column .text").first.focus()
     page.keyboard.press("Home")
     page.locator("#context", has_text="Ann").wait_for()
+    assert page.evaluate("typeof evil") == "undefined"
+    assert page.locator("img").count() == 0
+
+
+def test_what_a_model_writes_is_never_markup(client, place, tab):
+    run = small_run(
+        f"{EVIL}\n" * 100, shape={"hidden": 24}, batch=4, window=16, steps=300, lr=1e-2
+    )
+    for _ in run.events():
+        pass
+    (place / "checkpoints" / "evil").mkdir()
+    save(run.best_checkpoint(), place / "checkpoints" / "evil" / BEST)
+    page = tab.open(link(client, model="evil", prime="", t="0"))
+    assert EVIL in written(page)[0]
+    page.get_by_label("Tint by surprise").check()
+    page.locator("#scale").wait_for()
+    page.locator(".column .text").first.focus()
+    page.keyboard.press("End")
+    page.locator("#bars li").first.wait_for()
     assert page.evaluate("typeof evil") == "undefined"
     assert page.locator("img").count() == 0
 
