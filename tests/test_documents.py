@@ -155,7 +155,12 @@ def test_the_map_in_contributing_names_every_module():
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    [("training", "train"), ("sampling", "sample"), ("neurons", "neurons")],
+    [
+        ("training", "train"),
+        ("sampling", "sample"),
+        ("neurons", "neurons"),
+        ("serving", "serve"),
+    ],
 )
 def test_option_tables_are_those_of_the_commands(page, command):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ COMMANDS = {
     "novelty": "Show how much of a text is copied from the training text.",
     "neurons": "Show what hidden units watch while a model reads a text.",
     "plot": "Draw the losses of runs.",
+    "serve": "Play with the models on a page, and offer an API.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",
     "export": "Write a model's weights for PyTorch.",

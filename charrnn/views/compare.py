@@ -15,7 +15,7 @@ from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_model import joined
-from charrnn.nn.filters import distribution, without
+from charrnn.nn.filters import NO_FILTERS, Filters, distribution, without
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import blas_threads
@@ -112,10 +112,10 @@ def compare(
     start = language_model.encode_prime(prime, on_unknown)
     columns = []
     for i, ((temperature, _), text) in enumerate(zip(places, texts, strict=True)):
-        with blas_threads(
-            1
-        ):  # several do not pay for one text, and wait for each other
-            read = _read(language_model, start, drawn[i], temperature, details)
+        with blas_threads(1):  # several do not pay for one text, and wait
+            read = measure(
+                language_model, start, drawn[i], temperature, details=details
+            )
         columns.append(
             Column(
                 temperature,
@@ -196,24 +196,27 @@ def _draw(
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What reading a text with the model gave."""
+class Measured:
+    """What a model finds in texts that it has written."""
 
-    log_prob: float
-    entropy: float
+    log_prob: float  # mean log-probability, nats per character
+    entropy: float  # mean entropy of the draws, nats per character
     expected: Expected | None
 
 
-def _read(
+def measure(
     language_model: LanguageModel,
     start: Array,
     texts: Sequence[str],
     temperature: float,
-    details: bool,
-) -> _Read:
+    filters: Filters = NO_FILTERS,
+    *,
+    details: bool = False,
+) -> Measured:
     """Return the mean log-probability of texts, and the mean entropy of their draws.
 
-    With `details`, also what was expected at each character of the joined texts.
+    start is the ids before each text. With `details`, return also what was expected at
+    each character of the joined texts.
     """
     loss = entropy = 0.0
     skipped = len(start) - 1  # predictions of the prime
@@ -225,7 +228,8 @@ def _read(
             own = slice(max(0, skipped - window.start), None)
             logits, targets = window.logits[own, 0].copy(), window.targets[own, 0]
             drawn = without(logits, language_model.never_drawn)
-            p = distribution(drawn, np.full((len(logits), 1), temperature))
+            temperatures = np.full((len(logits), 1), temperature)
+            p = distribution(drawn, temperatures, filters)
             entropy -= float((p * np.log(np.where(p > 0, p, 1))).sum())
             losses, p = softmax_losses_(logits, targets)
             loss += float(losses.sum(dtype=np.float64))
@@ -233,7 +237,7 @@ def _read(
                 seen.append(expected(losses, p, targets))
         documents.append(in_a_row(seen))
     characters = max(1, sum(map(len, texts)))
-    return _Read(
+    return Measured(
         -loss / characters,
         entropy / characters + 0.0,
         by_line_ends(documents) if details else None,

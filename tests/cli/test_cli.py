@@ -29,7 +29,7 @@ from charrnn.config import CELLS
 
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
-    *("surprise", "novelty", "neurons", "plot"),
+    *("surprise", "novelty", "neurons", "plot", "serve"),
     *("cache", "bench", "export", "import", "gradcheck"),
 )
 
@@ -410,12 +410,13 @@ def test_a_cell_that_was_added_can_be_named(monkeypatch):
     assert "none.txt: no such file" in refused("train", "none.txt", "--cell", "mgu")
 
 
-def test_the_tables_of_options_have_every_option_of_train_and_sample():
+def test_the_tables_of_options_have_every_option():
     script = ROOT / "scripts" / "option_tables.py"
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True
     )
-    for name, table in zip(("train", "sample"), done.stdout.split("\n\n"), strict=True):
+    names = ("train", "sample", "serve")
+    for name, table in zip(names, done.stdout.split("\n\n"), strict=True):
         params = importlib.import_module(f"charrnn.cli.{name}").command.params
         flags = {param.opts[0] for param in params if param.opts[0].startswith("-")}
         rows = [line.split(" | ") for line in table.splitlines()[2:]]

@@ -87,6 +87,6 @@ def open_tab(browser, **options):
     try:
         tab = Tab(context)
         yield tab
-        assert tab.faults == []
+        assert not tab.faults, "\n".join(tab.faults)
     finally:
         context.close()

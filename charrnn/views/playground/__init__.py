@@ -1,0 +1,1 @@
+"""The page and the API of `charrnn serve`, on Starlette and uvicorn."""
