@@ -45,7 +45,7 @@ def _row(name: str, value: str) -> str:
 
 
 def loss_curve(history: Sequence[Sequence[float | None]]) -> str:
-    """Return the losses over the steps as an SVG, or "" for fewer than two points.
+    """Return the losses over the steps as HTML, or "" for fewer than two points.
 
     history is that of `html_card`.
     """
@@ -59,4 +59,7 @@ def loss_curve(history: Sequence[Sequence[float | None]]) -> str:
     training = Series("training", [(row[0], row[1]) for row in rows])
     validation = Series("validation", [(row[0], row[2]) for row in rows])
     title = "Loss in nats per character over the steps"
-    return Chart(title, [training, validation], x_label="steps").svg()
+    chart = Chart(title, [training, validation], x_label="steps")
+    if svg := chart.svg():
+        return f'<div style="width:{chart.width}px;max-width:100%">{svg}</div>'
+    return ""

@@ -44,7 +44,7 @@ class Chart:
     height: int = 190
 
     def svg(self) -> str:
-        """Return the chart as SVG, or "" if there is nothing to draw."""
+        """Return the chart as SVG, as wide as its place, or "" if there is nothing."""
         lines = [*self._lines()]
         if not any(len(line.pairs) > 1 for line in lines):
             return ""
@@ -59,8 +59,7 @@ class Chart:
             parts += frame.ring(self.marked, self.mark_label)
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" '
-            f'width="{self.width}" height="{self.height}" '
-            'style="max-width:100%;height:auto" role="img" '
+            'width="100%" role="img" '
             f'aria-label="{escaped(self.title)}" font-size="11" '
             f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
         )
