@@ -7,6 +7,7 @@ import configparser
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+EXTRAS = ("fast", "zst", "plot", "tensorboard", "web")
 TESTS = ("pytest>=8", "pytest-xdist>=3", "hypothesis>=6.100")
 
 
@@ -15,8 +16,13 @@ def oldest(setup: str) -> list[str]:
     config = configparser.ConfigParser()
     config.read_string(setup)
     extras = config["options.extras_require"]
-    lines = config["options"]["install_requires"] + extras["fast"] + extras["zst"]
-    return [line.replace(">=", "==") for line in lines.split("\n") if line]
+    lines = config["options"]["install_requires"]
+    lines += "".join(extras.get(name, "") for name in EXTRAS)
+    return [_exact(line) for line in lines.split("\n") if line]
+
+
+def _exact(line: str) -> str:
+    return line.partition(",")[0].replace(">=", "==")
 
 
 if __name__ == "__main__":

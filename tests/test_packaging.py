@@ -14,6 +14,8 @@ fast =
     numba>=0.59
 zst =
     zstandard>=0.22
+plot =
+    plotext>=5.3,<6
 dev =
     pytest>=8
 """
@@ -22,7 +24,8 @@ dev =
 def test_the_oldest_versions_are_the_lower_bounds():
     oldest = runpy.run_path(str(ROOT / "scripts" / "oldest.py"))["oldest"]
     assert oldest(SETUP) == [
-        *("numpy==1.26", "click==8.1", "numba==0.59", "zstandard==0.22")
+        *("numpy==1.26", "click==8.1", "numba==0.59", "zstandard==0.22"),
+        "plotext==5.3",
     ]
 
 

@@ -52,6 +52,7 @@ def test_it_runs(tmp_path, monkeypatch):
     assert printed(cells["write"]).startswith("ROMEO:\n")
     assert ">&#x27;O&#x27;</td>" in html_of(cells["next"])[0]
     assert "temperature 0.3" in html_of(cells["compare"])[0]
+    assert "default-src 'none'" in (tmp_path / "temperatures.html").read_text()
     curve, card = html_of(cells["train"])
     assert curve.count("polyline") == card.count("polyline") == 2
     assert "char/s" in printed(cells["train"])
