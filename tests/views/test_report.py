@@ -37,12 +37,18 @@ def comparison(*temperatures, corpus=CORPUS, prime="Ann ", **settings):
     return compare(trained(), prime, temperatures, corpus=corpus, **settings)
 
 
+SMALL = {
+    **{"hidden": 8, "batch": 2, "window": 8, "steps": 3},
+    **{"threads": 1, "kernels": "numpy"},
+}
+
+
 def model_of(text, **reading):
     """Return a model that has barely learned from a text, and the text."""
     corpus = from_text(text, TextConfig(**reading))
     run = start_run(
         corpus,
-        {"hidden": 8, "batch": 2, "window": 8, "steps": 3, "kernels": "numpy"},
+        SMALL,
     )
     for _ in run.events():
         pass
