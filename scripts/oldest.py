@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("fast", "zst", "plot", "tensorboard", "web")
 TESTS = ("pytest>=8", "pytest-xdist>=3", "hypothesis>=6.100")
+# Newer ones warn about what the oldest matplotlib calls.
+OTHERS = ("pyparsing<3.3",)
 
 
 def oldest(setup: str) -> list[str]:
@@ -27,4 +29,4 @@ def _exact(line: str) -> str:
 
 if __name__ == "__main__":
     bounds = oldest((ROOT / "setup.cfg").read_text(encoding="utf-8"))
-    print("\n".join([*bounds, *TESTS]))
+    print("\n".join([*bounds, *TESTS, *OTHERS]))

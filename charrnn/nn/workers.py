@@ -165,6 +165,15 @@ class Threads:
         self._is_quick = perf_counter() - start < _QUICK
         return done
 
+    def start(self) -> None:
+        """Start the threads now, while there is memory for them."""
+        together = Barrier(self._parts)
+        try:
+            self._share(lambda i: together.wait())
+        except BaseException:
+            together.abort()  # some threads may wait for one that did not start
+            raise
+
     def _share(self, work: Callable[[int], _T]) -> list[_T]:
         if not self._is_started:
             if self._parts > 1:
@@ -227,6 +236,7 @@ class Workers:
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
         self._threads = Threads(len(self._parts), stop)
+        self._threads.start()
 
     def close(self) -> None:
         """End the threads."""

@@ -276,3 +276,13 @@ except MemoryError as error:
 """)
     expected = "a thread needs 32 MB\n" if more < 32 else "done\n"
     assert (done.stdout, done.returncode) == (expected, 0), done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_are_there_before_the_first_step(workers):
+    # Later, the memory may be full, and a run that `--force` replaces is gone.
+    before = threading.active_count()
+    team = Workers(random_model(), T, 6, Layout(workers))
+    assert threading.active_count() == before + workers
+    team.close()
+    assert threading.active_count() == before
