@@ -17,6 +17,7 @@ import numpy as np
 from charrnn.atomic import Lock
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
+from charrnn.machine import require
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
@@ -207,6 +208,7 @@ class Run:
         self._lock = None
 
 
+_FIRST_STEPS = 64 << 20  # bytes: threads that validate, and what they allocate
 _NO_ROOM = "make room, give another --out, or a smaller --hidden"
 
 
@@ -266,7 +268,9 @@ def start_run(
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids)
     run.val_text, run.text_summary = val.info if val else None, corpus.summary
     run.adaptation, run.growth = adaptation, growth
-    # Last, so that a wrong setting does not delete the run that `force` replaces.
+    # Last, so that neither a wrong setting nor too little memory for the first steps and
+    # validations deletes the run that `force` replaces.
+    require(2 * model.params.flat.nbytes + _FIRST_STEPS, "training")
     if folder:
         run._look_at_disk(folder, _NO_ROOM)
         run._keep_in(folder, make_folder(folder, force=force))
