@@ -268,8 +268,8 @@ def start_run(
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids)
     run.val_text, run.text_summary = val.info if val else None, corpus.summary
     run.adaptation, run.growth = adaptation, growth
-    # Last, so that neither a wrong setting nor too little memory for the first steps and
-    # validations deletes the run that `force` replaces.
+    # Last, so that neither a wrong setting nor too little memory for the first steps
+    # deletes the run that `force` replaces.
     require(2 * model.params.flat.nbytes + _FIRST_STEPS, "training")
     if folder:
         run._look_at_disk(folder, _NO_ROOM)
