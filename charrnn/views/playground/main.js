@@ -41,6 +41,7 @@ function removeColumn(column) {
 // A link may have one column.
 function count() {
   at("add").disabled = columns.length >= most || running !== null;
+  at("write").disabled = running !== null;
   columns.forEach((each) => {
     each.removing.disabled = columns.length <= FEWEST || running !== null;
   });
