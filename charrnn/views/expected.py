@@ -1,7 +1,9 @@
 """What a model expected at each character of a text that it has written."""
 
-from collections.abc import Iterator, Sequence
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from math import isfinite, log
 
 import numpy as np
@@ -99,45 +101,46 @@ def by_line_ends(documents: Sequence[Expected | None]) -> Expected | None:
 
 
 def marks(
-    characters: Sequence[Character],
-    copied: Sequence[str],
+    characters: Iterable[Character],
+    copied: Iterable[str] = repeat(""),
     *,
     are_bytes: bool = False,
     details: bool = True,
 ) -> Iterator[Mark]:
     """Yield characters as marks. copied tells where each was copied from, or is "".
 
-    The bytes of a character in UTF-8 are one mark; other bytes are U+FFFD.
+    In a model of bytes, the bytes of a character in UTF-8 are one mark, and any other
+    byte is U+DC80 to U+DCFF, as in Python's "surrogateescape".
     """
-    start = 0
-    for character, size in letters(characters, are_bytes):
-        part = slice(start, start + size)
-        bits = [each.bits for each in characters[part] if isfinite(each.bits)]
-        lines = [each.details(is_byte=are_bytes) for each in characters[part]]
-        sources = [*dict.fromkeys(filter(None, copied[part]))]
+    sources_of = iter(copied)
+    for shown, parts in _letters(characters, are_bytes):
+        bits = sum(each.bits for each in parts if isfinite(each.bits))
+        lines = [each.details(is_byte=are_bytes) for each in parts if details]
+        sources = [*dict.fromkeys(filter(None, islice(sources_of, len(parts))))]
         yield Mark(
-            character,
-            level(sum(bits), STRONGEST),
+            shown,
+            level(bits, STRONGEST),
             "\n".join([*lines, *sources]) if details else "",
             underlined=bool(sources),
         )
-        start += size
 
 
-def letters(
-    characters: Sequence[Character], are_bytes: bool
-) -> Iterator[tuple[str, int]]:
-    """Yield what is shown, and how many of the characters each stands for.
-
-    The bytes of a character in UTF-8 are shown as one; any other byte is U+DC80 to
-    U+DCFF, as in Python's "surrogateescape".
-    """
-    text = "".join(each.character for each in characters)
-    if not are_bytes:
-        yield from ((character, 1) for character in text)
+def _letters(
+    characters: Iterable[Character], are_bytes: bool
+) -> Iterator[tuple[str, list[Character]]]:
+    """Yield what is shown, and the characters that it stands for."""
+    if not are_bytes:  # an end mark is shown as a line end
+        yield from ((each.character or "\n", [each]) for each in characters)
         return
-    for character in text.encode("latin-1").decode("utf-8", "surrogateescape"):
-        yield character, len(character.encode("utf-8", "surrogateescape"))
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    held: list[Character] = []
+    for each in chain(characters, [None]):
+        held += [each] if each else []
+        data = each.character.encode("latin-1") if each else b""
+        for shown in decoder.decode(data, final=each is None):
+            size = len(shown.encode("utf-8", "surrogateescape"))
+            yield shown, held[:size]
+            del held[:size]
 
 
 def _name(character: str, is_byte: bool) -> str:

@@ -1,6 +1,5 @@
 """How surprised a model is by each character of a text, and by each of its lines."""
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
@@ -11,12 +10,12 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import OnProgress, Score, Scored
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.text_score import ReadText, read_text, score_text
-from charrnn.markup.tint import Mark, level
+from charrnn.markup.tint import Mark
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import file_order
 from charrnn.text.vocab import Vocabulary
-from charrnn.views.expected import ALTERNATIVES, STRONGEST, Character, expected
+from charrnn.views.expected import ALTERNATIVES, Character, expected, marks
 
 _BLOCK = 1 << 16  # characters that become marks at a time
 
@@ -87,21 +86,8 @@ class Surprise:
                 yield Character(symbols[symbol], bits, self._others(place))
 
     def marks(self, *, details: bool = False) -> Iterator[Mark]:
-        """Yield the characters that are shown as marks, perhaps with details.
-
-        In a model of bytes, the bytes of a character in UTF-8 are one mark, and any
-        other byte is U+DC80 to U+DCFF, as in Python's "surrogateescape".
-        """
-        values = self.characters()
-        for text in self._texts():
-            for character in text:
-                size = len(_as_utf8(character)) if self.reads_bytes else 1
-                parts = [next(values) for _ in range(size)]
-                lines = [
-                    part.details(is_byte=self.reads_bytes) for part in parts if details
-                ]
-                bits = sum(part.bits for part in parts)
-                yield Mark(character, level(bits, STRONGEST), "\n".join(lines))
+        """Yield the characters that are shown as marks, perhaps with details."""
+        return marks(self.characters(), are_bytes=self.reads_bytes, details=details)
 
     @property
     def left_out(self) -> str:
@@ -117,14 +103,6 @@ class Surprise:
     def _blocks(self) -> Iterator[range]:
         for start in range(0, len(self.shown), _BLOCK):
             yield self.shown[start : start + _BLOCK]
-
-    def _texts(self) -> Iterator[str]:
-        """Yield the characters of `marks`."""
-        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        for block in self._blocks():
-            text = self._string(block.start, block.stop)
-            yield decoder.decode(text.encode("latin-1")) if self.reads_bytes else text
-        yield decoder.decode(b"", final=True)
 
     def _line(self, start: int, stop: int) -> str:
         text = self._string(start, stop).rstrip("\n")
@@ -257,7 +235,3 @@ def _stretch(ends: Array, n: int, first_line: int, length: int | None) -> range:
         )
     start = int(ends[first_line - 2]) if first_line > 1 else 0
     return range(start, n if length is None else min(n, start + length))
-
-
-def _as_utf8(character: str) -> bytes:
-    return character.encode("utf-8", "surrogateescape")
