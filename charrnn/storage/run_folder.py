@@ -162,13 +162,13 @@ def _newest(root: Path, names: Sequence[str] = (BEST, LAST)) -> Path | None:
     except OSError:
         return None
     saved = {
-        folder: max(_saved_at(folder / name) for name in names) for folder in folders
+        folder: max(saved_at(folder / name) for name in names) for folder in folders
     }
     newest = max(saved, key=saved.__getitem__, default=None)
     return newest if newest and saved[newest] else None
 
 
-def _saved_at(file: Path) -> int:
+def saved_at(file: Path) -> int:
     """Return when a file was written, in ns; 0 if it is missing."""
     try:
         return file.stat().st_mtime_ns
@@ -225,7 +225,7 @@ def load_last(folder: Path) -> Checkpoint:
 
 def last_saved(folder: Path) -> int:
     """Return when a folder's last checkpoint was written, in ns; 0 if there is none."""
-    return _saved_at(folder / LAST)
+    return saved_at(folder / LAST)
 
 
 def with_best_weights(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, list[str]]:

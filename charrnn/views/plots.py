@@ -16,6 +16,7 @@ from charrnn.nn.parameters import Array
 from charrnn.option import one_of
 from charrnn.views.curves import AXES, MEASURES, Curves, check_known, loss_limits
 from charrnn.views.names import short_names
+from charrnn.views.page_file import check_is_free
 
 try:
     import matplotlib
@@ -164,11 +165,7 @@ def check_target(path: Path, *, force: bool) -> None:
             f"{path}: cannot tell the format from the name; expected a name that ends "
             f"in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         )
-    if path.exists() and not force:
-        raise ConfigError(
-            f"{path}: already exists; give another name, or replace it with --force "
-            "(force=True)"
-        )
+    check_is_free(path, force=force)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from charrnn.storage.run_folder import (
     holds_run,
     lock,
     read_history,
+    saved_at,
 )
 from charrnn.text.corpus import Corpus
 from charrnn.views.playground.limits import Limits
@@ -52,7 +53,7 @@ class Place:
     def saved(self) -> int:
         """When it was saved last, in ns since 1970; 0 if never."""
         files = [*self._files()] if self.kind == RUN else [self.path]
-        return max(map(_saved, files))
+        return max(map(saved_at, files))
 
     @property
     def is_training(self) -> bool:
@@ -207,13 +208,6 @@ class Models:
             if event.get("event") == "validation"
         ]
         return {"name": name, "training": place.is_training, "events": events}
-
-
-def _saved(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _is_plain(value: object) -> bool:
