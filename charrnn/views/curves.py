@@ -61,7 +61,7 @@ class Curves:
 
     @property
     def best(self) -> int | None:
-        """The index of the lowest validation loss; None without any."""
+        """The index of the lowest validation loss; None if there is none."""
         if np.isnan(self.val_loss).all():
             return None
         return int(np.nanargmin(self.val_loss))

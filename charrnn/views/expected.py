@@ -90,7 +90,7 @@ def in_a_row(parts: Sequence[Expected]) -> Expected | None:
 def by_line_ends(documents: Sequence[Expected | None]) -> Expected | None:
     """Return what was expected in documents that line ends join; None: an empty one.
 
-    At the line ends nothing was.
+    Nothing was expected at the line ends.
     """
     size = max((each.others.shape[1] for each in documents if each), default=0)
     nothing = Expected(

@@ -43,7 +43,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Novelty:
-    """What a text shares with a corpus. None for what the text is too short for."""
+    """What a text shares with a corpus. A share is None if the text is too short."""
 
     characters: int
     copied: dict[int, float | None]  # share of it in stretches of 20, 30, 50 or more
