@@ -7,13 +7,16 @@ low level has a line below it, which shows the colour.
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
+import click
+
+from charrnn.cli.options import Decorator
 from charrnn.markup.tint import LEVELS, Mark, clusters
 from charrnn.text.characters import escaped
 
-WHEN = ("auto", "always", "never")
+_WHEN = ("auto", "always", "never")
 
 _LETTERS = (94, 130, 166, 160)  # numbers of the palette of xterm
 _GROUNDS = (223, 215, 208, 202)
@@ -22,6 +25,19 @@ _LOW_GROUNDS = (153, 117, 75, 39)
 _BLACK = 16
 _RESET = "\x1b[0m"
 _BYTE = re.compile("[\udc80-\udcff]")  # no character, but a byte of a text of bytes
+
+
+def color_option(group: Callable[..., Decorator]) -> Decorator:
+    """Return the decorator of --color, among the options of a group."""
+    return group(
+        "--color",
+        type=click.Choice(_WHEN),
+        default="auto",
+        metavar="NAME",
+        default_text="auto",
+        help="auto, always or never. auto colours on a terminal, unless NO_COLOR is "
+        "set.",
+    )
 
 
 def use_color(when: str) -> bool:

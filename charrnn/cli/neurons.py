@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli.colors import WHEN, painted, use_color
+from charrnn.cli.colors import color_option, painted, use_color
 from charrnn.cli.options import GroupedCommand, find_corpus, grouped, note, to_json
 from charrnn.cli.text_to_score import (
     advancing_bar,
@@ -77,14 +77,7 @@ class _UnitName(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes n
     is_flag=True,
     help="Look at the cell state c of an LSTM instead of the hidden state h.",
 )
-@_output(
-    "--color",
-    type=click.Choice(WHEN),
-    default="auto",
-    metavar="NAME",
-    default_text="auto",
-    help="auto, always or never. auto colours on a terminal, unless NO_COLOR is set.",
-)
+@color_option(_output)
 @_output(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),

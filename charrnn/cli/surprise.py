@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charrnn.cli.colors import WHEN, painted, scale, use_color
+from charrnn.cli.colors import color_option, painted, scale, use_color
 from charrnn.cli.options import GroupedCommand, grouped, note, to_json
 from charrnn.cli.text_to_score import (
     advancing_bar,
@@ -51,14 +51,7 @@ _output = grouped("Output")
     default_text="5",
     help="Number of the most surprising lines to list.",
 )
-@_output(
-    "--color",
-    type=click.Choice(WHEN),
-    default="auto",
-    metavar="NAME",
-    default_text="auto",
-    help="auto, always or never. auto colours on a terminal, unless NO_COLOR is set.",
-)
+@color_option(_output)
 @_output(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
