@@ -9,13 +9,7 @@ from math import nan
 
 from charrnn.markup.chart import Chart, Series
 from charrnn.markup.escape import escaped
-
-_CARD = (
-    "display:inline-block;padding:10px 14px;border-radius:8px;font-size:13px;"
-    "border:1px solid rgba(128,128,128,.4);font-family:system-ui,sans-serif"
-)
-_NAME = "padding:1px 14px 1px 0;text-align:left;border:0;opacity:.7"
-_VALUE = "padding:1px 0;text-align:left;border:0"
+from charrnn.markup.notebook import box, row, rows_table
 
 
 def html_card(
@@ -28,20 +22,9 @@ def html_card(
     facts are names and values, plain text. history has rows (step, training loss,
     validation loss); rows that are not finite are left out of the curve.
     """
-    rows = "".join(_row(name, escaped(value)) for name, value in facts)
-    return (
-        f'<div style="{_CARD}"><div style="font-weight:600;margin-bottom:4px">'
-        f"{escaped(title)}</div>"
-        f'<table style="border-collapse:collapse;border:0">{rows}</table>'
-        f"{loss_curve(history)}</div>"
-    )
-
-
-def _row(name: str, value: str) -> str:
-    return (
-        f'<tr style="background:none"><td style="{_NAME}">{escaped(name)}</td>'
-        f'<td style="{_VALUE}">{value}</td></tr>'
-    )
+    heading = f'<div style="font-weight:600;margin-bottom:4px">{escaped(title)}</div>'
+    table = rows_table(row(name, [escaped(value)]) for name, value in facts)
+    return box(f"{heading}{table}{loss_curve(history)}")
 
 
 def loss_curve(history: Sequence[Sequence[float | None]]) -> str:
