@@ -1,20 +1,17 @@
 """The notebook runs from top to bottom, and its page says what it says."""
 
 import json
-import os
 import re
 import runpy
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from notebooks import executed, needs_jupyter
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "examples" / "from_scratch.ipynb"
 PAGE = ROOT / "docs" / "from-scratch.md"
 # Importing the script needs no Jupyter; running it does.
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "from_scratch_page.py"))
-EXECUTOR = ("nbclient", "nbformat", "ipykernel")
 
 
 def notebook():
@@ -49,25 +46,12 @@ def test_notebook_is_kept_without_outputs():
             assert cell["execution_count"] is None
 
 
-@pytest.mark.skipif(
-    not all(map(find_spec, EXECUTOR)),
-    reason="Jupyter's executor is not installed (pip install nbclient ipykernel)",
-)
+@needs_jupyter
 @pytest.mark.filterwarnings("default")  # Jupyter's own are not ours to mend
 def test_notebook_runs_without_a_corpus(tmp_path, monkeypatch):
-    import nbformat
-    from nbclient import NotebookClient
-
-    # The kernel imports this clone's charrnn, and finds no data/ where it starts.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setenv("PYTHONPATH", path)
-    found = nbformat.read(NOTEBOOK, as_version=4)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(
-        found, kernel_name="python3", timeout=300, resources=resources
-    )
-    client.execute()
-    printed = {cell["id"]: SCRIPT["output_text"](cell) for cell in found.cells}
+    # It finds no data/ where it starts.
+    cells = executed(NOTEBOOK, tmp_path, monkeypatch)
+    printed = {cell["id"]: SCRIPT["output_text"](cell) for cell in cells}
     assert "after [8, 9, 10]: 1 with" in printed["numbers"]
     assert "after [5, 4, 3]: with memory 2" in printed["memory"]
     clean, *broken = re.findall(r"\de[+-]\d\d.*", printed["sabotage-code"])

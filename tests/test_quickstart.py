@@ -1,15 +1,12 @@
 """The quickstart notebook runs from top to bottom, and shows what it promises."""
 
 import json
-import os
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from notebooks import executed, needs_jupyter
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
-EXECUTOR = ("nbclient", "nbformat", "ipykernel")
 
 
 def test_it_is_kept_without_outputs():
@@ -30,24 +27,10 @@ def printed(cell):
     return "".join(texts)
 
 
-@pytest.mark.skipif(
-    not all(map(find_spec, EXECUTOR)),
-    reason="Jupyter's executor is not installed (pip install nbclient ipykernel)",
-)
+@needs_jupyter
 @pytest.mark.filterwarnings("default")  # Jupyter's own are not ours to mend
 def test_it_runs(tmp_path, monkeypatch):
-    import nbformat
-    from nbclient import NotebookClient
-
-    # The kernel imports this clone's charrnn.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setenv("PYTHONPATH", path)
-    found = nbformat.read(NOTEBOOK, as_version=4)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(
-        found, kernel_name="python3", timeout=300, resources=resources
-    ).execute()
-    cells = {cell["id"]: cell for cell in found.cells}
+    cells = {cell["id"]: cell for cell in executed(NOTEBOOK, tmp_path, monkeypatch)}
     assert "LanguageModel: gru" in html_of(cells["write-load"])[0]
     assert printed(cells["write"]).startswith("ROMEO:\n")
     assert ">&#x27;O&#x27;</td>" in html_of(cells["next"])[0]
