@@ -10,6 +10,7 @@ from charrnn.evaluation.hashes import Hashed, HashTable
 from charrnn.evaluation.stretches import codes_of, longest_common
 from charrnn.evaluation.textstats import APOSTROPHES, words
 from charrnn.text.characters import is_letter
+from charrnn.text.corpus import Corpus
 
 _CHUNK = 1 << 18  # characters of the corpus that are searched for copies at a time
 _LONGEST_WORD = 1 << 10  # a longer run of letters is cut if it crosses a border
@@ -48,6 +49,17 @@ def search_corpus(
     known.finish()
     copies.leave_gap()
     return Shared(frozenset(known.found), copies.longest())
+
+
+def search_spread(
+    texts: Sequence[str], corpus: Corpus, characters: int
+) -> tuple[Shared, float]:
+    """Return what texts share with about so many characters, spread over a corpus.
+
+    The second number is the share of the corpus that is searched, up to 1.
+    """
+    share = min(1.0, characters / max(1, corpus.characters))
+    return search_corpus(texts, corpus.spread(characters), gaps=share < 1), share
 
 
 def longest_copy(text: str, corpus: str) -> str:

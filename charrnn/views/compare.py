@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.config import SampleConfig, new_seed
 from charrnn.errors import CharRNNWarning, ConfigError, TextError
 from charrnn.evaluation.calibration import Calibration, calibration
-from charrnn.evaluation.corpus_search import search_corpus
+from charrnn.evaluation.corpus_search import search_spread
 from charrnn.evaluation.loss import predictions
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
 from charrnn.generation.language_model import LanguageModel
@@ -105,8 +105,7 @@ def compare(
     shared, searched = None, None
     copies: list[list[Copy]] = [[] for _ in texts]
     if corpus:
-        searched = min(1.0, _SEARCHED / corpus.characters)
-        shared = search_corpus(texts, corpus.spread(_SEARCHED), gaps=searched < 1)
+        shared, searched = search_spread(texts, corpus, _SEARCHED)
         if details:
             copies = find_copies(texts, corpus, _SEARCHED)
     start = language_model.encode_prime(prime, on_unknown)

@@ -5,6 +5,7 @@ import random
 import tracemalloc
 
 import pytest
+from texts import in_pieces, random_text
 
 from charrnn.evaluation import corpus_search, hashes, stretches
 from charrnn.evaluation.corpus_search import longest_copy, search_corpus
@@ -23,16 +24,6 @@ def naive_longest_copy(text, corpus):
                 best, best_end = current[j], end
         previous = current
     return text[best_end - best : best_end]
-
-
-def random_text(rng, alphabet, size):
-    return "".join(rng.choices(alphabet, k=size))
-
-
-def in_pieces(rng, text):
-    """Return a text in a few pieces of random lengths, some of them empty."""
-    cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(6)))
-    return [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import random
 import tracemalloc
 
 import pytest
+from texts import in_pieces, random_text
 
 from charrnn.errors import ConfigError
 from charrnn.evaluation import hashes
@@ -43,16 +44,6 @@ def check(texts, pieces, length, *, gaps=False):
             there = corpus[each.place : each.place + each.end - each.start]
             assert there == text[each.start : each.end]
     return found
-
-
-def random_text(rng, alphabet, size):
-    return "".join(rng.choices(alphabet, k=size))
-
-
-def in_pieces(rng, text):
-    """Return a text in a few pieces of random lengths, some of them empty."""
-    cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(6)))
-    return [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])]
 
 
 @pytest.mark.parametrize(

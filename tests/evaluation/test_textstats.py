@@ -4,6 +4,7 @@ import itertools
 import random
 
 import pytest
+from texts import random_text
 
 from charrnn.errors import ConfigError
 from charrnn.evaluation.textstats import (
@@ -21,10 +22,6 @@ def naive_repetition(text, length):
         if text.find(stretch) < start:
             covered.update(range(start, start + length))
     return len(covered) / len(text) if text else 0.0
-
-
-def random_text(rng, alphabet, size):
-    return "".join(rng.choices(alphabet, k=size))
 
 
 def test_distinct_ngrams_closed_forms():

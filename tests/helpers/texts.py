@@ -1,6 +1,7 @@
 """A small made-up text, models trained on it, and running the real command."""
 
 import functools
+import itertools
 import os
 import random
 import subprocess
@@ -115,3 +116,13 @@ def charrnn(*arguments, cwd, text=True, input=None, **environ):
         env=environment(**environ),
         timeout=120,
     )
+
+
+def random_text(rng, alphabet, size):
+    return "".join(rng.choices(alphabet, k=size))
+
+
+def in_pieces(rng, text):
+    """Return a text in a few pieces of random lengths, some of them empty."""
+    cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(6)))
+    return [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])]

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.config import SampleConfig, new_seed
 from charrnn.errors import CharRNNError
-from charrnn.evaluation.corpus_search import search_corpus
+from charrnn.evaluation.corpus_search import search_spread
 from charrnn.evaluation.loss import losses
 from charrnn.evaluation.textstats import distinct_ngrams, known_words, repetition
 from charrnn.generation.language_model import LanguageModel
@@ -150,8 +150,7 @@ def _shared(entry: Entry, texts: Sequence[str]) -> dict[str, Any] | None:
     corpus = entry.corpus()
     if corpus is None:
         return None
-    searched = min(1.0, _SEARCHED / max(1, corpus.characters))
-    shared = search_corpus(texts, corpus.spread(_SEARCHED), gaps=searched < 1)
+    shared, searched = search_spread(texts, corpus, _SEARCHED)
     columns = [
         {"known_words": known_words(text, shared.words), "longest_copy": copy}
         for text, copy in zip(texts, shared.copies, strict=True)
