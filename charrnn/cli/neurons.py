@@ -165,7 +165,7 @@ def _text_to_read(
         raise TextError(f"no text to read; name one: {named}")
     train, val = model.parts_of(corpus)
     if len(val) < FEWEST:
-        note("reading the text that the model was trained on, for want of another")
+        note("no validation part; reading the text that the model was trained on")
         return printable(corpus.name), train, 0
     return f"{printable(corpus.name)}, validation part", val, 0
 

@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Show how surprised a model is by each character of a text.
 
-    A character is the more surprising, the less likely the model found it: its surprise
+    The less likely the model found a character, the more surprising it is: its surprise
     is -log2 of its probability, in bits. The totals are those of `charrnn eval`, and
     refer to all of the text. TEXT is a file, a folder, several of them, or - for
     standard input. CHECKPOINT is a file or a run folder; by default it is the newest

@@ -88,9 +88,9 @@ def in_a_row(parts: Sequence[Expected]) -> Expected | None:
 
 
 def by_line_ends(documents: Sequence[Expected | None]) -> Expected | None:
-    """Return what was expected in documents that line ends join; None: an empty one.
+    """Return what was expected in documents that line ends join.
 
-    Nothing was expected at the line ends.
+    Nothing was expected at the line ends. None stands for an empty document.
     """
     size = max((each.others.shape[1] for each in documents if each), default=0)
     nothing = Expected(

@@ -29,24 +29,24 @@ DEFINITIONS = {
     "digit": "1 at a decimal digit",
     "punctuation": "1 at a punctuation mark (Unicode category P)",
     "space": "1 at white space other than a line end",
-    "word start": "1 at a letter that follows none",
+    "word start": "1 at a letter that follows no letter",
     "word length": "letters of the word so far; 0 outside a word. An apostrophe ends a "
     "word",
-    "sentence end": "1 from . ! or ? to before the next letter",
+    "sentence end": "1 from . ! or ? until the next letter",
     "after comma": "1 at the character after a comma",
     "clause length": "characters since the last of , ; : . ! ? or since the start of "
     "the text",
-    "in quotes": '1 from an opening " “ „ or « to before the closing one; an empty '
-    "line closes it",
-    "in brackets": "1 from ( or [ to before the bracket that closes it; an empty line "
+    "in quotes": '1 from an opening " “ „ or « until the closing one; an empty line '
+    "closes it",
+    "in brackets": "1 from ( or [ until the bracket that closes it; an empty line "
     "closes all",
     "brace depth": "open curly braces",
     "indentation": "columns of white space at the start of the line, so far; a tab "
     "goes to the next multiple of 8",
-    "comment": "source code: 1 in a comment (# or // to before the line end, /* to "
-    "before the end of */)",
-    "string": "source code: 1 from the quote that opens a string to before the one "
-    "that closes it",
+    "comment": "source code: 1 in a comment, from # or // until the line end, or from "
+    "/* until the last character of */",
+    "string": "source code: 1 from the quote that opens a string until the one that "
+    "closes it",
 }
 
 _SPEAKER = re.compile(r"(?:(?<=\n\n)|\A)[^\W\d_][^\n]{0,38}:(?=\n|\Z)")
