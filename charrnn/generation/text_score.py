@@ -11,6 +11,7 @@ from charrnn.generation.text_model import TextModel
 from charrnn.generation.unknown import known_only
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import file_order
 from charrnn.text.ids import blocks
 from charrnn.text.spool import Spool
 
@@ -23,6 +24,18 @@ class ReadText:
     start: int  # ids before the text
     skipped: int  # characters left out because the model does not know them
     replaced: int  # characters replaced by others
+    end_id: int | None  # the id that ends a document, if the text is made of documents
+    seed: int  # which put the documents in their order
+
+    def file_order(self) -> Array | None:
+        """Return where in ids[start - 1:] the characters are that the files hold.
+
+        It is in the order of the files. None if that is the order of ids anyway, or is
+        not known; see `charrnn.text.documents.file_order`.
+        """
+        if self.end_id is None:
+            return None
+        return file_order(self.ids[self.start - 1 :], self.end_id, self.seed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,8 @@ def read_text(model: TextModel, corpus: Corpus, on_unknown: str = "error") -> Re
             len(start),
             skipped=sum(counts[c] for c in unknown if c not in replaced),
             replaced=sum(counts[c] for c in unknown if c in replaced),
+            end_id=vocab.end_id,
+            seed=corpus.info.seed,
         )
 
 
@@ -96,10 +111,15 @@ def score_text(
 
 
 def score_parts(model: TextModel, text: ReadText, last: int) -> Iterator[PartScore]:
-    """Yield the score of each part of a text; the id `last` ends a part."""
+    """Yield the score of each part of a text; the id `last` ends a part.
+
+    Documents come in the order of the files, if `text.file_order` knows it.
+    """
     ids = text.ids[text.start - 1 :]
     found = losses(model.model, ids, threads=0)
-    targets = ids[1:]
+    targets, order = ids[1:], text.file_order()
+    if order is not None:
+        targets, found = ids[order], found[order - 1]
     ends = np.flatnonzero(targets == last) + 1
     if not len(ends) or ends[-1] < len(targets):
         ends = np.append(ends, len(targets))

@@ -13,7 +13,6 @@ from charrnn.generation.text_score import ReadText, read_text, score_text
 from charrnn.markup.tint import Mark
 from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
-from charrnn.text.documents import file_order
 from charrnn.text.vocab import Vocabulary
 from charrnn.views.expected import ALTERNATIVES, Character, expected, marks
 
@@ -152,13 +151,10 @@ def surprise(
         Called with the number of characters scored since the last call.
     """
     text = read_text(model, corpus, on_unknown)
-    end_id, n = model.vocab.end_id, len(text.ids) - text.start
-    order = None
+    n, order = len(text.ids) - text.start, text.file_order()
     ids = text.ids[text.start :]
-    if end_id is not None:
-        with_mark = text.ids[text.start - 1 :]
-        order = file_order(with_mark, end_id, corpus.info.seed)
-        ids = ids if order is None else with_mark[order]
+    if order is not None:
+        ids = text.ids[text.start - 1 :][order]
     ends = _line_ends(ids, model.vocab)
     shown = _stretch(ends, n, first_line, length)
     seen = _Seen(model, ids, shown if alternatives else range(0))
@@ -178,7 +174,7 @@ def surprise(
         text,
         model.vocab,
         model.reads_bytes,
-        end_id is None or order is not None,
+        text.end_id is None or order is not None,
         ids,
         seen.nats,
         ends,

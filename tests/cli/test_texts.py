@@ -81,6 +81,18 @@ def test_the_list_of_a_run_is_split_as_the_run_split_it():
     assert scores("run") == scores("run", "names.txt")
 
 
+def test_documents_are_scored_in_the_order_of_their_file():
+    train("names.txt", "--documents", "lines", "--out", "run")
+    scored = "eval", "run", "names.txt", "--per", "document", "--json"
+    *each, whole = map(json.loads, invoke(*scored).stdout.splitlines())
+    assert [(one["number"], one["text"]) for one in each] == [*enumerate(NAMES, 1)]
+    total = sum(one["nats"] * one["characters"] for one in each)
+    assert total / whole["characters"] == pytest.approx(whole["nats"], rel=1e-6)
+    for one in each[::33]:
+        alone = invoke("eval", "run", "--text", one["text"], "--json").stdout
+        assert json.loads(alone)["nats"] == pytest.approx(one["nats"], rel=1e-5)
+
+
 def test_a_resumed_run_names_as_many_documents_as_before():
     train("names.txt", "--documents", "lines", "--out", "run")
     result = invoke("train", "--resume", "--out", "run", "--steps", 6)
