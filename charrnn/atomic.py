@@ -21,6 +21,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # the seconds between attempts.
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8) if sys.platform == "win32" else ()
 _ABANDONED = 60.0  # seconds after which a file that nobody has open is abandoned
+# Seconds to wait for a lock. `is_locked` holds one for an instant.
+_PATIENCE, _POLL = 0.2, 0.02
 
 
 @contextmanager
@@ -193,7 +195,7 @@ class Lock:
         self.release()
         self.trouble = None
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
             self._locked = self._identity()
         except Timeout:
             raise self._refusal from None
@@ -219,6 +221,21 @@ class Lock:
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+
+def is_locked(file: Path) -> bool:
+    """Return whether a process has locked a file; False if there is no such file."""
+    from filelock import FileLock, Timeout
+
+    if not file.exists():  # locking would create it
+        return False
+    try:
+        with FileLock(file, blocking=False, fallback_to_soft=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from charrnn import atomic
-from charrnn.atomic import LOCK, Lock, locked, remove_abandoned, replacing
+from charrnn.atomic import (
+    LOCK,
+    Lock,
+    is_locked,
+    locked,
+    remove_abandoned,
+    replacing,
+)
 from charrnn.errors import CheckpointError
 from charrnn.storage.run_folder import holds_run
 
@@ -50,7 +57,7 @@ def is_free(folder):
         return False
 
 
-def test_a_folder_of_another_process_is_refused_at_once(tmp_path):
+def test_a_folder_of_another_process_is_refused(tmp_path):
     with holder(tmp_path) as other:
         with pytest.raises(CheckpointError, match="taken"), locked(tmp_path, REFUSAL):
             pytest.fail("the block must not be entered")
@@ -78,6 +85,34 @@ def test_a_folder_is_locked_against_this_process_as_well(tmp_path):
     with locked(tmp_path, REFUSAL):
         assert not is_free(tmp_path)
     assert is_free(tmp_path)
+
+
+LOOK = """
+import sys, time
+from pathlib import Path
+from charrnn.atomic import LOCK, is_locked
+
+print("held", flush=True)
+while True:
+    is_locked(Path(sys.argv[1]) / LOCK)
+    time.sleep(0.001)
+"""
+
+
+def test_looking_whether_a_file_is_locked_refuses_nobody(tmp_path):
+    file = tmp_path / LOCK
+    assert not is_locked(file)
+    assert not file.exists()
+    with locked(tmp_path, REFUSAL):
+        assert is_locked(file)
+    assert not is_locked(file)
+    with holder(tmp_path, LOOK) as other:
+        try:
+            for _ in range(1000):
+                with locked(tmp_path, REFUSAL):
+                    pass
+        finally:
+            other.kill()
 
 
 def test_another_thread_may_end_the_block(tmp_path):

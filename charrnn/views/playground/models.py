@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from charrnn.atomic import LOCK
+from charrnn.atomic import LOCK, is_locked
 from charrnn.errors import CharRNNError, CheckpointError, TextError
 from charrnn.generation.language_model import LanguageModel
 from charrnn.storage.checkpoint import load
@@ -17,7 +17,6 @@ from charrnn.storage.run_folder import (
     LAST,
     PRETRAINED,
     holds_run,
-    lock,
     read_history,
     saved_at,
 )
@@ -58,13 +57,7 @@ class Place:
     @property
     def is_training(self) -> bool:
         """Whether the run is going on."""
-        if self.kind != RUN or not (self.path / LOCK).exists():
-            return False
-        try:
-            with lock(self.path):
-                return False
-        except CheckpointError:
-            return True
+        return self.kind == RUN and is_locked(self.path / LOCK)
 
     def _files(self) -> Iterator[Path]:
         yield from (self.path / name for name in (BEST, LAST))
