@@ -1,17 +1,17 @@
 """Stretches that texts copy from the corpus, and where they are in it, in words."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.evaluation.shared_stretches import (
-    Stretch,
-    line_numbers,
-    shared_stretches,
-)
+from charrnn.errors import TextError
+from charrnn.evaluation.shared_stretches import Stretch, shared_stretches
 from charrnn.text.characters import escaped
 from charrnn.text.corpus import Corpus
+from charrnn.views.corpus_lines import find_lines
 
 LEAST = 30  # characters; shorter stretches are common phrases
 _BEGINNING = 40  # characters of a document that name it
@@ -42,9 +42,7 @@ def find_copies(
         for stretches in found
         for stretch in stretches
     ]
-    has_lines = "\n" in corpus.vocab and not corpus.documents
-    lines = line_numbers(corpus.pieces(), places) if has_lines else places
-    where = zip(places, lines, strict=True)
+    where = zip(places, _lines(corpus, places), strict=True)
     return [
         [
             Copy(stretch.start, stretch.end, _source(corpus, text, stretch, *spot))
@@ -66,17 +64,40 @@ def sources(copies: Sequence[Copy], characters: int) -> list[str]:
     return found
 
 
-def _source(corpus: Corpus, text: str, stretch: Stretch, place: int, line: int) -> str:
-    """Return where a stretch is in the corpus; line is that of its first character."""
+def _lines(corpus: Corpus, places: Sequence[int]) -> list[tuple[int | None, str]]:
+    """Return the line of each place and its file, or (None, "") if it has none."""
+    if "\n" in corpus.vocab and not corpus.documents:
+        with suppress(TextError):  # one of several files is gone
+            return [*find_lines(corpus, places)]
+    return [(None, "")] * len(places)
+
+
+def _source(
+    corpus: Corpus,
+    text: str,
+    stretch: Stretch,
+    place: int,
+    where: tuple[int | None, str],
+) -> str:
+    """Return where a stretch is in the corpus; where is that of its first character."""
     if corpus.documents:
         return f"the document that begins {_beginning(corpus, place)!r}"
-    several = len(corpus.info.files) > 1
-    name = "the training text" if several else escaped(corpus.name)
-    if "\n" not in corpus.vocab:
+    line, file = where
+    name = escaped(_short(file, corpus.info.files) if file else corpus.name)
+    if line is None:
         return f"character {place + 1:,} of {name}"
     last = line + text.count("\n", stretch.start, stretch.end - 1)
     lines = f"line {line:,}" if last == line else f"lines {line:,} to {last:,}"
     return f"{lines} of {name}"
+
+
+def _short(file: str, files: Sequence[str]) -> str:
+    """Return the path of one of several files from the folder that holds them all."""
+    folders = {os.path.dirname(each) for each in files}  # noqa: PTH120
+    try:
+        return os.path.relpath(file, os.path.commonpath(folders))
+    except ValueError:  # they are on several drives of Windows
+        return file
 
 
 def _beginning(corpus: Corpus, place: int) -> str:

@@ -6,6 +6,7 @@ validation, so that TensorBoard shows a run while it trains.
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import time
 from typing import Any
 
@@ -34,10 +35,12 @@ def check_logs(folder: Path, *, resume: bool = False, force: bool = False) -> No
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.glob(_PATTERN))
+        with TemporaryFile(dir=folder):  # can files be written there?
+            taken = any(folder.glob(_PATTERN))
     except OSError as error:
         raise ConfigError(
-            f"{folder}: cannot be created: {error.strerror}; give another --tensorboard"
+            f"{folder}: event files cannot be written there: {error.strerror}; give "
+            "another --tensorboard"
         ) from error
     if taken and not (resume or force):
         raise ConfigError(

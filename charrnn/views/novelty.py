@@ -1,9 +1,7 @@
 """Whether a text is copied from the corpus of a model, beside a held-out text."""
 
-import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 import numpy as np
 
@@ -16,10 +14,8 @@ from charrnn.evaluation.shared_stretches import (
     shared_stretches,
 )
 from charrnn.generation.language_model import LanguageModel
-from charrnn.nn.parameters import Array
 from charrnn.text.corpus import Corpus
-from charrnn.text.documents import file_order
-from charrnn.text.reading import lines_per_file
+from charrnn.views.corpus_lines import find_lines
 
 LENGTHS = (20, 30, 50)  # of stretches
 NGRAMS = range(1, 11)
@@ -100,7 +96,7 @@ def novelty(
     known = known_ngrams(texts, pieces, [*NGRAMS, *LENGTHS, *_LONG])
     chosen = _copies(texts, known, pieces, most)
     places = [stretch.place for found in chosen for stretch in found[:most]]
-    corpus_lines = iter(_corpus_lines(corpus, places))
+    corpus_lines = iter(find_lines(corpus, places))
     result: list[Novelty | None] = []
     for each, has, found in zip(texts, known, chosen, strict=True):
         best = found[:most]
@@ -170,34 +166,3 @@ def _share_inside(known: Mask, length: int, characters: int) -> float | None:
     steps[starts] += 1
     steps[starts + length] -= 1
     return float((np.cumsum(steps[:-1]) > 0).mean())
-
-
-def _corpus_lines(
-    corpus: Corpus, places: Sequence[int]
-) -> Iterator[tuple[int | None, str]]:
-    """Yield the line of each place, and its file if there are several."""
-    end_id = corpus.vocab.end_id
-    if end_id is None:
-        yield from _in_files(corpus, line_numbers(corpus.pieces(), places))
-        return
-    order = file_order(corpus.ids, end_id, corpus.info.seed)
-    if order is None:
-        yield from [(None, "")] * len(places)
-        return
-    at = np.empty(len(corpus.ids), np.intp)
-    at[0], at[order] = 0, np.arange(len(order))
-    ordered: Array = corpus.ids[order]
-    pieces = replace(corpus, ids=ordered).pieces()
-    for line in line_numbers(pieces, at[[*places]].tolist()):
-        yield line, ""
-
-
-def _in_files(corpus: Corpus, lines: Sequence[int]) -> Iterator[tuple[int, str]]:
-    files = corpus.info.files
-    if len(files) < 2 or not lines:
-        yield from ((line, "") for line in lines)
-        return
-    ends = [*accumulate(lines_per_file(corpus.info))]
-    for line in lines:
-        file = bisect.bisect_left(ends, line)
-        yield line - (ends[file - 1] if file else 0), files[file]

@@ -19,7 +19,7 @@ from charrnn.generation.language_model import LanguageModel
 from charrnn.nn.functional import log_softmax
 from charrnn.run import start_run
 from charrnn.text import corpus as corpus_module
-from charrnn.text.reading import from_text
+from charrnn.text.reading import from_text, read_corpus
 from charrnn.views import compare as module
 from charrnn.views import report
 from charrnn.views.compare import compare
@@ -168,6 +168,24 @@ def test_the_place_of_a_copy_is_told_by_its_lines():
     assert [(copy.start, copy.end) for copy in copies] == [
         (0, len(each)) for each in texts
     ]
+
+
+def test_lines_of_several_files_count_from_the_start_of_each(tmp_path):
+    names = ["plays/one.txt", "plays/two.txt", "verse.txt"]
+    for i, name in enumerate(names):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(f"line {n} of {'xyz'[i] * 30}\n" for n in range(40)))
+    corpus = read_corpus([tmp_path / name for name in names])
+    texts = [f"line {n} of {'xyz'[i] * 30}\n" for i, n in ((1, 0), (2, 39), (0, 7))]
+    expected = ["line 1 of plays/two.txt", "line 40 of verse.txt"]
+    expected += ["line 8 of plays/one.txt"]
+    copies = [copy for (copy,) in find_copies(texts, corpus, 1 << 20)]
+    assert [copy.source.replace("\\", "/") for copy in copies] == expected
+    (tmp_path / "verse.txt").unlink()
+    (copy,) = find_copies(texts[:1], corpus, 1 << 20)[0]
+    place = corpus.text.index(texts[0])
+    assert copy.source == f"character {place + 1:,} of {corpus.name}"
 
 
 def test_of_overlapping_copies_the_longest_counts():
