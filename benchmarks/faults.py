@@ -68,8 +68,11 @@ def main() -> None:
     unknown = set(args.areas) - set(areas())
     if unknown:
         parser.error(f"no area {', '.join(unknown)}; expected {', '.join(areas())}")
-    # Shells start jobs in the background with it ignored, and children inherit that.
+    # Shells start jobs in the background with SIGINT ignored, nohup ignores SIGHUP, and
+    # children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     lines, well = [HEAD], True
     for name in args.areas or areas():
         for line, is_well in rows(name, args.share):

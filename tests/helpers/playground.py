@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
+from texts import save_trained
 
+from charrnn.storage.run_folder import BEST
 from charrnn.views.playground.limits import Limits
 from charrnn.views.playground.server import listen, serve
 
@@ -127,6 +130,17 @@ def awaited(coroutine):
     """Return the result of a coroutine, also while Playwright's loop is running."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
+
+
+@contextmanager
+def working_with(folder, *runs):
+    """Work in a folder with trained runs of these names; the last is the newest."""
+    for i, name in enumerate(runs):
+        run = save_trained(folder / "checkpoints" / name)
+        os.utime(run / BEST, (i + 1, i + 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
 
 
 @contextmanager

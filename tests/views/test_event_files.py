@@ -2,6 +2,7 @@
 
 import struct
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from extras import needs_tensorboard
@@ -159,5 +160,11 @@ def test_the_files_of_another_run_are_kept_unless_replaced(tmp_path, open_files)
 
 def test_a_place_that_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot be created"):
+    with pytest.raises(ConfigError, match="logs: event files cannot be written there"):
         check_logs(tmp_path / "file" / "logs")
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs Linux")
+def test_a_folder_that_cannot_be_written():
+    with pytest.raises(ConfigError, match="/sys: event files cannot be written there"):
+        check_logs(Path("/sys"))

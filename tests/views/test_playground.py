@@ -1,12 +1,11 @@
 """The API of `charrnn serve`, over real sockets: it computes what the library does."""
 
 import json
-import os
 from math import log
 
 import numpy as np
 import pytest
-from playground import playing, texts_of
+from playground import playing, texts_of, working_with
 from texts import save_trained, sentences, trained
 
 from charrnn.generation.text_model import TextModel
@@ -44,12 +43,7 @@ LINE = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Work in a folder with two runs, one of which has a name that is markup."""
-    place = tmp_path_factory.mktemp("play")
-    save_trained(place / "checkpoints" / EVIL)
-    save_trained(place / "checkpoints" / "lines")
-    os.utime(place / "checkpoints" / EVIL / BEST, (1, 1))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
+    with working_with(tmp_path_factory.mktemp("play"), EVIL, "lines") as place:
         yield place
 
 

@@ -5,8 +5,7 @@ import socket
 from contextlib import suppress
 
 import pytest
-from playground import events, playing, read_until, texts_of, until
-from texts import save_trained
+from playground import events, playing, read_until, texts_of, until, working_with
 
 SHORT = {"model": "lines", "length": 5}
 # More than sockets and buffers hold, and than is written in no time.
@@ -15,11 +14,8 @@ LONG = {"model": "lines", "length": 20_000, "temperatures": [1] * 5}
 
 @pytest.fixture(scope="module", autouse=True)
 def place(tmp_path_factory):
-    place = tmp_path_factory.mktemp("play")
-    save_trained(place / "checkpoints" / "lines")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        yield
+    with working_with(tmp_path_factory.mktemp("play"), "lines") as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 from browser import PHONE, SCREEN, open_tab
-from playground import playing, until
-from texts import save_trained, small_run, trained
+from playground import playing, until, working_with
+from texts import small_run, trained
 
 from charrnn.storage.checkpoint import save
 from charrnn.storage.run_folder import BEST, lock
@@ -26,11 +26,7 @@ LINK = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    place = tmp_path_factory.mktemp("play")
-    save_trained(place / "checkpoints" / EVIL)
-    save_trained(place / "checkpoints" / "lines")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
+    with working_with(tmp_path_factory.mktemp("play"), EVIL, "lines") as place:
         yield place
 
 
