@@ -135,13 +135,21 @@ def test_a_planted_unit_is_found_and_comes_first():
 
 
 def test_the_best_of_many_units_that_follow_nothing_drops_on_other_text():
-    rng = np.random.default_rng(5)
-    text = "".join(rng.choice([*'abcdefghijklmno ,."()\n'], 1200))
-    model = network(text, hidden=150, layers=1)
-    found = rank(model, model.encode(text)).of_features()
-    # What depends on the character alone, an untrained unit may follow.
-    beyond = [each for each in found if each.feature in ("in quotes", "in brackets")]
-    assert all(abs(each.chosen) > 1.3 * abs(each.checked) for each in beyond)
+    beyond = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        text = "".join(rng.choice([*'abcdefghijklmno ,."()\n'], 1200))
+        model = network(text, hidden=150, layers=1)
+        found = rank(model, model.encode(text)).of_features()
+        # What depends on the character alone, an untrained unit may follow.
+        own = [each for each in found if each.feature in ("in quotes", "in brackets")]
+        assert own
+        beyond += own
+    chosen, checked = (
+        sum(abs(getattr(each, name)) for each in beyond)
+        for name in ("chosen", "checked")
+    )
+    assert chosen > 2 * checked
     assert not all(each.holds for each in beyond)
 
 
