@@ -17,6 +17,7 @@ from charrnn.nn.kernels import numba_trouble
 from charrnn.nn.parameters import Array
 from charrnn.option import settings_of
 from charrnn.presets import resolve_settings
+from charrnn.ranks import Ranks, world
 from charrnn.run import resume_run, start_run
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.storage.checkpoint import load as load_checkpoint
@@ -85,6 +86,8 @@ def train(
     seed: int | None = None,
     threads: int | None = None,
     kernels: str | None = None,
+    mpi: bool = False,
+    exchange: str | None = None,
 ) -> LanguageModel:
     """Train on a text, and return the model of the lowest validation loss.
 
@@ -175,6 +178,11 @@ def train(
         Threads that share the batch; 0 means the fastest number.
     kernels : {"auto", "numpy", "numba"}, optional
         Plain NumPy, or compiled by Numba; "auto" uses Numba if it is installed.
+    mpi : bool
+        Train together with the other processes that `mpiexec` has started. All of them
+        make the same call, and get the same model; rank 0 alone writes `out`.
+    exchange : {"float32", "bfloat16"}, optional
+        How they exchange gradients; bfloat16 is half as long, and less precise.
 
     Returns
     -------
@@ -208,23 +216,30 @@ def train(
     config = TextConfig(**reading)
     seed = settings["seed"]
     patterns = [glob] if isinstance(glob, str) else glob
-    corpus = new_corpus(paths, text, config, glob=patterns, seed=seed)
-    run = start_run(
-        corpus,
-        settings,
-        chosen,
-        val=None if val is None else new_corpus(val, None, config, seed=seed),
-        init_from=_source(init_from),
-        folder=None if out is None else Path(out),
-        force=force,
-        begun=begun,
-    )
+    ranks = world() if mpi else Ranks()
+    with ranks.one_before_others():
+        corpus = new_corpus(paths, text, config, glob=patterns, seed=seed)
+        other = None if val is None else new_corpus(val, None, config, seed=seed)
+    with ranks.together():
+        run = start_run(
+            corpus,
+            settings,
+            chosen,
+            val=other,
+            init_from=_source(init_from),
+            folder=None if out is None else Path(out),
+            force=force,
+            begun=begun,
+            ranks=ranks,
+        )
     run.notes = [*corpus.notes, *run.notes]
     if run.config.kernels == "auto" and numba_trouble():
         run.notes.append(f"Numba is installed but does not work: {numba_trouble()}")
     if run.growth and run.growth.added:
         run.notes.append(f"added {run.growth.added} characters to the vocabulary")
-    return finish(run, progress=progress, on_event=on_event)
+    model = finish(run, progress=progress and ranks.is_first, on_event=on_event)
+    ranks.finish()
+    return model
 
 
 def resume(
@@ -238,6 +253,7 @@ def resume(
     save_every: float | None = None,
     threads: int | None = None,
     kernels: str | None = None,
+    mpi: bool = False,
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> LanguageModel:
@@ -263,6 +279,8 @@ def resume(
     threads, kernels : optional
         As in `train`, to go on with others than so far. Results then differ by
         rounding.
+    mpi : bool
+        As in `train`; the number of processes need not be that of before.
     progress, on_event : optional
         As in `train`.
 
@@ -282,8 +300,14 @@ def resume(
         **{"threads": threads, "kernels": kernels},
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    run = resume_run(Path(folder), paths, text, val=val, changes=changes)
-    return finish(run, progress=progress, on_event=on_event)
+    ranks = world() if mpi else Ranks()
+    with ranks.together():
+        run = resume_run(
+            Path(folder), paths, text, val=val, changes=changes, ranks=ranks
+        )
+    model = finish(run, progress=progress and ranks.is_first, on_event=on_event)
+    ranks.finish()
+    return model
 
 
 def load(path: PathLike | None = None) -> LanguageModel:

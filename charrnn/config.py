@@ -18,6 +18,7 @@ CELLS = {
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
+EXCHANGES = ("float32", "bfloat16")
 KERNELS = ("auto", "numpy", "numba")
 NORMAL_FORMS = ("nfc", "nfd", "nfkc", "none")
 BYTES = "bytes"  # the "encoding" of a file that is read as a sequence of 256 symbols
@@ -329,6 +330,13 @@ class TrainConfig:
         group=_MACHINE,
         choices=KERNELS,
         default_text="auto, numba if it is installed",
+    )
+    exchange: str = option(
+        "float32",
+        "How ranks of mpiexec exchange gradients: {choices}. bfloat16 is half as long, "
+        "and rounds to 8 bits; for slow networks.",
+        group=_MACHINE,
+        choices=EXCHANGES,
     )
 
     def __post_init__(self) -> None:

@@ -23,13 +23,26 @@ NUMBA = 500 * MB  # its libraries, and what compiling takes
 _ARENA_MAX = -8  # of glibc's mallopt: the most places from which threads allocate
 
 
+_sharing = 1  # processes that divide the cores among themselves
+
+
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
+    cores = min(len(usable_cores()), cpu_quota())
+    return max(1, ceil(cores) // _sharing)
+
+
+def usable_cores() -> list[int]:
+    """Return the numbers of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, ceil(min(cores, cpu_quota())))
+        return sorted(os.sched_getaffinity(0))
+    return [*range(os.cpu_count() or 1)]
+
+
+def share_cores(processes: int) -> None:
+    """Divide the cores of this process among several that may use the same ones."""
+    global _sharing
+    _sharing = processes
 
 
 def cpu_quota(root: Path = Path("/")) -> float:

@@ -4,7 +4,7 @@
 trains it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -24,6 +24,7 @@ from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import interruptibly
 from charrnn.presets import MANY, Adaptation, adapt_to_text
+from charrnn.ranks import Ranks
 from charrnn.shell import quote
 from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.storage.run_folder import (
@@ -161,11 +162,14 @@ class Run:
         TrainingError if the loss keeps diverging, and CheckpointError after the last
         event if the end of the run could not be saved.
         """
-        if not self.folder:
-            yield from self.trainer.run()
-            return
+        saver: Saver | None = None
         try:
-            saver = self._saver(self.folder)
+            with self.trainer.ranks.together():
+                if self.folder:
+                    saver = self._saver(self.folder)
+            if not saver:
+                yield from self.trainer.run()
+                return
             try:
                 for event in self.trainer.run():
                     yield from saver.after(event)
@@ -223,6 +227,7 @@ def start_run(
     root: Path | None = None,
     force: bool = False,
     begun: float | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Return a new run on a text.
 
@@ -236,15 +241,19 @@ def start_run(
     folder in `root`, named after the text. If neither is given, it is not saved.
 
     `begun` is the time of `perf_counter` from which the minutes of the run count, by
-    default that of this call.
+    default that of this call. `ranks` train together; only the first one has a folder.
     """
     begun = perf_counter() if begun is None else begun
+    ranks = ranks or Ranks()
+    if not ranks.is_first:
+        folder = root = None
     if folder:  # first, because the rest takes time
         check_folder(folder, force=force)
     if init_from is None or isinstance(init_from, Checkpoint):
         source = init_from
     else:
-        source = load(find_checkpoint(init_from))
+        path = init_from
+        source = ranks.first(lambda: load(find_checkpoint(path)))
     adaptation = None
     if chosen is not None:
         network = source.model.config if source else None
@@ -252,34 +261,49 @@ def start_run(
             settings, chosen, corpus.characters, network, len(corpus.vocab)
         )
         settings = adaptation.settings
+    _check_alike(ranks, [corpus.info.sha256, val.info.sha256 if val else "", settings])
     config = TrainConfig(**known_settings(TrainConfig, settings))
     shape = known_settings(ModelConfig, settings)
     model, vocab, growth = _new_model(corpus, val, config, shape, source)
-    model = _with_kernels(model, config.kernels)
+    model = _with_kernels(model, ranks.first(lambda: kernels.resolve(config.kernels)))
     train_ids, val_ids = _split_ids(corpus, val, vocab, config.val_fraction)
     if not source and len(vocab) > MANY:
         # Otherwise it would take most of a short run to learn them.
         log_frequencies(model.params["output.b"], train_ids)
+    if ranks.size > 1:  # other processors may round otherwise
+        model.params.flat[:] = ranks.first(lambda: model.params.flat)
     T, N = fit_windows(len(train_ids), config.window, config.batch)
-    windows = _windows(train_ids, T, N, vocab, config.seed)
+    windows = _windows(train_ids, T, N, vocab, config.seed, ranks)
     spent = perf_counter() - begun
-    plan = make_plan(model, windows, val_ids, config, spent=spent)
-    trainer = Trainer(model, windows, val_ids, config, plan)
+    plan = make_plan(model, windows, val_ids, config, spent=spent, ranks=ranks)
+    trainer = Trainer(model, windows, val_ids, config, plan, ranks)
     run = Run(trainer, vocab, corpus.info, train_ids, val_ids)
     run.val_text, run.text_summary = val.info if val else None, corpus.summary
     run.adaptation, run.growth = adaptation, growth
     # Last, so that neither a wrong setting nor too little memory for the first steps
     # deletes the run that `force` replaces.
-    require(2 * model.params.flat.nbytes + _FIRST_STEPS, "training")
-    if folder:
-        run._look_at_disk(folder, _NO_ROOM)
-        run._keep_in(folder, make_folder(folder, force=force))
-    elif root:
-        run._look_at_disk(root, _NO_ROOM)
-        made = new_folder(corpus.name, root)
-        with holding(made) as lock:
-            run._keep_in(made, lock)
+    with ranks.together():
+        require(2 * model.params.flat.nbytes + _FIRST_STEPS, "training")
+        if folder:
+            run._look_at_disk(folder, _NO_ROOM)
+            run._keep_in(folder, make_folder(folder, force=force))
+        elif root:
+            run._look_at_disk(root, _NO_ROOM)
+            made = new_folder(corpus.name, root)
+            with holding(made) as lock:
+                run._keep_in(made, lock)
     return run
+
+
+def _check_alike(ranks: Ranks, facts: Sequence[object]) -> None:
+    """Raise ConfigError unless all ranks have the same texts and settings."""
+    for number, others in enumerate(ranks.gather(lambda: facts)):
+        if others != facts:
+            raise ConfigError(
+                f"rank {number} has other settings or another text than rank "
+                f"{ranks.number}; start all of them with the same options, and give "
+                "every machine the same files"
+            )
 
 
 def _new_model(
@@ -342,10 +366,15 @@ def _vocabulary(corpus: Corpus, val: Corpus | None) -> Vocabulary:
     return Vocabulary(characters, end=vocab.end_id is not None)
 
 
-def _windows(ids: Array, T: int, N: int, vocab: Vocabulary, seed: int) -> Windows:
+def _windows(
+    ids: Array, T: int, N: int, vocab: Vocabulary, seed: int, ranks: Ranks
+) -> Windows:
+    """Return the windows of a text, with the columns of this rank."""
+    columns = ranks.share(N)
     if vocab.end_id is None:
-        return Windows(ids, T, N)
-    return DocumentWindows(ids, T, N, end_id=vocab.end_id, seed=seed)
+        return Windows(ids, T, N, columns=columns)
+    end_id = vocab.end_id
+    return DocumentWindows(ids, T, N, columns=columns, end_id=end_id, seed=seed)
 
 
 def _split_ids(
@@ -436,6 +465,7 @@ def resume_run(
     val: Paths | None = None,
     changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Return the run in a folder, ready to continue exactly where it stopped.
 
@@ -445,16 +475,28 @@ def resume_run(
     run. `progress` is called while the text is read. What is not as it was is in the
     notes of the run. The folder is locked until the run is trained or closed.
     """
-    changes = changes or {}
+    changes, ranks = changes or {}, ranks or Ranks()
     check_changes(changes)  # first, because reading the text takes time
+    if not ranks.is_first:  # what the first one reads, it gives to the others
+        run = _read_run(
+            folder, paths, text, val=val, changes=changes, progress=None, ranks=ranks
+        )
+        run.folder = None
+        with ranks.together():  # the first one looks at the disk
+            return run
     check_resumable(folder)
     with holding(folder) as lock:
         saved_at = last_saved(folder)
         run = _read_run(
-            folder, paths, text, val=val, changes=changes, progress=progress
+            *(folder, paths, text),
+            val=val,
+            changes=changes,
+            progress=progress,
+            ranks=ranks,
         )
-        run._look_at_disk(folder)
-        run._keep_in(folder, lock)
+        with ranks.together():
+            run._look_at_disk(folder)
+            run._keep_in(folder, lock)
     run._saved_at = saved_at
     return run
 
@@ -467,16 +509,18 @@ def _read_run(
     val: Paths | None,
     changes: Mapping[str, Any],
     progress: Progress | None,
+    ranks: Ranks,
 ) -> Run:
     """Return the run in a folder, which is locked; see `resume_run`."""
-    checkpoint = load_last(folder)
+    checkpoint = ranks.first(lambda: load_last(folder))
+    _check_alike(ranks, [dict(changes)])
     config, plan = checkpoint.settings()
     vocab, val_info = checkpoint.vocab, checkpoint.split.val_text
     if val is not None and not val_info:
         raise ConfigError(f"{folder} is not validated on another text; leave out --val")
     # Only if it is needed, because it looks at all files of the text.
     changed = partial(_changed_text, folder, checkpoint, paths, val)
-    with _explaining(folder, _moved_text(folder), changed):
+    with _explaining(folder, _moved_text(folder), changed), ranks.one_before_others():
         corpus = same_corpus(
             checkpoint.corpus, paths, text, beside=folder, progress=progress
         )
@@ -489,16 +533,17 @@ def _read_run(
             f"{folder / LAST}: its text is too short for batch {N} and window {T}; the "
             "file is damaged or was edited"
         )
-    windows = _windows(train_ids, T, N, vocab, config.seed)
-    assert checkpoint.snapshot  # load_last reads it
-    snapshot, notes = with_best_weights(checkpoint.snapshot, folder)
+    windows = _windows(train_ids, T, N, vocab, config.seed, ranks)
+    read = checkpoint.snapshot
+    assert read  # by load_last
+    snapshot, notes = ranks.first(lambda: with_best_weights(read, folder))
     plan, more = resumed_plan(
-        plan, config, changes, snapshot.progress, checkpoint.model, windows
+        plan, config, changes, snapshot.progress, checkpoint.model, windows, ranks
     )
     if "save_every" in changes:  # the plan has the others
         config = replace(config, save_every=changes["save_every"])
     model = _with_kernels(checkpoint.model, plan.kernels)
-    trainer = Trainer(model, windows, val_ids, config, plan)
+    trainer = Trainer(model, windows, val_ids, config, plan, ranks)
     trainer.restore(snapshot)
     if not changes.keys().isdisjoint(LENGTHS):
         trainer.progress.since_best = 0  # patience may have stopped the run

@@ -219,7 +219,7 @@ def test_train_has_every_setting_as_an_argument_of_its_own():
         if field.name not in ("vocab", "end")
     }
     others = {"paths", "text", "progress", "out", "force", "preset"}
-    others |= {"init_from", "on_event", "glob", "val"}
+    others |= {"init_from", "on_event", "glob", "val", "mpi"}
     parameters = inspect.signature(charrnn.train).parameters
     assert {*parameters} == {*settings} | others
     for name, kind in settings.items():

@@ -84,6 +84,7 @@ TRAIN = [
     ),
     ("clip_mode", "", "clip_mode is ''; expected one of norm, value"),
     ("kernels", "cuda", "kernels is 'cuda'; expected one of auto, numpy, numba"),
+    ("exchange", "int8", "exchange is 'int8'; expected one of float32, bfloat16"),
 ]
 SAMPLE = [
     ("length", -1, "length is -1; expected at least 0"),

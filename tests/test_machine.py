@@ -18,6 +18,8 @@ from charrnn.machine import (
     available_memory,
     cpu_quota,
     require,
+    share_cores,
+    usable_cores,
 )
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -346,3 +348,14 @@ def test_threads_need_their_stacks_and_buffers_and_little_more(blas, more, said)
         text=True,
     )
     assert done.stdout == f"{said}\n", done.stderr
+
+
+def test_processes_that_share_the_cores_divide_them():
+    cores = available_cores()
+    assert cores <= len(usable_cores())
+    try:
+        for processes in (1, 2, 3, 1000):
+            share_cores(processes)
+            assert available_cores() == max(1, cores // processes)
+    finally:
+        share_cores(1)

@@ -19,6 +19,7 @@ import click
 
 from charrnn import __version__
 from charrnn.errors import CharRNNError, CharRNNWarning
+from charrnn.ranks import is_other_rank
 from charrnn.text.characters import escaped
 
 # Name, and the line that `--help` shows without loading the command.
@@ -157,6 +158,8 @@ def _escaped_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
+        if isinstance(error, click.UsageError) and is_other_rank():
+            raise SystemExit(error.exit_code) from None  # the first one reports it
         vars(error)["message"] = escaped(error.message)
         raise
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from charrnn.cli.options import (
     note,
 )
 from charrnn.cli.text_arguments import unescape
+from charrnn.cli.together import as_one, find_ranks
 from charrnn.cli.train_setup import (
     TextReader,
     check_unchanged,
@@ -28,6 +29,9 @@ from charrnn.config import BYTES, ModelConfig, TextConfig, TrainConfig, known_se
 from charrnn.option import options_of, settings_of
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
 from charrnn.shell import expand
+
+if TYPE_CHECKING:
+    from charrnn.run import Run
 
 _text = grouped("Text")
 _network = grouped("Network")
@@ -150,7 +154,6 @@ def command(
     from charrnn.cli.train_progress import train_with_progress
 
     begun = perf_counter()
-    report: Callable[[str], None] = (lambda message: None) if quiet else note
     chosen = {name: value for name, value in options.items() if value is not None}
     if "documents" in chosen:
         chosen["documents"] = unescape(chosen["documents"], "--documents")
@@ -158,21 +161,26 @@ def command(
         raise click.UsageError("--bytes and --encoding exclude each other; give one")
     if val and "val_fraction" in chosen:
         raise click.UsageError("--val and --val-fraction exclude each other; give one")
-    if tensorboard:  # before the text is read, which may take long
-        from charrnn.views.event_files import check_logs
-
-        check_logs(tensorboard, resume=resume, force=force)
     if resume:
         check_unchanged(click.get_current_context())
-        run = resume_old_run(text, out, chosen, val=val, quiet=quiet, report=report)
-    else:
+    ranks = find_ranks()
+    if not ranks.is_first:
+        quiet, tensorboard, sample_every = True, None, 0
+    report: Callable[[str], None] = (lambda message: None) if quiet else note
+
+    def resumed_run() -> "Run":
+        return resume_old_run(
+            *(text, out, chosen), val=val, quiet=quiet, report=report, ranks=ranks
+        )
+
+    def new_run() -> "Run":
         settings = resolve_settings(preset, chosen)
         reading = known_settings(TextConfig, chosen)
         config = TextConfig(**reading | ({"encoding": BYTES} if as_bytes else {}))
-        reader = TextReader(config, settings["seed"], quiet, report)
+        reader = TextReader(config, settings["seed"], quiet, report, ranks)
         paths = [*expand(text)]
         corpus = reader.read(paths, glob) if paths else reader.default(data_dir)
-        run = start_new_run(
+        return start_new_run(
             corpus,
             settings,
             chosen,
@@ -182,14 +190,24 @@ def command(
             force=force,
             begun=begun,
             report=report,
+            ranks=ranks,
         )
-    print_summary(run, report)
-    status = train_with_progress(
-        run,
-        sample_every=sample_every,
-        tensorboard=tensorboard,
-        force=force,
-        quiet=quiet,
-    )
+
+    with as_one(ranks):
+        with ranks.together():
+            if tensorboard:  # before the text is read, which may take long
+                from charrnn.views.event_files import check_logs
+
+                check_logs(tensorboard, resume=resume, force=force)
+            run = resumed_run() if resume else new_run()
+        print_summary(run, report)
+        status = train_with_progress(
+            run,
+            sample_every=sample_every,
+            tensorboard=tensorboard,
+            force=force,
+            quiet=quiet,
+            ranks=ranks,
+        )
     if status:
         leave(status)

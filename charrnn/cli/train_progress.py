@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
+from charrnn.ranks import Ranks
 from charrnn.shell import quote
 from charrnn.text.characters import escaped
 
@@ -35,18 +36,21 @@ def train_with_progress(
     tensorboard: Path | None = None,
     force: bool = False,
     quiet: bool = False,
+    ranks: Ranks | None = None,
 ) -> int:
     """Train to the end or until a signal, and return the exit status.
 
-    `tensorboard` is a folder for event files; with `force`, they replace those of an
-    older run. Raises BrokenPipeError, with all saved, if nobody reads standard error
-    any more.
+    Of several ranks, only the first one prints. `tensorboard` is a folder for event
+    files; with `force`, they replace those of an older run. Raises BrokenPipeError,
+    with all saved, if nobody reads standard error any more.
     """
+    ranks = ranks or Ranks()
     if run.trainer.is_complete:
-        note(f"{run.folder} is finished; give it more with --steps or --epochs")
+        if ranks.is_first:
+            note(f"{run.folder} is finished; give it more with --steps or --epochs")
         return 0
     with (
-        _stopping_on_signals(run) as signals,
+        _stopping_on_signals(run, announce=ranks.is_first) as signals,
         make_bar(run, disable=True if quiet else None) as bar,  # None: if no terminal
         _not_counting_pauses(run, bar),
         _event_files(run, tensorboard, force) as files,
@@ -56,9 +60,14 @@ def train_with_progress(
             display.show(event)
     if display.broken_pipe:
         raise display.broken_pipe
-    if signals:
-        _print_how_to_go_on(run)
-        return 128 + signals[0]
+    # One rank may have got it, or all.
+    number = max(ranks.gather(lambda: signals[0] if signals else 0))
+    if number:
+        if ranks.is_first:
+            _print_how_to_go_on(run)
+        return 128 + number
+    if not ranks.is_first:
+        return 0
     if display.reason == "patience" and not quiet:
         note(f"Stopped: no new best in {run.config.patience} validations.")
     try:
@@ -228,7 +237,7 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
+def _stopping_on_signals(run: "Run", *, announce: bool) -> Iterator[list[int]]:
     """Let a signal save and stop the run, and a second Ctrl-C stop it at once.
 
     The signals are SIGINT, SIGTERM, and SIGHUP, which a closed terminal sends; on
@@ -242,7 +251,7 @@ def _stopping_on_signals(run: "Run") -> Iterator[list[int]]:
         received.append(number)
         run.trainer.stop()
         discard_closed_terminal()
-        if number == signal.SIGINT:
+        if announce and number == signal.SIGINT:
             _announce_stop()
 
     before = {number: signal.signal(number, stop) for number in _stopping_signals()}

@@ -9,6 +9,8 @@ from click.core import ParameterSource
 
 from charrnn.cli.options import reading_bar
 from charrnn.config import CHANGEABLE, TextConfig, TrainConfig, known_settings
+from charrnn.errors import TextError
+from charrnn.ranks import Ranks
 
 if TYPE_CHECKING:
     from charrnn.run import Run
@@ -23,10 +25,15 @@ class TextReader:
     """Reads texts in one way, with a bar if that takes long, and reports on them."""
 
     def __init__(
-        self, config: TextConfig, seed: int, quiet: bool, report: Report
+        self,
+        config: TextConfig,
+        seed: int,
+        quiet: bool,
+        report: Report,
+        ranks: Ranks,
     ) -> None:
         self._config, self._seed = config, seed
-        self._quiet, self._report = quiet, report
+        self._quiet, self._report, self._ranks = quiet, report, ranks
 
     def read(
         self, sources: Sequence[str], glob: Sequence[str] = (), name: str | None = None
@@ -34,9 +41,16 @@ class TextReader:
         """Return a text, and report its size and what was changed in it."""
         from charrnn.text.reading import read_corpus
 
+        if "-" in sources and self._ranks.size > 1:
+            raise TextError(
+                "standard input reaches one rank only; save the text to a file"
+            )
         if any(map(_takes_long, map(Path, sources))):
             self._report("reading the text...")
-        with reading_bar(self._quiet, announce=False) as progress:
+        with (
+            self._ranks.one_before_others(),
+            reading_bar(self._quiet, announce=False) as progress,
+        ):
             corpus = read_corpus(
                 [*sources],
                 self._config,
@@ -59,9 +73,10 @@ class TextReader:
         """Return the default corpus, which is downloaded if necessary."""
         from charrnn.text.download.registry import default_corpus
 
-        path, name = default_corpus(
-            Path(data_dir), quiet=self._quiet, note=self._report
-        )
+        with self._ranks.one_before_others():
+            path, name = default_corpus(
+                Path(data_dir), quiet=self._quiet, note=self._report
+            )
         return self.read([str(path)], name=name)
 
 
@@ -83,6 +98,7 @@ def start_new_run(
     force: bool,
     begun: float,
     report: Report,
+    ranks: Ranks,
 ) -> "Run":
     """Return a new run, and report how it was adapted to the text.
 
@@ -92,7 +108,7 @@ def start_new_run(
     from charrnn.run import start_run
     from charrnn.storage.run_folder import CHECKPOINTS, check_folder
 
-    if out:  # before anything is measured
+    if out and ranks.is_first:  # before anything is measured
         check_folder(Path(out), force=force)
     config = TrainConfig(**known_settings(TrainConfig, settings))
     _report_broken_numba(config.kernels, report)
@@ -109,6 +125,7 @@ def start_new_run(
         root=CHECKPOINTS,
         force=force,
         begun=begun,
+        ranks=ranks,
     )
     if run.adaptation:
         report(str(run.adaptation))
@@ -162,15 +179,20 @@ def resume_old_run(
     val: str | None,
     quiet: bool,
     report: Report,
+    ranks: Ranks,
 ) -> "Run":
     """Return the run in a folder, at the step where it stopped."""
     from charrnn.run import resume_run
     from charrnn.storage.run_folder import newest_run
 
-    folder = Path(out) if out else newest_run()
+    folder = Path(out) if out else ranks.first(newest_run)
     with reading_bar(quiet) as progress:
         run = resume_run(
-            folder, text or None, val=val, changes=chosen, progress=progress
+            *(folder, text or None),
+            val=val,
+            changes=chosen,
+            progress=progress,
+            ranks=ranks,
         )
     for line in run.notes:
         report(line)
@@ -221,9 +243,12 @@ def print_summary(run: "Run", report: Report) -> None:
         )
     for line in filter(None, (run.short_text, run.early_end, run.overtime)):
         report(line)
+    layout = describe_layout(plan.layout)
+    if plan.ranks > 1:
+        layout = f"batch split over {plan.ranks} ranks, each with {layout}"
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
-        f"{run.config.seed}, {describe_layout(plan.layout)}"
+        f"{run.config.seed}, {layout}"
         f"{', compiled kernels' if plan.kernels == 'numba' else ''}"
     )
     report(f"saving to {run.folder}")

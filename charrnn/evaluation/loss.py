@@ -15,6 +15,7 @@ from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.workers import Threads, blas_threads
+from charrnn.ranks import Ranks
 from charrnn.text.ids import release_memory
 
 # A single stream leaves most of the machine idle, so a text is cut into up to STREAMS
@@ -222,24 +223,33 @@ def evaluate(
     on_progress: OnProgress | None = None,
     on_scored: OnScored | None = None,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks | None = None,
 ) -> Score:
     """Return the mean of `losses`, which has the same arguments.
 
     If `limit` is not 0, no more than that many characters are scored: segments spread
     evenly over the text, the same in every call (see `cut`). `on_scored` gets every
     prediction. `stop` is asked again and again whether to give up, by raising
-    `nn.workers.Stopped`.
+    `nn.workers.Stopped`. Several ranks divide the streams, each with so many threads.
     """
-    windows = _scored(model, ids, streams, limit, threads, on_progress, on_scored, stop)
-    total, characters = 0.0, 0
-    while block := list(islice(windows, _BLOCK)):
-        by_step, counts = (
-            np.concatenate(arrays) for arrays in zip(*block, strict=True)
-        )
-        found = by_step.T[counts.T]  # stream by stream, in the order of the text
-        total += float(found.sum())
-        characters += len(found)
-    return Score(total / characters, characters)
+    ranks = ranks or Ranks()
+    windows = _scored(
+        model, ids, streams, limit, threads, on_progress, on_scored, stop, ranks
+    )
+
+    def work() -> tuple[float, float]:
+        total, characters = 0.0, 0
+        while block := list(islice(windows, _BLOCK)):
+            by_step, counts = (
+                np.concatenate(arrays) for arrays in zip(*block, strict=True)
+            )
+            found = by_step.T[counts.T]  # stream by stream, in the order of the text
+            total += float(found.sum())
+            characters += len(found)
+        return total, characters
+
+    total, characters = ranks.totals(work)
+    return Score(total / characters, int(characters))
 
 
 def _scored(
@@ -251,6 +261,7 @@ def _scored(
     on_progress: OnProgress | None = None,
     on_scored: OnScored | None = None,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks | None = None,
 ) -> Iterator[tuple[Array, Array]]:
     """Yield the losses (T, S) of each window, and which of them count.
 
@@ -260,14 +271,18 @@ def _scored(
         with blas_threads(1):
             cores = available_cores()
             yield from _scored(
-                model, ids, streams, limit, cores, on_progress, on_scored, stop
+                model, ids, streams, limit, cores, on_progress, on_scored, stop, ranks
             )
         return
+    ranks = ranks or Ranks()
     S = len(cut(max(1, len(ids) - 1), streams=streams, limit=limit).starts)
-    parts = max(1, min(threads, S))
+    parts = max(1, min(threads * ranks.size, S))
+    own = range(parts)[ranks.share(parts)]
+    if not own:
+        return
     passes = [
         predictions(model, ids, streams=streams, limit=limit, part=part, parts=parts)
-        for part in range(parts)
+        for part in own
     ]
 
     def work(part: int) -> tuple[Array, Array] | None:
@@ -281,7 +296,7 @@ def _scored(
             on_scored(Scored(window.places.reshape(-1)[here], found[here], p[here]))
         return found.reshape(window.targets.shape).astype(np.float64), window.counts
 
-    with closing(Threads(parts, stop)) as team:
+    with closing(Threads(len(own), stop)) as team:
         for number in count(1):
             done = [each for each in team.run(work) if each]
             if not done or number % _BLOCK == 0:

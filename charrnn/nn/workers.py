@@ -13,7 +13,7 @@ another thread, even if it is a single part, while the caller waits and can be s
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from charrnn.machine import require_threads
 from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
+from charrnn.ranks import Stopped
 
 _T = TypeVar("_T")
 _QUICK = 0.1  # seconds; a single part that takes no longer is done by the caller itself
@@ -104,10 +105,6 @@ def blas_threads(count: int) -> Iterator[None]:
 def _blas_libraries() -> list[Any]:
     # Finding the libraries takes a thousand times longer than setting a limit.
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-class Stopped(Exception):
-    """Work was given up because its caller no longer wants the result."""
 
 
 @cache
@@ -216,7 +213,9 @@ def interruptibly(work: Callable[[], _T]) -> _T:
 class Workers:
     """Computes losses and gradients of a batch (T, N), split by columns.
 
-    `stop` is asked whether to give up a slow window, with Stopped; see `Threads`.
+    If the batch is a part of one with `of` columns, its loss and its gradients count in
+    that proportion. `stop` is asked whether to give up a slow window, with Stopped; see
+    `Threads`.
     """
 
     def __init__(
@@ -226,12 +225,14 @@ class Workers:
         N: int,
         layout: Layout = Layout(),
         stop: Callable[[], bool] = lambda: False,
+        *,
+        of: int = 0,
     ) -> None:
         self.model, self.T, self.N, self.layout = model, T, N, layout
         bounds = np.linspace(0, N, min(layout.workers, N) + 1).astype(int)
         self._parts = [slice(a, b) for a, b in pairwise(bounds)]
         _allocate_buffers(len(self._parts))
-        self._shares = [(part.stop - part.start) / N for part in self._parts]
+        self._shares = [(part.stop - part.start) / (of or N) for part in self._parts]
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
@@ -257,7 +258,7 @@ class Workers:
             loss, grads, after = self.model.loss_and_grads(
                 inputs[:, columns],
                 targets[:, columns],
-                _map_state(state, columns),
+                state_of(state, columns),
                 self._workspaces[i],
                 None if masks is None else masks[:, :, columns],
                 sample,
@@ -272,14 +273,16 @@ class Workers:
         total = self._workspaces[0].grads
         for workspace in self._workspaces[1:]:
             total.flat += workspace.grads.flat
-        return sum(losses), total, _join_states(states)
+        return sum(losses), total, join_states(states)
 
 
-def _map_state(state: ModelState, columns: slice) -> ModelState:
+def state_of(state: ModelState, columns: slice) -> ModelState:
+    """Return the state of some columns."""
     return tuple(tuple(part[columns] for part in layer) for layer in state)
 
 
-def _join_states(states: tuple[ModelState, ...]) -> ModelState:
+def join_states(states: Sequence[ModelState]) -> ModelState:
+    """Return the state of all columns, given those of its parts."""
     return tuple(
         tuple(np.concatenate(parts) for parts in zip(*layers, strict=True))
         for layers in zip(*states, strict=True)

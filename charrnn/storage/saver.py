@@ -103,7 +103,8 @@ class Saver:
         """
         if isinstance(event, Step):
             # A validation that is due is saved with its result.
-            if not self._run.trainer.validation_due and self._is_due():
+            trainer = self._run.trainer
+            if not trainer.validation_due and self._is_due() and trainer.can_snapshot():
                 yield from self._save(event.step)
                 yield from self._note_pace(event.step)
         elif isinstance(event, Validation):

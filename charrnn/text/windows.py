@@ -23,12 +23,15 @@ _RELEASE = 1 << 24  # ids read from a mapped file before their memory is release
 class Windows(Sequence[Window]):
     """The windows of one pass over a text (an epoch), by number.
 
-    The last window may be shorter than T. Up to N - 1 characters at the end of the
-    text, which do not fill a stream, are left out.
+    The text is cut into N streams, of which the windows have the `columns`. The last
+    window may be shorter than T. Up to N - 1 characters at the end of the text, which
+    do not fill a stream, are left out.
     """
 
-    def __init__(self, ids: Array, T: int, N: int) -> None:
-        self.T, self.N = T, N
+    def __init__(
+        self, ids: Array, T: int, N: int, *, columns: slice = slice(None)
+    ) -> None:
+        self.T, self.N, self.columns = T, N, columns
         self._length = len(ids) // N  # of each stream
         if self._length < 2:
             raise TextError(
@@ -75,14 +78,23 @@ class Windows(Sequence[Window]):
     def _rows(self, start: int, stop: int) -> Array:
         """Return characters start to stop of every stream, (stop - start, N)."""
         streams = self._ids[: self._length * self.N].reshape(self.N, self._length)
-        return np.ascontiguousarray(streams[:, start:stop].T)
+        return np.ascontiguousarray(streams[self.columns, start:stop].T)
 
 
 class DocumentWindows(Windows):
     """Windows of a text of documents, which every epoch reads in another order."""
 
-    def __init__(self, ids: Array, T: int, N: int, *, end_id: int, seed: int) -> None:
-        super().__init__(ids, T, N)
+    def __init__(
+        self,
+        ids: Array,
+        T: int,
+        N: int,
+        *,
+        columns: slice = slice(None),
+        end_id: int,
+        seed: int,
+    ) -> None:
+        super().__init__(ids, T, N, columns=columns)
         self._starts = unit_starts(ids, end_id)
         self._seed, self._epoch = seed, -1
         self.of_epoch(0)
@@ -107,7 +119,7 @@ class DocumentWindows(Windows):
         stop = min(start + _AHEAD * self.T + 1, self._length)
         streams = [
             self._ordered.read(place + start, place + stop)
-            for place in range(0, self.N * self._length, self._length)
+            for place in range(0, self.N * self._length, self._length)[self.columns]
         ]
         self._ahead, self._ahead_from = np.stack(streams, axis=1), start
 

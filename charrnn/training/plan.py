@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from charrnn.config import MOST_THREADS, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate
@@ -18,6 +20,7 @@ from charrnn.nn.sampled import make_sampler
 from charrnn.nn.workers import Layout, blas_threads
 from charrnn.option import is_count, one_of
 from charrnn.presets import MANY
+from charrnn.ranks import Ranks
 from charrnn.text.windows import Windows
 from charrnn.training.autotune import candidate_layouts, fastest_layout
 from charrnn.training.schedules import learning_rate
@@ -49,6 +52,7 @@ _LATE, _GRACE = 1.15, 10.0
 _COUNTING = 0.6e-6
 # Characters, and logits, at most in the measurement of a validation.
 _MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
+_ADDITIONS = 5  # of gradients, to measure one
 # With more than MANY characters, most of a step would go into the output layer. Then it
 # is trained with a sample of this many and the targets.
 _SAMPLED = 4096
@@ -56,7 +60,7 @@ _MOST_SAMPLED = 1 << 20  # accepted from a file
 # A run that is measured in minutes ends after this many epochs: by then, a text this
 # short is known by heart.
 MOST_EPOCHS = 1000
-_COUNTS = ("steps", "window", "batch", "eval_every")  # fields of a plan
+_COUNTS = ("steps", "window", "batch", "eval_every", "ranks")  # fields of a plan
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Plan:
     val_characters: int = 0
     # Characters drawn at each step for the sampled softmax; 0 for the full softmax.
     sampled: int = 0
+    # Processes that each compute a part of the batch, with the same layout.
+    ranks: int = 1
     # The step at which the schedule of the learning rate begins: 0, or the one at which
     # the run was made longer.
     schedule_start: int = 0
@@ -99,6 +105,11 @@ class Plan:
             raise ConfigError(
                 f"schedule_start is {self.schedule_start}; expected less than the "
                 f"{self.steps} steps"
+            )
+        if self.ranks > self.batch:
+            raise ConfigError(
+                f"{self.ranks} ranks share {self.batch} columns; expected at most one "
+                "rank per column: fewer ranks, or a larger --batch"
             )
         if self.layout.workers > self.batch:
             raise ConfigError(
@@ -145,33 +156,42 @@ def make_plan(
     config: TrainConfig,
     *,
     spent: float = 0.0,
+    ranks: Ranks | None = None,
 ) -> Plan:
     """Return a plan; measure this machine briefly if the plan depends on its speed.
 
     windows are those of the training text, fitted to it; val are the ids to validate
     on. Measuring does not change the model. Minutes are converted to steps at the
     measured speed, with time for the validations and the scoreboard; they include the
-    seconds `spent` before this call.
+    seconds `spent` before this call. All ranks make the plan of the first one, at the
+    speed of the slowest.
     """
+    ranks = ranks or Ranks()
     begun = perf_counter() - spent
     T, N = windows.T, windows.N
-    layouts = candidate_layouts(config.threads, N)
-    layout, step_seconds = layouts[0], 0.0
-    sampled, cost = (_SAMPLED, _FULL_COST) if model.config.vocab > MANY else (0, 1)
-    if config.minutes or len(layouts) > 1:
-        # A short run is not kept waiting for the last percent of accuracy.
-        each = min(0.5, 2 * config.minutes) if config.minutes else 0.5
-        sampler = make_sampler(windows.ids, model.config.vocab, sampled)
-        layout, step_seconds = fastest_layout(
-            model, config, T, N, layouts, seconds=each, sampler=sampler
+    if ranks.size > N:
+        raise ConfigError(
+            f"{ranks.size} ranks cannot share {N} columns; expected one column per "
+            "rank at least: start fewer, or give a larger --batch"
         )
+    sampled, cost = (_SAMPLED, _FULL_COST) if model.config.vocab > MANY else (0, 1)
+    # A short run is not kept waiting for the last percent of accuracy.
+    each = min(0.5, 2 * config.minutes) if config.minutes else 0.5
+    measured = ranks.gather(
+        lambda: measured_layout(
+            model, windows, config, config.threads, sampled, ranks, seconds=each
+        )
+    )
+    layout = measured[0][0]
     seconds = 0.0
     if config.minutes:
+        step_seconds = max(step for _, step in measured)
+        step_seconds += _addition_seconds(model, config, ranks)
         trained = config.minutes * 60 / step_seconds * T * N  # at most
         validated = _validated(trained, len(val), cost)
         times = _Times(
             step=step_seconds,
-            validation=_validation_seconds(model, val, layout, validated),
+            validation=_validation_seconds(model, val, layout, validated, ranks),
             counting=_COUNTING * min(windows.characters, FIT_LIMIT),
             spent=perf_counter() - begun,
         )
@@ -185,7 +205,7 @@ def make_plan(
         trained = steps * T * N
         validated = _validated(trained, len(val), cost)
         validations = _validations(trained, cost * (validated or len(val)))
-    return Plan(
+    plan = Plan(
         steps=steps,
         window=T,
         batch=N,
@@ -194,8 +214,50 @@ def make_plan(
         kernels=model.kernels,
         val_characters=validated,
         sampled=sampled,
+        ranks=ranks.size,
         seconds=seconds,
     )
+    return ranks.first(lambda: plan)
+
+
+def measured_layout(
+    model: Model,
+    windows: Windows,
+    config: TrainConfig,
+    threads: int,
+    sampled: int,
+    ranks: Ranks,
+    *,
+    seconds: float = 0.5,
+) -> tuple[Layout, float]:
+    """Return the fastest layout for this rank's columns, and its seconds per update.
+
+    It has so many threads, or as many as are fastest if that is 0. The time is 0 if
+    nothing needs to be measured. `seconds` are those spent on each layout.
+    """
+    columns = ranks.share(windows.N)
+    width = columns.stop - columns.start
+    layouts = candidate_layouts(threads, width)
+    if len(layouts) == 1 and not config.minutes:
+        return layouts[0], 0.0
+    sampler = make_sampler(windows.ids, model.config.vocab, sampled)
+    return fastest_layout(
+        model, config, windows.T, width, layouts, seconds=seconds, sampler=sampler
+    )
+
+
+def _addition_seconds(model: Model, config: TrainConfig, ranks: Ranks) -> float:
+    """Return the time in which the ranks add their gradients."""
+    if ranks.size == 1:
+        return 0.0
+    with ranks.together():
+        grads = np.zeros_like(model.params.flat)
+    short = config.exchange == "bfloat16"
+    ranks.add(grads, short=short)  # not timed: MPI connects the ranks when needed
+    start = perf_counter()
+    for _ in range(_ADDITIONS):
+        ranks.add(grads, short=short)
+    return (perf_counter() - start) / _ADDITIONS
 
 
 def validated_characters(trained: float, part: int) -> int:
@@ -263,7 +325,7 @@ class _Times:
 
 
 def _validation_seconds(
-    model: Model, val: Array, layout: Layout, validated: int
+    model: Model, val: Array, layout: Layout, validated: int, ranks: Ranks
 ) -> float:
     """Return the time of a validation, from that of a part of one."""
     characters = validated or len(val)
@@ -274,5 +336,5 @@ def _validation_seconds(
     )
     with blas_threads(layout.blas_threads):
         start = perf_counter()
-        evaluate(model, val, limit=measured, threads=layout.workers)
+        evaluate(model, val, limit=measured, threads=layout.workers, ranks=ranks)
         return (perf_counter() - start) * characters / measured

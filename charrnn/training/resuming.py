@@ -16,12 +16,11 @@ from charrnn.errors import ConfigError
 from charrnn.machine import available_cores
 from charrnn.nn.kernels import numba_trouble, resolve
 from charrnn.nn.model import Model
-from charrnn.nn.sampled import make_sampler
 from charrnn.nn.workers import Layout
+from charrnn.ranks import Ranks
 from charrnn.text.streams import printable
 from charrnn.text.windows import Windows
-from charrnn.training.autotune import candidate_layouts, fastest_layout
-from charrnn.training.plan import Plan, requested_steps
+from charrnn.training.plan import Plan, measured_layout, requested_steps
 from charrnn.training.state import Progress
 
 _ROUNDING = "from here on, results differ by rounding"
@@ -49,6 +48,7 @@ def resumed_plan(
     progress: Progress,
     model: Model,
     windows: Windows,
+    ranks: Ranks | None = None,
 ) -> tuple[Plan, list[str]]:
     """Return the plan to go on with, and notes on what is not as it was.
 
@@ -56,6 +56,7 @@ def resumed_plan(
     fastest layout is measured on a copy of the model. Raises ConfigError for settings
     that make no sense, and MissingExtraError if Numba is asked for and missing.
     """
+    ranks = ranks or Ranks()
     asked, notes = check_changes(changes), []
     if not changes.keys().isdisjoint(LENGTHS):
         steps = requested_steps(asked, len(windows))
@@ -67,12 +68,14 @@ def resumed_plan(
         kernels, note = _kept_kernels(plan.kernels, config.kernels)
     notes.append(note)
     plan = replace(plan, kernels=kernels)
-    if "threads" in changes:
-        layout, note = _chosen_layout(plan, config, asked.threads, model, windows)
+    if "threads" in changes or ranks.size != plan.ranks:
+        threads = asked.threads if "threads" in changes else config.threads
+        layout, note = _chosen_layout(plan, config, threads, model, windows, ranks)
     else:
         layout, note = _kept_layout(plan.layout)
     notes.append(note)
-    return replace(plan, layout=layout), [note for note in notes if note]
+    plan = replace(plan, layout=layout, ranks=ranks.size)
+    return ranks.first(lambda: plan), [note for note in notes if note]
 
 
 def _with_steps(
@@ -136,16 +139,24 @@ def _kept_kernels(before: str, configured: str) -> tuple[str, str]:
 
 
 def _chosen_layout(
-    plan: Plan, config: TrainConfig, threads: int, model: Model, windows: Windows
+    plan: Plan,
+    config: TrainConfig,
+    threads: int,
+    model: Model,
+    windows: Windows,
+    ranks: Ranks,
 ) -> tuple[Layout, str]:
     """Return the layout of so many threads, or the fastest, and a note or ""."""
-    layouts = candidate_layouts(threads, plan.batch)
-    layout = layouts[0]
-    if len(layouts) > 1:
-        model = model.copy(plan.kernels)
-        sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
-        T, N = plan.window, plan.batch
-        layout, _ = fastest_layout(model, config, T, N, layouts, sampler=sampler)
+    model, config = model.copy(plan.kernels), replace(config, minutes=0.0)
+    found = ranks.gather(
+        lambda: measured_layout(model, windows, config, threads, plan.sampled, ranks)
+    )
+    layout = found[0][0]
+    if ranks.size != plan.ranks:
+        return layout, (
+            f"{ranks.size} rank{'s' if ranks.size > 1 else ''} instead of "
+            f"{plan.ranks}: {_ROUNDING}"
+        )
     return layout, "" if layout == plan.layout else f"other threads: {_ROUNDING}"
 
 

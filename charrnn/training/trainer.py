@@ -17,7 +17,8 @@ from charrnn.evaluation.loss import Score, evaluate
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import make_sampler
-from charrnn.nn.workers import Stopped, Workers
+from charrnn.nn.workers import Workers, join_states, state_of
+from charrnn.ranks import STATE, STOP, Ranks, Stopped
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
@@ -31,7 +32,11 @@ _ROLLBACKS = 5
 
 
 class Trainer:
-    """Trains a model on windows of a text by a plan, and validates it on other ids."""
+    """Trains a model on windows of a text by a plan, and validates it on other ids.
+
+    Several ranks train together: the windows have the columns of this one, and all
+    ranks make the same calls.
+    """
 
     def __init__(
         self,
@@ -40,16 +45,22 @@ class Trainer:
         val: Array,
         config: TrainConfig,
         plan: Plan,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model, self.config, self.plan = model, config, plan
+        self.ranks = ranks or Ranks()
         self.progress = Progress()
         self.paused = 0.0  # seconds in which the process was suspended
         self._windows, self._val = windows, val
-        self._stop = False
-        workers = Workers(model, windows.T, windows.N, plan.layout, lambda: self._stop)
+        T, N = windows.T, windows.N
+        self._columns = self.ranks.share(N)
+        width = self._columns.stop - self._columns.start
+        workers = Workers(model, T, width, plan.layout, self._is_stopping, of=N)
         sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
-        self._update = Update(model, config, workers, sampler)
-        self._state = model.zero_state(windows.N)
+        self._update = Update(model, config, workers, sampler, self.ranks, N)
+        self._state = model.zero_state(width)
+        self._whole_state = self._state  # of all columns, at the step `_gathered_at`
+        self._gather_state()
         self._rng = np.random.default_rng(
             np.random.SeedSequence(config.seed).spawn(2)[1]
         )
@@ -76,8 +87,22 @@ class Trainer:
         """Ask `run` to end after its current step.
 
         A slow step is given up, and so is a validation; a resumed run makes it first.
+        If one rank is asked, all of them stop.
         """
-        self._stop = True
+        self.ranks.wishes |= STOP
+
+    def _is_stopping(self) -> bool:
+        return bool(self.ranks.wishes & STOP)
+
+    def can_snapshot(self) -> bool:
+        """Return whether `snapshot` is possible now; if not, it is after the next step.
+
+        With several ranks, this one does not always have the state of all columns.
+        """
+        if self._gathered_at == self.progress.step:
+            return True
+        self.ranks.wishes |= STATE
+        return False
 
     def close(self) -> None:
         """End the threads and free what only training needs; it cannot go on then.
@@ -111,7 +136,7 @@ class Trainer:
         if copy:
             params = params.copy()
             moments = {name: moment.copy() for name, moment in moments.items()}
-        return Snapshot(self._progress_here(), params, moments, self._state)
+        return Snapshot(self._progress_here(), params, moments, self._whole_state)
 
     def _progress_here(self) -> Progress:
         return replace(
@@ -127,7 +152,17 @@ class Trainer:
         self.model.params.flat[:] = snapshot.params
         for name, moment in self._moments().items():
             moment[:] = snapshot.moments[name]
+        self._whole_state, self._gathered_at = snapshot.state, progress.step
         self._state = snapshot.state
+        if self.ranks.size > 1:
+            self._state = state_of(snapshot.state, self._columns)
+
+    def _gather_state(self) -> None:
+        """Collect the state of all columns; all ranks do it at the same time."""
+        states = self.ranks.gather(lambda: self._state)
+        self._whole_state = states[0] if len(states) == 1 else join_states(states)
+        self._gathered_at = self.progress.step
+        self.ranks.forget(STATE)
 
     def _moments(self) -> dict[str, Array]:
         """Return the flat vectors, besides the weights, that a step changes."""
@@ -139,9 +174,12 @@ class Trainer:
     def run(self) -> Iterator[Event]:
         """Train to the plan's last step, or until `stop` or patience ends it.
 
-        Raises TrainingError if the loss keeps diverging at ever lower rates.
+        Raises TrainingError if the loss keeps diverging at ever lower rates. If a rank
+        fails, all end as after `stop`. Then it raises its error, and the others raise
+        OtherRankError.
         """
-        while not self._end():
+        failure: Exception | None = None
+        while not self._end() and not failure:
             rng = self._rng.bit_generator.state
             try:
                 yield self._validate() if self.validation_due else self._step()
@@ -149,10 +187,20 @@ class Trainer:
                 yield self._roll_back(diverged.step, diverged.value)
             except Stopped:  # nothing else has changed yet
                 self._rng.bit_generator.state = rng
-        reason, self._stop = self._end(), False
+            except Exception as error:
+                if not self.ranks.failed:
+                    raise
+                self._rng.bit_generator.state = rng
+                failure = error
+        reason = "stopped" if failure else self._end()
+        self.ranks.forget(STOP)
+        if self._gathered_at != self.progress.step:
+            self._gather_state()
         if not len(self._val):
             self._keep_newest()
         yield Finished(self.progress.step, reason)
+        if failure:
+            raise failure
 
     def _end(self) -> str:
         """Return why training is over, or "" if it is not."""
@@ -160,14 +208,14 @@ class Trainer:
             return "done"
         if self.config.patience and self.progress.since_best >= self.config.patience:
             return "patience"
-        return "stopped" if self._stop else ""
+        return "stopped" if self.ranks.granted & STOP else ""
 
     def _step(self) -> Step:
         start = self._clock()
         progress = self.progress
         epoch, window = divmod(progress.step, self.epoch_steps)
         if window == 0:  # the streams start over
-            self._state = self.model.zero_state(self._windows.N)
+            self._state = self.model.zero_state(self._update.workers.N)
         inputs, targets = self._windows.of_epoch(epoch)[window]
         # The state is carried into the next window but the gradient is not: this is the
         # truncation of backpropagation through time.
@@ -183,8 +231,10 @@ class Trainer:
         progress.loss_sum += found.loss
         progress.norm_sum += found.norm
         progress.clipped += 0 < self.config.clip < found.norm
+        if self.ranks.size == 1 or self.ranks.granted & STATE:
+            self._gather_state()
         progress.seconds += self._clock() - start
-        return Step(progress.step, found.loss, lr, inputs.size)
+        return Step(progress.step, found.loss, lr, len(inputs) * self._windows.N)
 
     def _clock(self) -> float:
         return perf_counter() - self.paused
@@ -212,6 +262,11 @@ class Trainer:
         start = self._clock()
         progress = self.progress
         score = self._score() if len(self._val) else None
+        if self._gathered_at != progress.step:
+            self._gather_state()
+        if self.ranks.size > 1:  # other processors may round otherwise
+            for vector in (self.model.params.flat, *self._moments().values()):
+                self.ranks.copy_first(vector)
         best = score is None or score.nats < progress.best_loss
         if best:
             progress.best_step = progress.step
@@ -256,7 +311,8 @@ class Trainer:
                 self._val,
                 limit=self.plan.val_characters,
                 threads=self.plan.layout.workers,
-                stop=lambda: self._stop,
+                stop=self._is_stopping,
+                ranks=self.ranks,
             )
         if not isfinite(score.nats):
             raise _Diverged(self.progress.step, score.nats)

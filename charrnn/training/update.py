@@ -16,6 +16,7 @@ from charrnn.nn.model import Model, ModelState
 from charrnn.nn.parameters import Array, Parameters, blocks, scratch
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Workers, blas_threads
+from charrnn.ranks import Ranks
 from charrnn.training.optimizers import make_optimizer
 
 
@@ -31,7 +32,9 @@ class Gradient(NamedTuple):
 class Update:
     """Computes gradients of a model and applies them.
 
-    With a sampler, the gradients are those of the sampled softmax.
+    With a sampler, the gradients are those of the sampled softmax. N is the number of
+    columns of the whole batch, of which this rank's workers compute some; by default,
+    all.
     """
 
     def __init__(
@@ -40,9 +43,14 @@ class Update:
         config: TrainConfig,
         workers: Workers,
         sampler: Sampler | None = None,
+        ranks: Ranks | None = None,
+        N: int = 0,
     ) -> None:
         self.model, self.config, self.workers = model, config, workers
         self._sampler = sampler
+        self._ranks = ranks or Ranks()
+        N = N or workers.N
+        self._columns = self._ranks.share(N)
         params, network = model.params, model.config
         self.optimizer = make_optimizer(params, config, model.functions)
         # The weights to validate and save: a running average, or the model's own.
@@ -51,7 +59,7 @@ class Update:
         self._scratch = scratch(params.flat)
         self._dropout = self._weight_drop = None
         if config.dropout:
-            shape = (network.layers, workers.T, workers.N, network.hidden)
+            shape = (network.layers, workers.T, N, network.hidden)
             self._dropout = Dropout(config.dropout, shape, model.dtype)
         if config.recurrent_dropout:
             self._weight_drop = WeightDrop(config.recurrent_dropout, params)
@@ -66,18 +74,42 @@ class Update:
     ) -> Gradient:
         """Return the loss and the clipped gradient of a window (T, N).
 
-        rng draws the masks of dropout, and the sample of the softmax.
+        inputs, targets and state are the columns of this rank, and so is the state that
+        is returned; the loss and the gradient are those of all ranks. rng draws the
+        masks of dropout, and the sample of the softmax; it is the same on all ranks.
         """
+        if self._sampler and self._ranks.size > 1:
+            drawn_for = np.concatenate(self._ranks.gather(lambda: targets), axis=1)
+        else:
+            drawn_for = targets
+        found: list[tuple[Parameters, ModelState]] = []
+
+        def work() -> tuple[float]:
+            window = inputs, targets, state, drawn_for
+            loss, grads, after = self._loss_and_grads(*window, rng)
+            found.append((grads, after))
+            return (loss,)
+
         with self.arithmetic():
-            loss, grads, state = self._loss_and_grads(inputs, targets, state, rng)
+            (loss,) = self._ranks.totals(work)
+            grads, after = found[0]
+            self._ranks.add(grads.flat, short=self.config.exchange == "bfloat16")
             norm = self._clip(grads.flat, self.config.clip)
-        return Gradient(loss, grads, norm, state)
+        return Gradient(loss, grads, norm, after)
 
     def _loss_and_grads(
-        self, inputs: Array, targets: Array, state: ModelState, rng: np.random.Generator
+        self,
+        inputs: Array,
+        targets: Array,
+        state: ModelState,
+        drawn_for: Array,
+        rng: np.random.Generator,
     ) -> tuple[float, Parameters, ModelState]:
-        masks = self._dropout.draw(rng=rng) if self._dropout else None
-        sample = self._sampler.draw(targets, rng=rng) if self._sampler else None
+        """Return this rank's part; drawn_for are the targets of all columns."""
+        masks = None
+        if self._dropout:  # drawn for all columns, so that R ranks draw what one does
+            masks = self._dropout.draw(rng=rng)[:, :, self._columns]
+        sample = self._sampler.draw(drawn_for, rng=rng) if self._sampler else None
         window = inputs, targets, state, masks, sample
         if not self._weight_drop:
             return self.workers.loss_and_grads(*window)

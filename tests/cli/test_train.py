@@ -595,6 +595,7 @@ GIVEN = {
     **{"clip_mode": "value", "dropout": 0.125, "recurrent_dropout": 0.25},
     **{"average": 0.5, "val_fraction": 0.25, "eval_every": 4, "patience": 7},
     **{"save_every": 0.5, "seed": 3, "threads": 2, "kernels": "numpy"},
+    "exchange": "bfloat16",
 }
 
 

@@ -18,6 +18,7 @@ from charrnn.nn.workers import (
     Threads,
     Workers,
     blas_threads,
+    state_of,
 )
 
 T, V, H = 4, 6, 5
@@ -61,6 +62,26 @@ def test_any_number_of_workers_gives_the_whole_batchs_answer(kind, N, workers):
     for found, expected in zip(parts(found_state), parts(state), strict=True):
         assert found.shape == (N, H)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_parts_of_a_batch_add_up_to_it(workers):
+    model, N = random_model("gru"), 7
+    inputs, targets, state = random_batch(model, N)
+    loss, grads, _ = model.loss_and_grads(inputs, targets, state, model.workspace(T, N))
+    expected, losses = grads.flat.copy(), 0.0
+    total = np.zeros_like(expected)
+    for columns in (slice(0, 3), slice(3, 7)):
+        width = columns.stop - columns.start
+        part = Workers(model, T, width, Layout(workers), of=N)
+        found = part.loss_and_grads(
+            inputs[:, columns], targets[:, columns], state_of(state, columns)
+        )
+        losses += found[0]
+        total += found[1].flat
+        part.close()
+    assert losses == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -141,3 +141,25 @@ def test_windows_of_documents_are_shuffled_anew_for_each_epoch():
     for index in (5, 0, len(again) - 1):  # in any order
         for one, other in zip(again.of_epoch(2)[index], windows[index], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("columns", [slice(0, 2), slice(2, 5), slice(4, 5)])
+def test_some_columns_are_those_of_the_whole_windows(columns):
+    names = "\n".join(f"{i * 7919 % 1000} bottles" for i in range(60))
+    end_id = from_text(names, TextConfig(documents="lines")).vocab.end_id
+    ids = from_text(names, TextConfig(documents="lines")).ids
+    for kind, options in (
+        (Windows, {}),
+        (DocumentWindows, {"end_id": end_id, "seed": 3}),
+    ):
+        whole, some = (
+            kind(ids, 8, 5, **options, columns=which)
+            for which in (slice(None), columns)
+        )
+        assert (len(some), some.characters) == (len(whole), whole.characters)
+        for epoch in (0, 1):
+            for own, every in zip(
+                some.of_epoch(epoch), whole.of_epoch(epoch), strict=True
+            ):
+                for found, expected in zip(own, every, strict=True):
+                    np.testing.assert_array_equal(found, expected[:, columns])

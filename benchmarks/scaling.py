@@ -1,0 +1,292 @@
+"""How training scales with ranks: measured here, and modelled to 256 ranks.
+
+    python benchmarks/scaling.py                  a network of --latency, --bandwidth
+    mpiexec -n 2 python benchmarks/scaling.py     the network between the ranks
+    python benchmarks/scaling.py --losses TEXT    what larger batches do to the loss
+
+A step of R ranks that share N columns is taken to last
+
+    compute(N / R) + 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
+
+where compute(n) is the measured time of a step with n columns on one rank, its update
+included, and bytes are those of the gradient: the sum over the ranks is a
+reduce-scatter and an allgather, each of log2 R messages. Under mpiexec, latency and
+bandwidth are fitted to measured sums, and the model is compared with measured steps.
+Assumed: all ranks are alike, and no two share a link. The cell is a GRU.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from math import ceil, log2
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from machine import machine
+
+from charrnn.config import EXCHANGES, ModelConfig, TrainConfig
+from charrnn.machine import usable_cores
+from charrnn.nn import kernels
+from charrnn.nn.model import Model
+from charrnn.nn.workers import Layout, Workers
+from charrnn.ranks import Ranks, world
+from charrnn.run import start_run
+from charrnn.text.reading import read_corpus
+from charrnn.training.update import Update
+
+CELL, V, T = "gru", 65, 64
+HIDDEN = (128, 256, 512, 1024)
+COLUMNS = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCHES = (32, 64, 128, 256, 512, 1024)
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SIZES = tuple(1 << k for k in range(8, 25, 2))  # bytes of a sum
+GAIN = 1.1  # twice as many ranks must be this much faster to be worth it
+CHARACTERS = 12_000_000  # that each batch of --losses trains on
+
+Time = Callable[[int, int], float]  # of a step, by ranks and columns
+
+
+def median_time(work: Callable[[], object], seconds: float, least: int = 5) -> float:
+    """Return the median time of a piece of work, which is repeated for a while."""
+    work()
+    times, end = [], perf_counter() + seconds
+    while len(times) < least or perf_counter() < end:
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return statistics.median(times)
+
+
+def stepping(
+    hidden: int, N: int, ranks: Ranks, threads: int, exchange: str = "float32"
+) -> Callable[[], object]:
+    """Return a training step with N columns that the ranks share."""
+    network = ModelConfig(V, hidden=hidden, cell=CELL)
+    model = Model(network, kernels=kernels.resolve("auto"))
+    model.init(rng=np.random.default_rng(0))
+    columns = ranks.share(N)
+    width = columns.stop - columns.start
+    workers = Workers(model, T, width, Layout(min(threads, width)), of=N)
+    config = TrainConfig(exchange=exchange)
+    update = Update(model, config, workers, None, ranks, N)
+    ids = np.random.default_rng(1).integers(0, V, (T + 1, width)).astype(np.uint8)
+    state, rng = model.zero_state(width), np.random.default_rng(0)
+
+    def step() -> None:
+        found = update.gradient(ids[:-1], ids[1:], state, rng=rng)
+        update.apply(found.grads, 0.0, 1)
+
+    return step
+
+
+def compute_times(hidden: int, threads: int, seconds: float) -> dict[int, float]:
+    """Return the time of a step on one rank by its columns."""
+    return {
+        n: median_time(stepping(hidden, n, Ranks(), threads), seconds) for n in COLUMNS
+    }
+
+
+def interpolated(times: dict[int, float], n: int) -> float:
+    """Return the time for n columns, on the line between the measured ones."""
+    for a, b in pairwise(sorted(times)):
+        if n <= b:
+            return times[a] + (times[b] - times[a]) * (n - a) / (b - a)
+    return times[b] + (times[b] - times[a]) * (n - b) / (b - a)
+
+
+def parameters(hidden: int) -> int:
+    """Return the number of parameters of a network."""
+    return Model(ModelConfig(V, hidden=hidden, cell=CELL)).params.flat.size
+
+
+def model_of(
+    hidden: int, times: dict[int, float], latency: float, bandwidth: float
+) -> Time:
+    """Return the modelled time of a step; see the module."""
+    size = 4 * parameters(hidden)
+
+    def step(R: int, N: int) -> float:
+        compute = interpolated(times, ceil(N / R))
+        return compute + sum_time(R, size, latency, bandwidth)
+
+    return step
+
+
+def sum_time(R: int, size: int, latency: float, bandwidth: float) -> float:
+    """Return the modelled time in which R ranks add arrays of so many bytes."""
+    return 2 * latency * ceil(log2(R)) + 2 * (R - 1) / R * size / bandwidth
+
+
+def measured_sums(ranks: Ranks, *, short: bool) -> dict[int, float]:
+    """Return the time of a sum over the ranks by its bytes."""
+    found = {}
+    for size in SIZES:
+        array = np.zeros(size // 4, np.float32)
+        count = max(5, min(200, (1 << 25) // size))
+        ranks.add(array, short=short)
+        times = []
+        for _ in range(count):
+            ranks.totals(lambda: ())  # all start together
+            start = perf_counter()
+            ranks.add(array, short=short)
+            times.append(perf_counter() - start)
+        found[size] = max(ranks.gather(lambda times=times: statistics.median(times)))
+    return found
+
+
+def fitted(sums: dict[int, float], R: int) -> tuple[float, float]:
+    """Return the latency in seconds and the bandwidth in bytes/s that fit the sums.
+
+    The relative errors are minimised, so that small sums count as much as large ones.
+    """
+    size, time = (np.array([*values]) for values in (sums.keys(), sums.values()))
+    terms = np.stack([np.full(len(size), 2 * ceil(log2(R))), 2 * (R - 1) / R * size])
+    found, *_ = np.linalg.lstsq((terms / time).T, np.ones(len(size)), rcond=None)
+    latency, per_byte = np.maximum(found, 1e-12)
+    return float(latency), float(1 / per_byte)
+
+
+def step_time(work: Callable[[], object], count: int) -> float:
+    """Return the median time of so many steps, after one more."""
+    times = []
+    for _ in range(count + 1):
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def compared(
+    ranks: Ranks, steps: dict[int, Time], args: argparse.Namespace
+) -> Iterator[str]:
+    """Yield a table of steps on all ranks, and on the first one by itself.
+
+    If that may use as many cores, it also has a column for as many threads.
+    """
+    R, many = ranks.size, ranks.size * args.threads
+    has_cores = ranks.first(lambda: len(usable_cores()) >= many)
+    threads = f" {many} threads, ms |" if has_cores else ""
+    yield (
+        f"\n| units | batch | one rank, ms |{threads} {R} ranks, ms | times as fast | "
+        f"modelled |\n|--:|--:|--:|{'--:|' * has_cores}--:|--:|--:|"
+    )
+    for hidden in args.hidden:
+        for N in (32, 64, 128):
+
+            def alone(threads: int, h: int = hidden, N: int = N) -> float:
+                work = stepping(h, N, Ranks(), threads)
+                return median_time(work, args.seconds)
+
+            one = ranks.first(lambda alone=alone: alone(args.threads))
+            shown = f"{1000 * one:.1f}"
+            if has_cores:
+                other = ranks.first(lambda alone=alone: alone(many))
+                shown += f" | {1000 * other:.1f}"
+            work = stepping(hidden, N, ranks, args.threads, args.exchange)
+            count = max(5, int(args.seconds / one))  # the same on all ranks
+            time = step_time(work, count)
+            expected = steps[hidden](1, N) / steps[hidden](R, N)
+            yield (
+                f"| {hidden} | {N} | {shown} | {1000 * time:.1f} | {one / time:.2f} | "
+                f"{expected:.2f} |"
+            )
+
+
+def modelled(hidden: int, step: Time) -> Iterator[str]:
+    """Yield a row per batch: times as fast as one rank, and the ranks worth having."""
+    for N in BATCHES:
+        gains = [step(1, N) / step(R, N) if R <= N else None for R in RANKS]
+        useful = 1
+        for few, many in pairwise(RANKS):
+            if many > N or step(few, N) / step(many, N) < GAIN:
+                break
+            useful = many
+        shown = " | ".join("–" if gain is None else f"{gain:.1f}" for gain in gains)
+        yield f"| {hidden} | {N} | {1000 * step(1, N):.1f} | {shown} | {useful} |"
+
+
+def losses(text: Path, hidden: int) -> Iterator[str]:
+    """Yield a row per batch: the loss after as many characters, and the steps."""
+    corpus = read_corpus([text])
+    for N in BATCHES:
+        steps = CHARACTERS // (N * T)
+        lr = 7e-3 * (N / 32) ** 0.5
+        for rate in (7e-3, lr) if N > 32 else (lr,):
+            settings = {"hidden": hidden, "batch": N, "steps": steps, "lr": rate}
+            settings |= {"cell": CELL}
+            run = start_run(corpus, settings | {"eval_every": -(-steps // 10)})
+            start = perf_counter()
+            for _ in run.events():
+                pass
+            best = run.trainer.progress.best_loss
+            took = perf_counter() - start
+            yield f"| {N} | {steps:,} | {rate:.4f} | {best:.4f} | {took:.0f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--hidden", type=int, nargs="+", default=[*HIDDEN])
+    parser.add_argument("--threads", type=int, default=1, help="per rank")
+    parser.add_argument("--latency", type=float, default=0.2, help="in ms")
+    parser.add_argument("--bandwidth", type=float, default=1.0, help="in Gbit/s")
+    parser.add_argument("--seconds", type=float, default=0.5, help="per measurement")
+    parser.add_argument("--exchange", choices=EXCHANGES, default="float32")
+    parser.add_argument("--losses", type=Path, metavar="TEXT")
+    args = parser.parse_args()
+    ranks = world()
+    out = sys.stdout if ranks.is_first else None
+
+    def show(line: str = "") -> None:
+        if out:
+            print(line, file=out, flush=True)
+
+    show(machine())
+    show()
+    if args.losses:
+        show("| batch | steps | rate | nats per character | s |\n|--:|--:|--:|--:|--:|")
+        for row in losses(args.losses, args.hidden[0]):
+            show(row)
+        return
+    latency, bandwidth = args.latency / 1000, args.bandwidth * 1e9 / 8
+    if ranks.size > 1:
+        sums = measured_sums(ranks, short=args.exchange == "bfloat16")
+        latency, bandwidth = fitted(sums, ranks.size)
+        show(f"| bytes | a sum of {ranks.size} ranks, ms | modelled |\n|--:|--:|--:|")
+        for size, time in sums.items():
+            model = sum_time(ranks.size, size, latency, bandwidth)
+            show(f"| {size:,} | {1000 * time:.3f} | {1000 * model:.3f} |")
+        show()
+    show(f"latency {1000 * latency:.3f} ms, bandwidth {bandwidth * 8 / 1e9:.2f} Gbit/s")
+    # One rank at a time, as if each had its machine for itself.
+    times = ranks.first(
+        lambda: {
+            hidden: compute_times(hidden, args.threads, args.seconds)
+            for hidden in args.hidden
+        }
+    )
+    steps = {
+        hidden: model_of(hidden, times[hidden], latency, bandwidth)
+        for hidden in args.hidden
+    }
+    if ranks.size > 1:
+        for row in compared(ranks, steps, args):
+            show(row)
+    head = " | ".join(f"{R}" for R in RANKS)
+    show(
+        "\nModelled: times as fast as one rank.\n\n"
+        f"| units | batch | ms, 1 rank | {head} | useful ranks |\n"
+        f"|--:|--:|--:|{'--:|' * len(RANKS)}--:|"
+    )
+    for hidden in args.hidden:
+        for row in modelled(hidden, steps[hidden]):
+            show(row)
+    ranks.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""Processes that train one model together: the ranks of MPI.
+
+`mpiexec -n 4 charrnn train` starts four processes, the ranks 0 to 3. Each computes the
+gradient of its share of the columns of a batch, and all of them make the same update
+with the sum. Rank 0 alone prints and writes files. A process by itself is the only
+rank, and MPI is then neither imported nor needed.
+
+What several ranks do together, all of them do in the same order, and each waits for the
+others. So a rank that fails must tell them before they wait for it: work that may fail
+is given to `totals`, `gather` and `together`, after which all ranks know. A rank that
+ends in any other way ends them all.
+"""
+
+import atexit
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import sleep
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from charrnn.errors import CharRNNError, ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_T = TypeVar("_T")
+# The number of ranks and that of this one, as MPICH, Open MPI and srun set them.
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+_RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+# What a rank can ask of all; they learn it at the next `totals`.
+STOP, STATE = 1, 2
+_GIVEN_UP, _FAILED = 1, 2  # a rank whose work raised; 0 if it did not
+_PAUSE = 0.005  # seconds between two looks, so that waiting takes no processor time
+_NUMBERS = 4  # that `totals` can sum, at most
+
+
+class Stopped(Exception):
+    """Work was given up because its caller no longer wants the result."""
+
+
+class OtherRankError(CharRNNError):
+    """A failure on another rank, which reports it."""
+
+
+class Ranks:
+    """The only process, or one of several that train together (`MpiRanks`).
+
+    Attributes
+    ----------
+    number : int
+        The rank of this process, from 0.
+    size : int
+        The number of ranks.
+    wishes : int
+        What this rank asks for: a sum of STOP and STATE.
+    """
+
+    number, size = 0, 1
+
+    def __init__(self) -> None:
+        self.wishes = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.number == 0
+
+    @property
+    def granted(self) -> int:
+        """What any rank has asked for, as all ranks know it."""
+        return self.wishes
+
+    @property
+    def failed(self) -> bool:
+        """Whether all ranks know that one of them has failed."""
+        return False
+
+    def forget(self, wishes: int) -> None:
+        """Forget what was asked for, on all ranks at the same time."""
+        self.wishes &= ~wishes
+
+    def share(self, n: int) -> slice:
+        """Return which of n columns this rank computes."""
+        return slice(n * self.number // self.size, n * (self.number + 1) // self.size)
+
+    def totals(self, work: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        """Return the sums over all ranks of the numbers that work() returns.
+
+        If it raises Stopped on any rank, so it does on all. If it fails on any, it
+        fails on all: with its error there, and with OtherRankError elsewhere.
+        """
+        return work()
+
+    def add(self, array: "NDArray[Any]", *, short: bool = False) -> None:
+        """Replace a float32 array (n,) by its sum over all ranks, in place.
+
+        It is the same on all ranks. If `short`, numbers are sent as bfloat16: the upper
+        half of a float32, which has 8 bits of the 24 that tell numbers apart.
+        """
+
+    def copy_first(self, array: "NDArray[Any]") -> None:
+        """Replace an array by that of rank 0, in place."""
+
+    def gather(self, work: Callable[[], _T]) -> list[_T]:
+        """Return what work() returns on each rank; it fails on all or on none."""
+        return [work()]
+
+    def first(self, work: Callable[[], _T]) -> _T:
+        """Return what work() returns on rank 0, where alone it is called."""
+        return work()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Do a block that fails on all ranks if it fails on one."""
+        yield
+
+    @contextmanager
+    def one_before_others(self) -> Iterator[None]:
+        """Do a block on rank 0, and then, if it did not fail, on the others.
+
+        What rank 0 has stored, the others find.
+        """
+        yield
+
+    def finish(self) -> None:
+        """Wait until all ranks are done; they do nothing together any more."""
+
+    def leave(self) -> None:
+        """Do the same, before the process ends."""
+
+
+class MpiRanks(Ranks):
+    """The processes of `mpiexec`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            import mpi4py
+
+            mpi4py.rc.thread_level = "serialized"  # only one thread at a time calls MPI
+            from mpi4py import MPI
+        except ImportError as error:
+            raise MissingExtraError(
+                "mpiexec started several processes, and mpi4py, with which they work "
+                'together, is missing: pip install "charrnn[mpi]"'
+            ) from error
+        except RuntimeError as error:  # mpi4py finds no MPI library
+            raise MissingExtraError(
+                f"mpi4py cannot use MPI ({str(error).splitlines()[0]}); install MPI: "
+                "from your system, or with pip install mpich"
+            ) from error
+        import numpy as np
+
+        self._mpi, self._np = MPI, np
+        self._comm = MPI.COMM_WORLD
+        self.number, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        if self.size == 1:
+            raise ConfigError(
+                "mpiexec started several processes, and mpi4py sees only this one; "
+                "they belong to different installations of MPI: use the mpiexec of "
+                f"{MPI.Get_library_version().splitlines()[0].strip()}"
+            )
+        atexit.register(self._at_exit)  # before mpi4py waits for the others
+        self._granted = 0
+        self._failed = self._is_finished = False
+        self._host = MPI.Get_processor_name()
+        self._row = np.zeros(2 + _NUMBERS)
+        self._rows = np.zeros((self.size, 2 + _NUMBERS))
+        self._buffers: dict[int, Any] = {}  # of `_add_short`, by length
+        self._share_cores()
+
+    @property
+    def granted(self) -> int:
+        return self._granted
+
+    @property
+    def failed(self) -> bool:
+        return self._failed
+
+    def forget(self, wishes: int) -> None:
+        super().forget(wishes)
+        self._granted &= ~wishes
+
+    def totals(self, work: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        error: Exception | None = None
+        numbers: tuple[float, ...] = ()
+        try:
+            numbers = work()
+        except Exception as caught:
+            error = caught
+        self._row[:] = 0
+        if error:
+            self._row[0] = _GIVEN_UP if isinstance(error, Stopped) else _FAILED
+        self._row[1] = self.wishes
+        self._row[2 : 2 + len(numbers)] = numbers
+        self._comm.Allgather(self._row, self._rows)
+        for wishes in self._rows[:, 1]:
+            self._granted |= int(wishes)
+        status = self._rows[:, 0].max()
+        if status == _FAILED:
+            self._fail(error)
+        if status == _GIVEN_UP:
+            raise Stopped
+        # In the order of the ranks, so that the sum is the same on all of them.
+        sums = self._rows[:, 2:].sum(axis=0).tolist()
+        return tuple(sums[: len(numbers)])
+
+    def add(self, array: "NDArray[Any]", *, short: bool = False) -> None:
+        if short:
+            self._add_short(array)
+        else:
+            self._comm.Allreduce(self._mpi.IN_PLACE, array)
+
+    def _add_short(self, array: "NDArray[Any]") -> None:
+        """Add arrays in two rounds, as a reduce-scatter and an allgather.
+
+        Each rank gets one piece from all others, adds it in float32, and sends the sum
+        to all.
+        """
+        np, n = self._np, len(array)
+        if n not in self._buffers:
+            piece = -(-n // self.size)
+            self._buffers[n] = (
+                np.zeros((self.size, piece), np.uint16),
+                np.empty((self.size, piece), np.uint16),
+                np.empty(self.size * piece, np.uint32),
+            )
+        sent, received, bits = self._buffers[n]
+        shorten(array, sent.reshape(-1)[:n], bits[:n])
+        self._comm.Alltoall(sent, received)
+        total, piece = np.zeros(received.shape[1], np.float32), received.shape[1]
+        for row in received:
+            total += lengthened(row, bits[:piece])
+        shorten(total, received[0], bits[:piece])
+        self._comm.Allgather(received[0].copy(), sent)
+        array[:] = lengthened(sent.reshape(-1)[:n], bits[:n])
+
+    def copy_first(self, array: "NDArray[Any]") -> None:
+        self._comm.Bcast(array)
+
+    def gather(self, work: Callable[[], _T]) -> list[_T]:
+        value: Any = None
+        with self.together():
+            value = work()
+        found: list[_T] = self._comm.allgather(value)
+        return found
+
+    def first(self, work: Callable[[], _T]) -> _T:
+        value: Any = None
+        with self.together():
+            if self.is_first:
+                value = work()
+        found: _T = self._comm.bcast(value)
+        return found
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as caught:
+            if self._failed:  # which all ranks know, and raise
+                raise
+            error = caught
+        self._wait()
+        if any(self._comm.allgather(error is not None)):
+            self._fail(error)
+
+    @contextmanager
+    def one_before_others(self) -> Iterator[None]:
+        if not self.is_first:
+            with self.together():  # rank 0 does the block
+                pass
+        with self.together():
+            yield
+        if self.is_first:
+            with self.together():  # the others do it
+                pass
+
+    def finish(self) -> None:
+        self._wait()
+        self._is_finished = True
+
+    def leave(self) -> None:
+        self.finish()
+        self._mpi.Finalize()
+
+    def _at_exit(self) -> None:
+        """End the others if this process ends and they do not know why."""
+        if not (self._failed or self._is_finished):
+            self._comm.Abort(1)
+
+    def _fail(self, error: Exception | None) -> None:
+        """Raise an error that all ranks know of, on all of them."""
+        about = f"rank {self.number} on {self._host}: {error}"
+        known = self._comm.allgather(about if error else "")
+        self._failed = True
+        who = next(number for number, each in enumerate(known) if each)
+        if error and who == self.number:
+            raise error
+        raise OtherRankError(known[who])
+
+    def _wait(self) -> None:
+        """Wait for the other ranks without taking their processor time."""
+        request = self._comm.Ibarrier()
+        while not request.Test():
+            sleep(_PAUSE)
+
+    def _share_cores(self) -> None:
+        """Divide the cores among the ranks that may use the same ones."""
+        from charrnn.machine import share_cores, usable_cores
+
+        here = self._host, usable_cores()
+        share_cores(self._comm.allgather(here).count(here))
+
+
+def shorten(array: "NDArray[Any]", out: "NDArray[Any]", bits: "NDArray[Any]") -> None:
+    """Write the nearest bfloat16 of each float32 to out, as uint16; all (n,).
+
+    bits is uint32, and is overwritten.
+    """
+    import numpy as np
+
+    # Half a unit of the upper half, and one bit less unless that is odd: a number that
+    # lies in the middle becomes the even one of its neighbours.
+    whole = array.view(np.uint32)
+    np.right_shift(whole, 16, out=bits)
+    bits &= 1
+    bits += 0x7FFF
+    bits += whole
+    bits >>= 16
+    out[:] = bits
+
+
+def lengthened(short: "NDArray[Any]", bits: "NDArray[Any]") -> "NDArray[Any]":
+    """Return the float32 of each bfloat16, in the memory of bits; all (n,)."""
+    import numpy as np
+
+    bits[:] = short
+    bits <<= 16
+    found: NDArray[Any] = bits.view(np.float32)
+    return found
+
+
+def started_by_mpi() -> bool:
+    """Return whether this process is one of several that MPI has started."""
+    sizes = [os.environ.get(name, "") for name in _SIZES]
+    if "PMIX_RANK" in os.environ:  # srun, which sets the size under a name of its own
+        sizes.append(os.environ.get("SLURM_STEP_NUM_TASKS", ""))
+    return any(size.isdecimal() and int(size) > 1 for size in sizes)
+
+
+def is_other_rank() -> bool:
+    """Return whether this process is a rank other than 0, before MPI is used."""
+    numbers = [os.environ.get(name, "") for name in _RANKS]
+    return started_by_mpi() and any(number not in ("", "0") for number in numbers)
+
+
+def world() -> Ranks:
+    """Return the ranks that were started together with this process."""
+    return MpiRanks() if started_by_mpi() else Ranks()
