@@ -3,6 +3,7 @@
     python benchmarks/scaling.py                  a network of --latency, --bandwidth
     mpiexec -n 2 python benchmarks/scaling.py     the network between the ranks
     python benchmarks/scaling.py --losses TEXT    what larger batches do to the loss
+    python benchmarks/scaling.py --cores          the threads chosen on 4 to 128 cores
 
 A step of R ranks that share N columns is taken to last
 
@@ -13,12 +14,20 @@ included, and bytes are those of the gradient: the sum over the ranks is a
 reduce-scatter and an allgather, each of log2 R messages. Under mpiexec, latency and
 bandwidth are fitted to measured sums, and the model is compared with measured steps.
 Assumed: all ranks are alike, and no two share a link. The cell is a GRU.
+
+With W threads on one machine, a step is taken to last
+
+    compute(N / W) + W start + sum(W)
+
+where start is the measured time to start a part of the work, and sum(W) that in which W
+threads read W gradients, all together at most BUSES times as fast as one thread.
 """
 
 import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from math import ceil, log2
 from pathlib import Path
@@ -31,7 +40,7 @@ from charrnn.config import EXCHANGES, ModelConfig, TrainConfig
 from charrnn.machine import usable_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
-from charrnn.nn.workers import Layout, Workers
+from charrnn.nn.workers import Layout, Threads, Workers
 from charrnn.ranks import Ranks, world
 from charrnn.run import start_run
 from charrnn.text.reading import read_corpus
@@ -44,6 +53,7 @@ BATCHES = (32, 64, 128, 256, 512, 1024)
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIZES = tuple(1 << k for k in range(8, 25, 2))  # bytes of a sum
 GAIN = 1.1  # twice as many ranks must be this much faster to be worth it
+BUSES = 8  # threads that read memory as fast as all
 CHARACTERS = 12_000_000  # that each batch of --losses trains on
 
 Time = Callable[[int, int], float]  # of a step, by ranks and columns
@@ -195,6 +205,41 @@ def compared(
             )
 
 
+def start_time(seconds: float) -> float:
+    """Return the time to start a part of some work, and to wait for it."""
+    with closing(Threads(2)) as threads:
+        return median_time(lambda: threads.run(lambda i: None), seconds) / 2
+
+
+def reading_time(seconds: float) -> float:
+    """Return the time in which a thread adds a byte of one gradient to another."""
+    a, b = np.zeros((2, 1 << 22), np.float32)
+    return median_time(lambda: np.add(a, b, out=a), seconds) / a.nbytes
+
+
+def simulated(hidden: int, seconds: float) -> Iterator[str]:
+    """Yield a row per number of cores: the threads chosen, and the best ones."""
+    times = compute_times(hidden, 1, seconds)
+    start, read = start_time(seconds), reading_time(seconds)
+    size = 4 * parameters(hidden)
+
+    def step(W: int, N: int) -> float:
+        together = W * size * read / min(W, BUSES) if W > 1 else 0.0
+        return interpolated(times, ceil(N / W)) + W * start + together
+
+    for N in (32, 128):
+        for cores in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128):
+            tried = {2**k for k in range(cores.bit_length())} | {cores, cores // 2}
+            tried = {min(W, N) for W in tried}
+            chosen = min(tried, key=lambda W, N=N: step(W, N))
+            best = min(range(1, min(cores, N) + 1), key=lambda W, N=N: step(W, N))
+            yield (
+                f"| {hidden} | {N} | {cores} | {chosen} | "
+                f"{step(1, N) / step(chosen, N):.1f} | {best} | "
+                f"{step(chosen, N) / step(best, N):.2f} |"
+            )
+
+
 def modelled(hidden: int, step: Time) -> Iterator[str]:
     """Yield a row per batch: times as fast as one rank, and the ranks worth having."""
     for N in BATCHES:
@@ -237,6 +282,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="per measurement")
     parser.add_argument("--exchange", choices=EXCHANGES, default="float32")
     parser.add_argument("--losses", type=Path, metavar="TEXT")
+    parser.add_argument("--cores", action="store_true")
     args = parser.parse_args()
     ranks = world()
     out = sys.stdout if ranks.is_first else None
@@ -251,6 +297,15 @@ def main() -> None:
         show("| batch | steps | rate | nats per character | s |\n|--:|--:|--:|--:|--:|")
         for row in losses(args.losses, args.hidden[0]):
             show(row)
+        return
+    if args.cores:
+        show(
+            "| units | batch | cores | threads chosen | times as fast as one | best | "
+            "chosen / best |\n|--:|--:|--:|--:|--:|--:|--:|"
+        )
+        for hidden in args.hidden:
+            for row in simulated(hidden, args.seconds):
+                show(row)
         return
     latency, bandwidth = args.latency / 1000, args.bandwidth * 1e9 / 8
     if ranks.size > 1:

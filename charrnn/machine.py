@@ -39,6 +39,19 @@ def usable_cores() -> list[int]:
     return [*range(os.cpu_count() or 1)]
 
 
+def physical_cores(root: Path = Path("/")) -> int:
+    """Return the number of those cores that are not hyper-threads of another one.
+
+    `root` is the folder with proc and sys. A system that does not tell has none.
+    """
+    cores = root / "sys/devices/system/cpu"
+    siblings = {
+        _read(cores / f"cpu{number}/topology/thread_siblings_list").strip() or number
+        for number in usable_cores()
+    }
+    return max(1, ceil(min(len(siblings), cpu_quota(root))) // _sharing)
+
+
 def share_cores(processes: int) -> None:
     """Divide the cores of this process among several that may use the same ones."""
     global _sharing

@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.atomic import Lock
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
-from charrnn.machine import require
+from charrnn.machine import available_cores, require
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
@@ -128,6 +128,13 @@ class Run:
     def overtime(self) -> str:
         """A warning if the run will take longer than its minutes, or ""."""
         return self.plan.overtime(self.config.minutes)
+
+    @property
+    def idle_cores(self) -> str:
+        """Advice for a new run whose batch is too small for this machine, or ""."""
+        if self.trainer.progress.step:
+            return ""
+        return self.plan.idle_cores(available_cores(), self.config)
 
     def best_checkpoint(self) -> Checkpoint:
         """Return the model at its lowest validation loss, as a checkpoint."""

@@ -17,6 +17,7 @@ from charrnn.machine import (
     available_cores,
     available_memory,
     cpu_quota,
+    physical_cores,
     require,
     share_cores,
     usable_cores,
@@ -348,6 +349,29 @@ def test_threads_need_their_stacks_and_buffers_and_little_more(blas, more, said)
         text=True,
     )
     assert done.stdout == f"{said}\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("siblings", "quota", "expected"),
+    [
+        (["0", "1", "2", "3"], "max", 4),
+        (["0-1", "0-1", "2-3", "2-3"], "max", 2),
+        (["0,2", "1,3", "0,2", "1,3"], "max", 2),
+        (["0-3", "0-3", "0-3", "0-3"], "max", 1),
+        (["0-1", "0-1", "2-3", "2-3"], "100000", 1),
+        ([], "max", 4),  # a system that does not tell
+    ],
+)
+def test_hyper_threads_are_no_cores_of_their_own(
+    tmp_path, monkeypatch, siblings, quota, expected
+):
+    monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2, 3])
+    root = laid_out(tmp_path, "0::/\n", **{"cpu.max": f"{quota} 100000\n"})
+    for number, text in enumerate(siblings):
+        path = root / f"sys/devices/system/cpu/cpu{number}/topology"
+        path.mkdir(parents=True)
+        (path / "thread_siblings_list").write_text(f"{text}\n", encoding="utf-8")
+    assert physical_cores(root) == expected
 
 
 def test_processes_that_share_the_cores_divide_them():

@@ -241,7 +241,8 @@ def print_summary(run: "Run", report: Report) -> None:
             f"sampled softmax: each step uses its targets and {plan.sampled:,} more "
             f"characters, drawn by frequency, instead of all {config.vocab:,}"
         )
-    for line in filter(None, (run.short_text, run.early_end, run.overtime)):
+    notes = run.short_text, run.early_end, run.overtime, run.idle_cores
+    for line in filter(None, notes):
         report(line)
     layout = describe_layout(plan.layout)
     if plan.ranks > 1:

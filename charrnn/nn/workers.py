@@ -34,6 +34,7 @@ from charrnn.ranks import Stopped
 
 _T = TypeVar("_T")
 _QUICK = 0.1  # seconds; a single part that takes no longer is done by the caller itself
+_MANY = 4  # workers that add their gradients together, each some of the elements
 _LOOK = 0.1  # seconds between two looks at whether to stop
 
 
@@ -269,11 +270,20 @@ class Workers:
 
         done = self._threads.run(work)
         losses, states = zip(*done, strict=True)
-        # Added in a fixed order, whichever finished first, to be reproducible.
-        total = self._workspaces[0].grads
-        for workspace in self._workspaces[1:]:
-            total.flat += workspace.grads.flat
-        return sum(losses), total, join_states(states)
+        if len(self._parts) < _MANY:
+            self._add(slice(None))
+        else:
+            bounds = np.linspace(0, self.model.params.flat.size, len(self._parts) + 1)
+            slices = [slice(a, b) for a, b in pairwise(bounds.astype(int))]
+            self._threads.run(lambda i: self._add(slices[i]))
+        return sum(losses), self._workspaces[0].grads, join_states(states)
+
+    def _add(self, elements: slice) -> None:
+        """Add these elements of all gradients to those of the first worker."""
+        # In a fixed order, whichever worker finished first, to be reproducible.
+        total, *others = (workspace.grads.flat for workspace in self._workspaces)
+        for grads in others:
+            total[elements] += grads[elements]
 
 
 def state_of(state: ModelState, columns: slice) -> ModelState:

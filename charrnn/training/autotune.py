@@ -8,7 +8,7 @@ from time import perf_counter, sleep
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
-from charrnn.machine import available_cores
+from charrnn.machine import available_cores, physical_cores
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.sampled import Sampler
@@ -30,15 +30,16 @@ def candidate_layouts(threads: int, N: int) -> list[Layout]:
     """Return the layouts worth measuring, or only that of `threads` threads.
 
     If `threads` is 0, they are one thread, all cores inside each product, and the batch
-    split over 2, 4, 8 … threads and over all cores.
+    split over 2, 4, 8 … threads, over all cores, and over all that are no hyper-threads
+    of others.
     """
     if threads:
         return [Layout(min(threads, N), 1)]
     cores = available_cores()
     if cores == 1:
         return [Layout()]
-    counts = {2**k for k in range(1, cores.bit_length())} | {cores}
-    split = sorted({min(count, N) for count in counts})
+    counts = {2**k for k in range(1, cores.bit_length())} | {cores, physical_cores()}
+    split = sorted({min(count, N) for count in counts} - {1})
     return [Layout(), Layout(1, cores), *(Layout(workers, 1) for workers in split)]
 
 

@@ -5,6 +5,7 @@ number of steps and with it the schedule.
 """
 
 from dataclasses import asdict, dataclass, field
+from math import sqrt
 from time import perf_counter
 from typing import Any
 
@@ -53,6 +54,11 @@ _COUNTING = 0.6e-6
 # Characters, and logits, at most in the measurement of a validation.
 _MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
 _ADDITIONS = 5  # of gradients, to measure one
+# On a machine with that many cores, a batch that leaves half of them idle is reported.
+_MANY_CORES = 4
+# How much higher the loss was, in nats, than with 32 columns and as many characters, if
+# the rate grew with the root of the batch (benchmarks/scaling.py --losses).
+_BATCH_COST = {64: 0.002, 128: 0.005, 256: 0.02}
 # With more than MANY characters, most of a step would go into the output layer. Then it
 # is trained with a sample of this many and the targets.
 _SAMPLED = 4096
@@ -141,6 +147,23 @@ class Plan:
             f"this will take about {self.seconds / 60:.1f} minutes instead of "
             f"{minutes:g}: besides reading, measuring and validating, too little time "
             "would be left to learn in"
+        )
+
+    def idle_cores(self, cores: int, config: TrainConfig) -> str:
+        """Return advice if most cores have no columns to compute, or ""."""
+        busy = max(self.layout.workers, self.layout.blas_threads)
+        largest = max(_BATCH_COST)
+        factor = min(cores // busy, largest // self.batch)
+        if config.threads or cores < _MANY_CORES or factor < 2:
+            return ""
+        batch = factor * self.batch
+        cost = min(cost for size, cost in _BATCH_COST.items() if size >= batch)
+        threads = f"{busy} thread{'s' if busy > 1 else ''}"
+        return (
+            f"{cores - busy} of {cores} cores are idle: {self.batch} columns are too "
+            f"few for more than {threads}; --batch {batch} "
+            f"--lr {config.lr * sqrt(factor):.2g} would use more of them (after as "
+            f"many characters, a batch of that size cost about {cost:g} nats)"
         )
 
 

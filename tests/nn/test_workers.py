@@ -48,7 +48,7 @@ def parts(state):
 
 @every_cell
 @pytest.mark.parametrize("N", [1, 2, 3, 7, 8])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_any_number_of_workers_gives_the_whole_batchs_answer(kind, N, workers):
     model = random_model(kind)
     batch = random_batch(model, N)

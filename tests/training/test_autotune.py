@@ -58,10 +58,19 @@ def test_left_to_choose_one_thread_is_among_the_candidates(N):
 
 
 @pytest.mark.parametrize(
-    ("cores", "split"), [(2, [2]), (3, [2, 3]), (8, [2, 4, 8]), (12, [2, 4, 8, 12])]
+    ("cores", "physical", "split"),
+    [
+        (2, 2, [2]),
+        (2, 1, [2]),
+        (3, 3, [2, 3]),
+        (8, 4, [2, 4, 8]),
+        (12, 6, [2, 4, 6, 8, 12]),
+        (96, 48, [2, 4, 8, 16, 32]),
+    ],
 )
-def test_powers_of_two_and_all_cores_are_tried(cores, split, monkeypatch):
+def test_powers_of_two_and_all_cores_are_tried(cores, physical, split, monkeypatch):
     monkeypatch.setattr(autotune, "available_cores", lambda: cores)
+    monkeypatch.setattr(autotune, "physical_cores", lambda: physical)
     layouts = candidate_layouts(0, 32)
     assert layouts[:2] == [Layout(), Layout(1, cores)]
     assert [layout.workers for layout in layouts[2:]] == split

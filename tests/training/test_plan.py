@@ -260,3 +260,25 @@ def test_minutes_end_after_a_thousand_epochs(model, ids):
     windows = Windows(ids[:40], 5, 2)
     config = TrainConfig(minutes=100, threads=1)
     assert make_plan(model, windows, ids[40:60], config).steps == 1000 * len(windows)
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "batch", "advice"),
+    [
+        (2, 1, 32, None),  # few cores
+        (4, 2, 32, "--batch 64 --lr 0.0028 would"),
+        (4, 4, 32, None),
+        (6, 4, 32, None),  # more than half of them
+        (16, 4, 32, "12 of 16 cores are idle: 32 columns are too few for more than 4"),
+        (16, 4, 32, "--batch 128 --lr 0.004 would use more of them"),
+        (16, 4, 32, "cost about 0.005 nats"),
+        (128, 8, 32, "--batch 256 --lr 0.0057 would"),
+        (128, 8, 32, "cost about 0.02 nats"),
+        (128, 8, 200, None),
+    ],
+)
+def test_a_batch_that_leaves_cores_idle_is_reported(cores, workers, batch, advice):
+    plan = replace(PLAN, batch=batch, layout=Layout(workers, 1))
+    found = plan.idle_cores(cores, TrainConfig(lr=2e-3))
+    assert (advice in found) if advice else not found
+    assert plan.idle_cores(cores, TrainConfig(threads=workers)) == ""
