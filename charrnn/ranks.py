@@ -198,7 +198,7 @@ class MpiRanks(Ranks):
             self._granted |= int(wishes)
         status = self._rows[:, 0].max()
         if status == _FAILED:
-            self._fail(error)
+            self._fail(None if isinstance(error, Stopped) else error)
         if status == _GIVEN_UP:
             raise Stopped
         # In the order of the ranks, so that the sum is the same on all of them.
@@ -223,15 +223,16 @@ class MpiRanks(Ranks):
             self._buffers[n] = (
                 np.zeros((self.size, piece), np.uint16),
                 np.empty((self.size, piece), np.uint16),
+                np.empty(piece, np.float32),
                 np.empty(self.size * piece, np.uint32),
             )
-        sent, received, bits = self._buffers[n]
+        sent, received, total, bits = self._buffers[n]
         shorten(array, sent.reshape(-1)[:n], bits[:n])
         self._comm.Alltoall(sent, received)
-        total, piece = np.zeros(received.shape[1], np.float32), received.shape[1]
+        total.fill(0)
         for row in received:
-            total += lengthened(row, bits[:piece])
-        shorten(total, received[0], bits[:piece])
+            total += lengthened(row, bits[: len(row)])
+        shorten(total, received[0], bits[: len(total)])
         self._comm.Allgather(received[0].copy(), sent)
         array[:] = lengthened(sent.reshape(-1)[:n], bits[:n])
 

@@ -170,7 +170,15 @@ seen.append(outcome(lambda: ranks.totals(failing_on(2, Stopped()))))
 seen.append(ranks.gather(lambda: number * 10))
 seen.append(ranks.first(lambda: f"from {number}"))
 seen.append(ranks.failed)
-seen.append(outcome(lambda: ranks.totals(failing_on(1, TextError("no")))))
+
+
+def stopped_or_failed():
+    if number == 0:
+        raise Stopped
+    return failing_on(1, TextError("no"))()
+
+
+seen.append(outcome(lambda: ranks.totals(stopped_or_failed)))
 seen.append(ranks.failed)
 found = ranks._comm.gather(seen)
 if ranks.is_first:
