@@ -237,9 +237,7 @@ def train(
         run.notes.append(f"Numba is installed but does not work: {numba_trouble()}")
     if run.growth and run.growth.added:
         run.notes.append(f"added {run.growth.added} characters to the vocabulary")
-    model = finish(run, progress=progress and ranks.is_first, on_event=on_event)
-    ranks.finish()
-    return model
+    return finish(run, progress=progress, on_event=on_event)
 
 
 def resume(
@@ -305,9 +303,7 @@ def resume(
         run = resume_run(
             Path(folder), paths, text, val=val, changes=changes, ranks=ranks
         )
-    model = finish(run, progress=progress and ranks.is_first, on_event=on_event)
-    ranks.finish()
-    return model
+    return finish(run, progress=progress, on_event=on_event)
 
 
 def load(path: PathLike | None = None) -> LanguageModel:

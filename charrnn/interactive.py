@@ -53,7 +53,10 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
         _log.info("%s", note)
     for change in changes:
         warnings.warn(change, CharRNNWarning, stacklevel=3)
+    ranks = run.trainer.ranks
+    progress = progress and ranks.is_first
     interrupted, unsaved = _follow(run, progress=progress, on_event=on_event)
+    ranks.finish()
     checkpoint, state = run.best_checkpoint(), run.trainer.progress
     validated = isfinite(state.best_loss)
     if not validated:

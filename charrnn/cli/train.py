@@ -207,7 +207,6 @@ def command(
             tensorboard=tensorboard,
             force=force,
             quiet=quiet,
-            ranks=ranks,
         )
     if status:
         leave(status)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.options import note
-from charrnn.ranks import Ranks
 from charrnn.shell import quote
 from charrnn.text.characters import escaped
 
@@ -36,7 +35,6 @@ def train_with_progress(
     tensorboard: Path | None = None,
     force: bool = False,
     quiet: bool = False,
-    ranks: Ranks | None = None,
 ) -> int:
     """Train to the end or until a signal, and return the exit status.
 
@@ -44,7 +42,7 @@ def train_with_progress(
     files; with `force`, they replace those of an older run. Raises BrokenPipeError,
     with all saved, if nobody reads standard error any more.
     """
-    ranks = ranks or Ranks()
+    ranks = run.trainer.ranks
     if run.trainer.is_complete:
         if ranks.is_first:
             note(f"{run.folder} is finished; give it more with --steps or --epochs")
