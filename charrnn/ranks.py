@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 # The number of ranks and that of this one, as MPICH, Open MPI and srun set them.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 _RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-# What a rank can ask of all; they learn it at the next `totals`.
+# Requests of one rank, of which all ranks learn in the next call of `totals`.
 STOP, STATE = 1, 2
 _GIVEN_UP, _FAILED = 1, 2  # a rank whose work raised; 0 if it did not
 _PAUSE = 0.005  # seconds between two looks, so that waiting takes no processor time
@@ -52,7 +52,7 @@ class Ranks:
     size : int
         The number of ranks.
     wishes : int
-        What this rank asks for: a sum of STOP and STATE.
+        The requests of this rank: STOP, STATE, their sum, or 0.
     """
 
     number, size = 0, 1
@@ -67,7 +67,7 @@ class Ranks:
 
     @property
     def granted(self) -> int:
-        """What any rank has asked for, as all ranks know it."""
+        """The requests of all ranks, as of the last call of `totals`."""
         return self.wishes
 
     @property
@@ -76,7 +76,7 @@ class Ranks:
         return False
 
     def forget(self, wishes: int) -> None:
-        """Forget what was asked for, on all ranks at the same time."""
+        """Drop requests; all ranks do so at the same time."""
         self.wishes &= ~wishes
 
     def share(self, n: int) -> slice:
@@ -322,8 +322,8 @@ def shorten(array: "NDArray[Any]", out: "NDArray[Any]", bits: "NDArray[Any]") ->
     """
     import numpy as np
 
-    # Half a unit of the upper half, and one bit less unless that is odd: a number that
-    # lies in the middle becomes the even one of its neighbours.
+    # Just under half a unit of the upper half is added, and 1 more if that is odd. So a
+    # number halfway between two others is rounded to the even one.
     whole = array.view(np.uint32)
     np.right_shift(whole, 16, out=bits)
     bits &= 1

@@ -162,8 +162,9 @@ class Plan:
         return (
             f"{cores - busy} of {cores} cores are idle: {self.batch} columns are too "
             f"few for more than {threads}; --batch {batch} "
-            f"--lr {config.lr * sqrt(factor):.2g} would use more of them (after as "
-            f"many characters, a batch of that size cost about {cost:g} nats)"
+            f"--lr {config.lr * sqrt(factor):.2g} would use more of them (for "
+            "the same number of characters, a batch of that size cost about "
+            f"{cost:g} nats)"
         )
 
 

@@ -268,7 +268,7 @@ def test_minutes_end_after_a_thousand_epochs(model, ids):
         (2, 1, 32, None),  # few cores
         (4, 2, 32, "--batch 64 --lr 0.0028 would"),
         (4, 4, 32, None),
-        (6, 4, 32, None),  # more than half of them
+        (6, 4, 32, None),  # most of them are busy
         (16, 4, 32, "12 of 16 cores are idle: 32 columns are too few for more than 4"),
         (16, 4, 32, "--batch 128 --lr 0.004 would use more of them"),
         (16, 4, 32, "cost about 0.005 nats"),
