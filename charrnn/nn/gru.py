@@ -34,6 +34,7 @@ from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import InputProjection
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
+from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
 
 class Workspace:
@@ -55,8 +56,9 @@ class Workspace:
         self.u_then_du = np.empty((N, 3 * H), dtype)
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
         self.kept = np.empty((N, H), dtype)  # its part dh * z
-        self.Wh: Array = np.empty((3, H, H), dtype)  # by gate
-        self.WhT: Array = np.empty((3 * H, H), dtype)
+        self.h_Wh = StepProduct(H, out=blocks(self.u_then_du, 3))
+        self.du_WhT = StepProduct(3 * H, out=self.dh)
+        self.slopes = np.empty((longest_stretch(T, N, H), 4, N, H), dtype)
         self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
@@ -111,13 +113,13 @@ class GRU(Cell):
         h, m, a = workspace.h, workspace.m_then_du_n, workspace.a_then_gates_then_da
         a, gates = columns(a, 3), blocks(a, 3)  # in the same memory: see gates.py
         u, c = blocks(workspace.u_then_du, 3), params["c"]
-        Wh = workspace.Wh
-        Wh[:] = columns(params["Wh"], 3)
-        u_r_z, u_n, starts = u[:2], u[2], workspace.starts
+        u_r_z, u_n = u[:2], u[2]
+        h_Wh, starts = workspace.h_Wh, workspace.starts
+        h_Wh.use(columns(params["Wh"], 3))
         for t in range(T):
             h_t, h_new, m_t, a_t = h[t], h[t + 1], m[t], a[t]
             r, z, n = r_z_n = gates[t]
-            np.matmul(h_t, Wh, out=u)
+            h_Wh(h_t)  # into u
             if starts is not None:
                 u[:, starts[t]] = 0
             u_r_z += a_t[:2]
@@ -162,39 +164,48 @@ class GRU(Cell):
 
         dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
-        h, da = workspace.h, workspace.a_then_gates_then_da
-        gates, da_columns = blocks(da, 3), columns(da, 3)
-        m_then_du_n, du = workspace.m_then_du_n, workspace.u_then_du
+        da, m_then_du_n = workspace.a_then_gates_then_da, workspace.m_then_du_n
+        gates, da_columns, du = blocks(da, 3), columns(da, 3), workspace.u_then_du
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
-        WhT, starts = workspace.WhT, workspace.starts
-        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
-        d = np.empty((3, N, H), dh.dtype)  # da_r, da_z, da_n
-        slope = np.empty((2, N, H), dh.dtype)
+        du_WhT, starts = workspace.du_WhT, workspace.starts
+        du_WhT.use(params["Wh"].T)
+        da_n = np.empty_like(dh_next)
         dh_next.fill(0)  # no gradient comes from after the window
-        for t in reversed(range(T)):
-            m, da_t, r_z_n = m_then_du_n[t], da[t], gates[t]
-            r, z, n = r_z_n
-            dh_next += dh[t]
-            np.multiply(dh_next, z, out=kept)
-            np.multiply(n, n, out=d[2])
-            np.subtract(1, d[2], out=d[2])
-            np.subtract(dh_next, kept, out=d[0])
-            d[2] *= d[0]  # da_n = dh (1 - z) (1 - n²)
-            np.multiply(d[2], m, out=d[0])  # da_n m
-            np.subtract(h[t], n, out=d[1])
-            d[1] *= dh_next  # dh (h - n)
-            np.subtract(1, r_z_n[:2], out=slope)
-            slope *= r_z_n[:2]
-            d[:2] *= slope  # both times the sigmoid's slope, s (1 - s)
-            du_n = np.multiply(d[2], r, out=m)
-            da_columns[t] = d
-            du[:, : 2 * H] = da_t[:, : 2 * H]
-            du[:, 2 * H :] = du_n
-            np.matmul(du, WhT, out=dh_next)
-            dh_next += kept
-            if starts is not None:
-                dh_next[starts[t]] = 0
+        for stretch in stretches_backward(T, N, H):
+            slopes = self._slopes(workspace, stretch)
+            for t in reversed(range(stretch.start, stretch.stop)):
+                r_slope, z_slope, n_slope = slopes[t - stretch.start]
+                r, z, _ = gates[t]
+                dh_next += dh[t]
+                np.multiply(dh_next, z, out=kept)
+                np.multiply(dh_next, n_slope, out=da_n)
+                du_n = np.multiply(da_n, r, out=m_then_du_n[t])
+                da_r, da_z, _ = da_t = da_columns[t]  # overwrites the gates
+                np.multiply(da_n, r_slope, out=da_r)
+                np.multiply(dh_next, z_slope, out=da_z)
+                da_t[2] = da_n
+                du[:, : 2 * H] = da[t, :, : 2 * H]
+                du[:, 2 * H :] = du_n
+                du_WhT(du)  # into dh_next
+                dh_next += kept
+                if starts is not None:
+                    dh_next[starts[t]] = 0
+
+    def _slopes(self, workspace: Workspace, stretch: slice) -> Array:
+        """Return da_r / da_n, da_z / dh and da_n / dh (B, 3, N, H), for B steps."""
+        gates = blocks(workspace.a_then_gates_then_da, 3)[stretch]
+        m, h = workspace.m_then_du_n[stretch], workspace.h[:-1][stretch]
+        r_z, n = gates[:, :2], gates[:, 2]
+        slopes, tmp = workspace.slopes[: len(m), :3], workspace.slopes[: len(m), 3]
+        np.subtract(1, r_z, out=slopes[:, :2])
+        slopes[:, 2] = slopes[:, 1]  # 1 - z
+        slopes[:, :2] *= r_z  # the slope of a sigmoid is s (1 - s)
+        slopes[:, 0] *= m
+        slopes[:, 1] *= np.subtract(h, n, out=tmp)
+        np.multiply(n, n, out=tmp)
+        slopes[:, 2] *= np.subtract(1, tmp, out=tmp)  # that of tanh is 1 - tanh²
+        return slopes
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         (h,), H = state, params["c"].shape[0]

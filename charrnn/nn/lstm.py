@@ -34,6 +34,7 @@ from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import InputProjection
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
+from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
 
 class Workspace:
@@ -56,8 +57,10 @@ class Workspace:
         self.u = np.empty((N, 4 * H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 passes to t
         self.dc = np.empty((N, H), dtype)
-        self.Wh: Array = np.empty((4, H, H), dtype)  # by gate
-        self.WhT: Array = np.empty((4 * H, H), dtype)
+        self.h_Wh = StepProduct(H, out=blocks(self.u, 4))
+        self.da_WhT = StepProduct(4 * H, out=self.dh)
+        B = longest_stretch(T, N, H)
+        self.slopes = np.empty((B, 4, N, H), dtype), np.empty((B, N, H), dtype)
         self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
@@ -115,13 +118,13 @@ class LSTM(Cell):
         h, c, tanh_c = workspace.h, workspace.c, workspace.tanh_c
         a, u = workspace.a_then_gates_then_da, blocks(workspace.u, 4)
         a, gates = columns(a, 4), blocks(a, 4)  # in the same memory: see gates.py
-        u_i_f_o, u_g, starts = u[:3], u[3], workspace.starts
-        Wh = workspace.Wh
-        Wh[:] = columns(params["Wh"], 4)
+        u_i_f_o, u_g = u[:3], u[3]
+        h_Wh, starts = workspace.h_Wh, workspace.starts
+        h_Wh.use(columns(params["Wh"], 4))
         for t in range(T):
             c_new, tanh_c_new = c[t + 1], tanh_c[t]
             i, f, o, g = i_f_o_g = gates[t]
-            np.matmul(h[t], Wh, out=u)
+            h_Wh(h[t])  # into u
             if starts is not None:
                 u[:, starts[t]] = 0
             u += a[t]
@@ -159,42 +162,53 @@ class LSTM(Cell):
 
         dh (T, N, H) is the gradient from the layer above; that of step t + 1 is added.
         """
-        c, tanh_c = workspace.c, workspace.tanh_c
-        da = workspace.a_then_gates_then_da
-        gates, da_columns = blocks(da, 4), columns(da, 4)
-        dh_next, dc = workspace.dh, workspace.dc
-        N, H = dh_next.shape
-        WhT, starts = workspace.WhT, workspace.starts
-        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
-        d, slope = np.empty((2, 4, N, H), dh.dtype)
-        sigmoid_slopes, tanh_slope = slope[:3], slope[3]
-        tmp = np.empty((N, H), dh.dtype)
+        da, dh_next, dc = workspace.a_then_gates_then_da, workspace.dh, workspace.dc
+        f, da_columns = blocks(da, 4)[:, 1], columns(da, 4)
+        da_WhT, starts = workspace.da_WhT, workspace.starts
+        da_WhT.use(params["Wh"].T)
+        kept = np.empty_like(dc)  # dc * f
         dh_next.fill(0)  # no gradient comes from after the window
         dc.fill(0)
-        for t in reversed(range(T)):
-            tanh_c_new = tanh_c[t]
-            i, f, o, g = i_f_o_g = gates[t]
-            i_f_o = i_f_o_g[:3]
-            dh_next += dh[t]
-            np.multiply(tanh_c_new, tanh_c_new, out=tmp)
-            np.subtract(1, tmp, out=tmp)
-            tmp *= o
-            tmp *= dh_next
-            dc += tmp  # dc + dh o (1 - tanh(c)²)
-            np.multiply(dc, g, out=d[0])
-            np.multiply(dc, c[t], out=d[1])
-            np.multiply(dh_next, tanh_c_new, out=d[2])
-            np.multiply(dc, i, out=d[3])
-            np.subtract(1, i_f_o, out=sigmoid_slopes)
-            sigmoid_slopes *= i_f_o  # the slope of a sigmoid is s (1 - s)
-            np.multiply(g, g, out=tanh_slope)
-            np.subtract(1, tanh_slope, out=tanh_slope)  # that of tanh is 1 - g²
-            dc *= f
-            np.multiply(d, slope, out=da_columns[t])
-            np.matmul(da[t], WhT, out=dh_next)
-            if starts is not None:
-                dc[starts[t]] = 0
-                dh_next[starts[t]] = 0
+        for stretch in stretches_backward(T, *dc.shape):
+            slopes, c_slopes = self._slopes(workspace, stretch)
+            for t in reversed(range(stretch.start, stretch.stop)):
+                slope, c_slope = slopes[t - stretch.start], c_slopes[t - stretch.start]
+                da_t = da_columns[t]
+                dh_next += dh[t]
+                c_slope *= dh_next
+                dc += c_slope
+                np.multiply(dc, f[t], out=kept)  # before da_f overwrites f
+                np.multiply(dc, slope[:2], out=da_t[:2])  # da_i, da_f
+                np.multiply(dh_next, slope[2], out=da_t[2])  # da_o
+                np.multiply(dc, slope[3], out=da_t[3])  # da_g
+                dc, kept = kept, dc
+                da_WhT(da[t])  # into dh_next
+                if starts is not None:
+                    dc[starts[t]] = 0
+                    dh_next[starts[t]] = 0
+        workspace.dc = dc
+
+    def _slopes(self, workspace: Workspace, stretch: slice) -> tuple[Array, Array]:
+        """Return da_i / dc, da_f / dc, da_o / dh and da_g / dc, and dc / dh.
+
+        (B, 4, N, H) and (B, N, H), for B steps.
+        """
+        gates = blocks(workspace.a_then_gates_then_da, 4)[stretch]
+        c, tanh_c = workspace.c[:-1][stretch], workspace.tanh_c[stretch]
+        i_f_o, (i, _, o, g) = gates[:, :3], gates.swapaxes(0, 1)
+        slopes, c_slopes = (part[: len(c)] for part in workspace.slopes)
+        np.subtract(1, i_f_o, out=slopes[:, :3])
+        slopes[:, :3] *= i_f_o  # the slope of a sigmoid is s (1 - s)
+        slopes[:, 0] *= g
+        slopes[:, 1] *= c
+        slopes[:, 2] *= tanh_c
+        np.multiply(g, g, out=slopes[:, 3])
+        np.subtract(1, slopes[:, 3], out=slopes[:, 3])  # that of tanh is 1 - tanh²
+        slopes[:, 3] *= i
+        np.multiply(tanh_c, tanh_c, out=c_slopes)
+        np.subtract(1, c_slopes, out=c_slopes)
+        c_slopes *= o
+        return slopes, c_slopes
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         h, c = state

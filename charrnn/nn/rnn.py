@@ -29,6 +29,7 @@ from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import InputProjection
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
+from charrnn.nn.steps import StepProduct, stretches_backward
 
 
 class Workspace:
@@ -48,7 +49,8 @@ class Workspace:
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
-        self.WhT: Array = np.empty((H, H), dtype)
+        self.h_Wh = StepProduct(H, out=self.u)
+        self.da_WhT = StepProduct(H, out=self.dh)
         self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
@@ -92,9 +94,10 @@ class RNN(Cell):
     ) -> None:
         """h[t + 1] = tanh(a[t] + h[t] Wh), for t = 0 … T - 1."""
         h, a, u = workspace.h, workspace.a_then_da, workspace.u
-        Wh, starts = params["Wh"], workspace.starts
+        h_Wh, starts = workspace.h_Wh, workspace.starts
+        h_Wh.use(params["Wh"])
         for t in range(T):
-            np.matmul(h[t], Wh, out=u)
+            h_Wh(h[t])  # into u
             if starts is not None:
                 u[starts[t]] = 0
             np.add(a[t], u, out=u)
@@ -126,18 +129,20 @@ class RNN(Cell):
         needed.
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
-        WhT, starts = workspace.WhT, workspace.starts
-        WhT[:] = params["Wh"].T  # made contiguous once, not for every product
+        da_WhT, starts = workspace.da_WhT, workspace.starts
+        da_WhT.use(params["Wh"].T)
         dh_next.fill(0)  # truncated: no gradient comes from after the window
-        for t in reversed(range(T)):
-            h_new, da_t = h[t + 1], da[t]
-            dh_next += dh[t]
-            np.multiply(h_new, h_new, out=da_t)
-            np.subtract(1, da_t, out=da_t)
-            da_t *= dh_next
-            np.matmul(da_t, WhT, out=dh_next)
-            if starts is not None:
-                dh_next[starts[t]] = 0
+        for stretch in stretches_backward(T, *dh_next.shape):
+            slopes, h_new = da[stretch], h[1:][stretch]
+            np.multiply(h_new, h_new, out=slopes)
+            np.subtract(1, slopes, out=slopes)  # the slope of tanh is 1 - h²
+            for t in reversed(range(stretch.start, stretch.stop)):
+                da_t = da[t]
+                dh_next += dh[t]
+                da_t *= dh_next
+                da_WhT(da_t)  # into dh_next
+                if starts is not None:
+                    dh_next[starts[t]] = 0
 
     def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
         (h,) = state

@@ -1,0 +1,61 @@
+"""What the loops over time of all cells share: the product of a step, and stretches.
+
+A BLAS copies the right-hand matrix of each product into a layout of its own, which for
+8 to 64 rows can take as long as the arithmetic. For small products, OpenBLAS, which
+comes with NumPy, has routines without that copy on processors with AVX-512. So the
+matrix is split, once per window, into blocks of columns narrow enough for them. In the
+sizes of a recurrent network this is up to three times as fast there, and makes no
+difference on processors without AVX-512.
+"""
+
+import numpy as np
+
+from charrnn.nn.gates import columns
+from charrnn.nn.parameters import Array
+
+_SMALL = 100**3  # the largest N·K·M of a product without the copy
+_WIDTHS = (64, 32, 16)  # columns of a block: multiples of a vector register
+_STRETCH = 1 << 15  # elements (N, H) of several steps that fit in a core's cache
+
+
+class StepProduct:
+    """x W for rows x (N, K), written into the same array `out` in every step.
+
+    W is (…, K, M), and out (…, N, M) with the same leading axes.
+    """
+
+    def __init__(self, K: int, out: Array) -> None:
+        *batch, N, M = out.shape
+        width = next((w for w in _WIDTHS if N * K * w <= _SMALL and w < M), M)
+        split = M - M % width  # the columns after it are a narrower block
+        self._parts: list[tuple[slice, Array, Array]] = []
+        for start, stop, count in ((0, split, M // width), (split, M, 1)):
+            if start < stop:
+                part, w = slice(start, stop), (stop - start) // count
+                W = np.empty((*batch, count, K, w), out.dtype)
+                self._parts.append((part, W, columns(out[..., part], count)))
+
+    def use(self, W: Array) -> None:
+        """Take this matrix from now on."""
+        for part, blocks, _ in self._parts:
+            blocks[:] = columns(W[..., part], blocks.shape[-3])
+
+    def __call__(self, x: Array) -> None:
+        for _, W, out in self._parts:
+            np.matmul(x, W, out=out)
+
+
+def longest_stretch(T: int, N: int, H: int) -> int:
+    """Return the length of all stretches but the first; see `stretches_backward`."""
+    return max(1, min(T, _STRETCH // max(1, N * H)))
+
+
+def stretches_backward(T: int, N: int, H: int) -> list[slice]:
+    """Return the steps T - 1 … 0, in stretches.
+
+    What backward computes from the gates alone, it computes for a stretch at once: that
+    takes fewer calls of NumPy than step by step, and the results are still in the cache
+    when the steps need them.
+    """
+    length = longest_stretch(T, N, H)
+    return [slice(max(0, stop - length), stop) for stop in range(T, 0, -length)]
