@@ -24,11 +24,11 @@ CONTENDERS = {
     "JAX": ("jax_step(config, {N})", ("torch",)),
     "charrnn, plain": (
         "charrnn_step(config, {N}, Layout({cores}, 1), 'numpy')",
-        ("torch", "jax"),
+        ("torch", "jax", "scipy"),
     ),
     "charrnn, kernels": (
         "charrnn_step(config, {N}, Layout({cores}, 1), 'numba')",
-        ("torch", "jax"),
+        ("torch", "jax", "scipy"),
     ),
 }
 NEEDS = {"PyTorch": "torch", "JAX": "jax", "charrnn, kernels": "numba"}

@@ -148,9 +148,7 @@ def _report_compilation(name: str, cell: str, report: Report) -> None:
     from charrnn.nn.kernels import resolve
 
     if resolve(name) == "numba" and not kernels_are_compiled(cell):
-        report(
-            "compiling the Numba kernels, once on this machine (about half a minute)..."
-        )
+        report("compiling the Numba kernels, once on this machine (a few seconds)...")
 
 
 def kernels_are_compiled(cell: str) -> bool:

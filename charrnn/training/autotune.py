@@ -21,7 +21,8 @@ from charrnn.training.update import Update
 # be this much faster to be chosen.
 _SPIN_FACTOR = 1.4
 _SPIN_SECONDS = 0.05  # BLAS threads spin on after a product, and slow what comes next
-_TURN_SECONDS = 0.1  # of one layout, before the next has its turn
+_TURN_SECONDS = 0.05  # of one layout, before the next has its turn
+_HOPELESS = 1.25  # times as slow as the fastest: a layout that gets no further turn
 _VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
 _PRODUCTS = 9  # products timed for a rate
 
@@ -50,14 +51,15 @@ def fastest_layout(
     N: int,
     layouts: Sequence[Layout],
     *,
-    seconds: float = 0.5,
+    seconds: float = 0.2,
     sampler: Sampler | None = None,
 ) -> tuple[Layout, float]:
     """Return the layout with the fastest update, and its seconds per update.
 
-    `seconds` is the time spent on each layout. The updates are made on a copy of the
-    model, with arbitrary characters, or those of the sampler. The layouts take turns,
-    so that a short disturbance affects them all.
+    `seconds` is the time spent on the fastest layout. The updates are made on a copy of
+    the model, with arbitrary characters, or those of the sampler. The layouts take
+    turns, so that a short disturbance affects them all, and those that are far behind
+    get no further one.
     """
     model = model.copy()
     update = Update(model, config, Workers(model, T, N, layouts[0]), sampler)
@@ -71,10 +73,10 @@ def fastest_layout(
         return perf_counter() - start
 
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
-    end, measured = perf_counter() + seconds * len(layouts), False
-    while not measured or perf_counter() < end:
-        measured = True
-        for layout in layouts:
+    costs: dict[Layout, float] = {}
+    left = list(layouts)
+    while not costs or sum(spent[left[0]]) < seconds:
+        for layout in left:
             # One at a time: with a large vocabulary, their gradients take much memory.
             update.workers.close()
             del update.workers
@@ -83,15 +85,14 @@ def fastest_layout(
             turn = perf_counter() + _TURN_SECONDS
             while perf_counter() < turn:
                 spent[layout].append(once())
+            costs[layout] = median(spent[layout])
             if layout.blas_threads > 1:
+                costs[layout] *= _SPIN_FACTOR
                 sleep(_SPIN_SECONDS)
+        left.sort(key=costs.__getitem__)
+        left = [one for one in left if costs[one] <= _HOPELESS * costs[left[0]]]
     update.workers.close()
-    medians = {layout: median(times) for layout, times in spent.items()}
-    fastest = min(
-        layouts,
-        key=lambda one: medians[one] * (_SPIN_FACTOR if one.blas_threads > 1 else 1),
-    )
-    return fastest, medians[fastest]
+    return left[0], median(spent[left[0]])
 
 
 def _characters(n: int, V: int, sampler: Sampler | None) -> Array:

@@ -199,12 +199,8 @@ def make_plan(
             "rank at least: start fewer, or give a larger --batch"
         )
     sampled, cost = (_SAMPLED, _FULL_COST) if model.config.vocab > MANY else (0, 1)
-    # A short run is not kept waiting for the last percent of accuracy.
-    each = min(0.5, 2 * config.minutes) if config.minutes else 0.5
     measured = ranks.gather(
-        lambda: measured_layout(
-            model, windows, config, config.threads, sampled, ranks, seconds=each
-        )
+        lambda: measured_layout(model, windows, config, config.threads, sampled, ranks)
     )
     layout = measured[0][0]
     seconds = 0.0
@@ -251,13 +247,11 @@ def measured_layout(
     threads: int,
     sampled: int,
     ranks: Ranks,
-    *,
-    seconds: float = 0.5,
 ) -> tuple[Layout, float]:
     """Return the fastest layout for this rank's columns, and its seconds per update.
 
     It has so many threads, or as many as are fastest if that is 0. The time is 0 if
-    nothing needs to be measured. `seconds` are those spent on each layout.
+    nothing needs to be measured.
     """
     columns = ranks.share(windows.N)
     width = columns.stop - columns.start
@@ -265,9 +259,7 @@ def measured_layout(
     if len(layouts) == 1 and not config.minutes:
         return layouts[0], 0.0
     sampler = make_sampler(windows.ids, model.config.vocab, sampled)
-    return fastest_layout(
-        model, config, windows.T, width, layouts, seconds=seconds, sampler=sampler
-    )
+    return fastest_layout(model, config, windows.T, width, layouts, sampler=sampler)
 
 
 def _addition_seconds(model: Model, config: TrainConfig, ranks: Ranks) -> float:

@@ -114,6 +114,22 @@ def test_product_of_one_step_is_the_product(M, K, N):
 
 
 @needs_numba
+@pytest.mark.parametrize(("K", "N"), [(40, 120), (7, 100), (33, 3)])
+def test_a_matrix_and_its_transpose_take_turns_in_the_same_memory(K, N):
+    from charrnn.nn.compiled.product import pack, product, shared_panels
+
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((K, N), dtype=np.float32)
+    panels = shared_panels(K, N)
+    assert np.shares_memory(*panels)
+    for right, packed in ((W, panels[0]), (W.T, panels[1]), (W, panels[0])):
+        A = rng.standard_normal((9, len(right)), dtype=np.float32)
+        C = np.empty((9, right.shape[1]), np.float32)
+        product(A, pack(right, packed), C)
+        np.testing.assert_allclose(C, A @ right, atol=1e-4)
+
+
+@needs_numba
 @pytest.mark.parametrize("width", [4, 8, 16])
 @pytest.mark.parametrize(("rows", "panels"), [(1, 1), (4, 1), (8, 1), (1, 4)])
 def test_tile_of_every_machine_is_a_product(rows, width, panels):

@@ -95,16 +95,19 @@ def _most_typical_first(p: Array) -> Array:
 def _filter(p: Array, filters: Filters) -> None:
     top_k, top_p, min_p, typical = filters
     if 0 < top_k < len(p) or top_p < 1:
-        order = np.argsort(-p, kind="mergesort")
+        # In float64, as for the typical ones: one sort to compile.
+        order = np.argsort(-p.astype(np.float64), kind="mergesort")
         if 0 < top_k < len(p):
             for j in order[top_k:]:
                 p[j] = 0
         if top_p < 1:
             _keep_share(p, order, top_p)
     if min_p > 0:
-        least = min_p * p.max()
+        largest = p[0]
         for j in range(len(p)):
-            if p[j] < least:
+            largest = max(largest, p[j])
+        for j in range(len(p)):
+            if p[j] < min_p * largest:
                 p[j] = 0
     if typical < 1:
         _keep_share(p, _most_typical_first(p), typical)
@@ -163,16 +166,22 @@ def _write_block(
             ids[t, k] = _draw(logits[k], temperature[k, 0], filters, never, u[t, k], p)
         for i in range(L):
             product(state[i, 0], weights.Wh[i], h_Wh)
+            # Assignments to whole rows would take Numba seconds more to compile.
             if i == 0:
                 for k in range(n):
-                    a[k] = rows[ids[t, k]]
+                    for j in range(a.shape[1]):
+                        a[k, j] = rows[ids[t, k], j]
             else:
                 product(state[i - 1, 0], Wx[i - 1], a)
-                a += b[i - 1]
+                for k in range(n):
+                    for j in range(a.shape[1]):
+                        a[k, j] += b[i - 1, j]
             for k in range(n):
                 step(weights, i, a[k], h_Wh[k], state[i, :, k])
         product(state[L - 1, 0], W, logits)
-        logits += output_b
+        for k in range(n):
+            for j in range(logits.shape[1]):
+                logits[k, j] += output_b[j]
 
 
 class CompiledWriter:

@@ -140,6 +140,14 @@ def panels(K: int, N: int, dtype: Any = np.float32) -> Array:
     return np.zeros((-(-N // PANEL), K, PANEL), np.float32)
 
 
+def shared_panels(K: int, N: int, dtype: Any = np.float32) -> tuple[Array, Array]:
+    """Allocate panels for a matrix (K, N), and in the same memory for its transpose."""
+    both = panels(K, N, dtype), panels(N, K, dtype)
+    memory = max(both, key=np.size).reshape(-1)
+    first, second = (memory[: one.size].reshape(one.shape) for one in both)
+    return first, second
+
+
 @compiled
 def pack(W: Array, out: Array) -> Array:
     """Copy W (K, N) into out, panels of columns (panels, K, PANEL); return out."""
@@ -180,7 +188,11 @@ def product(A: Array, P: Array, C: Array) -> None:
         part = np.empty((ROWS, PANEL), np.float32)
         for i in range(0, tiled, ROWS):
             _tile(a + i * lda * _FLOAT, lda, p_n, K, part.ctypes.data, PANEL)
-            C[i : i + ROWS, start:] = part[:, : N - start]
+            # Assigned to a slice, this would take Numba seconds more to compile.
+            for r in range(ROWS):
+                for j in range(start, N):
+                    C[i + r, j] = part[r, j - start]
         for i in range(tiled, M):
             _row(a + i * lda * _FLOAT, lda, p_n, K, part.ctypes.data, PANEL)
-            C[i, start:] = part[0, : N - start]
+            for j in range(start, N):
+                C[i, j] = part[0, j - start]

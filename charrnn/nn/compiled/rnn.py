@@ -10,7 +10,7 @@ from charrnn.nn.compiled import functional
 from charrnn.nn.compiled.elementary import ONE, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
-from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.compiled.product import pack, product, shared_panels
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
@@ -56,11 +56,11 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
 
 
 class Workspace(rnn.Workspace):
-    """The arrays of the NumPy cell, and Wh packed for both directions."""
+    """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
 
     def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
         super().__init__(T, N, D, H, dtype, functional)
-        self.Wh, self.WhT = panels(H, H, dtype), panels(H, H, dtype)
+        self.Wh, self.WhT = shared_panels(H, H, dtype)
 
 
 class CompiledRNN(rnn.RNN):
