@@ -5,13 +5,21 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from charrnn.machine import available_cores
 
 
 def machine(**packages: ModuleType | None) -> str:
-    """Return cores, processor and versions; packages by name, None if missing."""
-    versions = [f"NumPy {np.__version__}"]
+    """Return cores, processor and versions; packages by name, None if missing.
+
+    The processor for which OpenBLAS chose its kernels tells the vector instructions.
+    """
+    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
+    for library in threadpool_info():
+        if library["internal_api"] == "openblas":
+            versions += [f"OpenBLAS {library['version']} ({library['architecture']})"]
+            break
     versions += [f"{name} {one.__version__}" for name, one in packages.items() if one]
     return f"{available_cores()} cores, {cpu()}, {', '.join(versions)}"
 

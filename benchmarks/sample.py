@@ -2,7 +2,6 @@
 
     python benchmarks/sample.py                     every cell and size
     python benchmarks/sample.py --cell rnn --streams 1 --output results.md
-    python benchmarks/sample.py --command           the command, from start to finish
 
 Each contender does the same work: it reads a character, divides the logits by the
 temperature, and draws the next of 65 characters, for one text or for several in
@@ -18,9 +17,7 @@ and with all cores.
 
 import argparse
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,9 +34,7 @@ from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import distribution
 from charrnn.nn.model import Model
-from charrnn.storage.checkpoint import Checkpoint, save
 from charrnn.storage.torch_weights import to_torch
-from charrnn.text.vocab import Vocabulary
 
 try:
     import torch
@@ -235,32 +230,6 @@ def row(config: ModelConfig, N: int, rounds: int, seconds: float) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-COMMANDS = (
-    "charrnn --help",
-    "charrnn sample CHECKPOINT --length 1 --seed 1",
-    "charrnn sample CHECKPOINT --length 100000 --seed 1",
-)
-
-
-def measure_commands(rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of whole processes, by command and round."""
-    vocab = Vocabulary(["\n", *map(chr, range(ord(" "), ord(" ") + V - 1))])
-    found: dict[str, list[float]] = {command: [] for command in COMMANDS}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "best.npz"
-        save(Checkpoint(new_model(ModelConfig(V, 256)), vocab), path)
-        for counted in [False] + [True] * rounds:  # the first may compile
-            for command in COMMANDS:
-                words = command.replace("CHECKPOINT", path.name).split()
-                words[:1] = [sys.executable, "-m", "charrnn"]
-                run = partial(subprocess.run, words, cwd=folder, capture_output=True)
-                time.sleep(0.25)
-                spent = timed(partial(run, check=True))
-                if counted:
-                    found[command].append(spent)
-    return found
-
-
 def speeds_table(args: argparse.Namespace) -> Iterator[str]:
     yield (
         f"{about()}; {args.rounds} rounds of {args.seconds:g} s each, medians; "
@@ -279,18 +248,6 @@ def speeds_table(args: argparse.Namespace) -> Iterator[str]:
                 yield row(config, N, args.rounds, args.seconds)
 
 
-def commands_table(args: argparse.Namespace) -> Iterator[str]:
-    yield (
-        f"{about()}; rnn, 256 units, {args.rounds} rounds, medians; "
-        "seconds from start to finish."
-    )
-    yield ""
-    yield "| command | seconds |"
-    yield "|---|---|"
-    for command, times in measure_commands(args.rounds).items():
-        yield f"| `{command}` | {statistics.median(times):.3f} |"
-
-
 def about() -> str:
     return machine(PyTorch=torch, Numba=numba)
 
@@ -306,13 +263,10 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=0.5, help="per contender and round"
     )
-    parser.add_argument(
-        "--command", action="store_true", help="time the command instead"
-    )
     parser.add_argument("--output", type=Path, help="also write the table here")
     args = parser.parse_args()
     lines = []
-    for line in (commands_table if args.command else speeds_table)(args):
+    for line in speeds_table(args):
         lines.append(line)
         print(line, flush=True)
     if args.output:

@@ -7,9 +7,10 @@ Each contender does the same work: one-hot input, one or two layers, softmax ove
 characters, mean cross-entropy, global-norm clipping and Adam. The state is carried from
 step to step. All start from the same weights, and must have the same losses in the
 first three steps. They take turns in one process; the table shows medians over the
-rounds. PyTorch, JAX and Numba (for the kernels) take part if they are installed.
+rounds. PyTorch, JAX and Numba (for the kernels) take part if they are installed. "vs.
+best" is the ratio to the faster of PyTorch and JAX.
 
-"products" is a lower limit of the time: the matrix products of the step alone.
+"Products only" are the matrix products of the step alone, by NumPy's BLAS.
 """
 
 import argparse
@@ -282,14 +283,11 @@ def row(config: ModelConfig, N: int, rounds: int, seconds: float) -> str:
         for name, times in measure(steps, rounds, seconds).items()
     }
 
-    def best(kind: str) -> float:
-        return max((v for k, v in speeds.items() if k.startswith(kind)), default=0.0)
+    def best(*kinds: str) -> float:
+        return max((v for k, v in speeds.items() if k.startswith(kinds)), default=0.0)
 
     def shown(speed: float) -> str:
         return f"{speed:,.0f}" if speed else "not installed"
-
-    def ratio(mine: str, theirs: str) -> str:
-        return f"{best(mine) / best(theirs):.2f}" if best(theirs) else ""
 
     def layout(kind: str) -> str:
         mine = [name for name in speeds if name.startswith(kind)]
@@ -297,13 +295,12 @@ def row(config: ModelConfig, N: int, rounds: int, seconds: float) -> str:
 
     cells = [config.cell, f"{config.layers} x {config.hidden}", str(N)]
     cells += [shown(best(kind)) for kind in ("torch", "jax", "products")]
+    other = best("torch", "jax")
     for kind in ("plain", "kernels"):
-        if best(kind):
-            cells += [f"{best(kind):,.0f} ({layout(kind)})"]
-            cells += [ratio(kind, "torch"), ratio(kind, "jax")]
-            cells += [f"{best(kind) / best('products'):.0%}"]
-        else:
-            cells += ["not installed", "", "", ""]
+        mine = best(kind)
+        cells += [f"{mine:,.0f} ({layout(kind)})" if mine else "not installed"]
+        cells += [f"{mine / other:.2f}" if mine and other else ""]
+        cells += [f"{mine / best('products'):.0%}" if mine else ""]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -326,10 +323,9 @@ def main() -> None:
         f"{args.rounds} rounds of {args.seconds:g} s each, medians; "
         "characters per second (and workers x BLAS threads).",
         "",
-        "| cell | layers x units | batch | PyTorch | JAX | products "
-        "| plain | / PyTorch | / JAX | / products "
-        "| kernels | / PyTorch | / JAX | / products |",
-        "|---" * 14 + "|",
+        "| cell | layers x units | batch | PyTorch | JAX | products only "
+        "| NumPy | vs. best | vs. products | compiled | vs. best | vs. products |",
+        "|---" * 12 + "|",
     ]
     print("\n".join(lines), flush=True)
     for cell in args.cell or CELLS:

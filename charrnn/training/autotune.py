@@ -27,12 +27,12 @@ _VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
 _PRODUCTS = 9  # products timed for a rate
 
 
-def candidate_layouts(threads: int, N: int) -> list[Layout]:
+def candidate_layouts(threads: int, N: int, kernels: str) -> list[Layout]:
     """Return the layouts worth measuring, or only that of `threads` threads.
 
-    If `threads` is 0, they are one thread, all cores inside each product, and the batch
-    split over 2, 4, 8 … threads, over all cores, and over all that are no hyper-threads
-    of others.
+    If `threads` is 0, they are one thread, all cores inside each product of NumPy, and
+    the batch split over 2, 4, 8 … threads, over all cores, and over all that are no
+    hyper-threads of others. Most products of compiled kernels are not NumPy's.
     """
     if threads:
         return [Layout(min(threads, N), 1)]
@@ -41,7 +41,8 @@ def candidate_layouts(threads: int, N: int) -> list[Layout]:
         return [Layout()]
     counts = {2**k for k in range(1, cores.bit_length())} | {cores, physical_cores()}
     split = sorted({min(count, N) for count in counts} - {1})
-    return [Layout(), Layout(1, cores), *(Layout(workers, 1) for workers in split)]
+    inside = [Layout(1, cores)] if kernels == "numpy" or not split else []
+    return [Layout(), *inside, *(Layout(workers, 1) for workers in split)]
 
 
 def fastest_layout(
@@ -118,7 +119,7 @@ def preset_speed(name: str, kernels: str, *, seconds: float = 1.0) -> Speed:
     model = Model(network, kernels=kernels)
     model.init(rng=np.random.default_rng(0))
     T, N = config.window, config.batch
-    layouts = candidate_layouts(config.threads, N)
+    layouts = candidate_layouts(config.threads, N, kernels)
     layout, step = fastest_layout(model, config, T, N, layouts, seconds=seconds)
     return Speed(T * N / step, layout)
 

@@ -52,7 +52,7 @@ _LATE, _GRACE = 1.15, 10.0
 # from one machine will do.
 _COUNTING = 0.6e-6
 # Characters, and logits, at most in the measurement of a validation.
-_MEASURED, _MEASURED_LOGITS = 65_536, 1 << 28
+_MEASURED, _MEASURED_LOGITS = 1 << 14, 1 << 28
 _ADDITIONS = 5  # of gradients, to measure one
 # On a machine with that many cores, a batch that leaves half of them idle is reported.
 _MANY_CORES = 4
@@ -255,7 +255,7 @@ def measured_layout(
     """
     columns = ranks.share(windows.N)
     width = columns.stop - columns.start
-    layouts = candidate_layouts(threads, width)
+    layouts = candidate_layouts(threads, width, model.kernels)
     if len(layouts) == 1 and not config.minutes:
         return layouts[0], 0.0
     sampler = make_sampler(windows.ids, model.config.vocab, sampled)

@@ -43,7 +43,7 @@ def test_the_table_has_products_and_the_preset_in_lines_that_fit():
     (row,) = [line for line in lines if line.startswith("  quick, rnn 1 x 8")]
     plain = row.removeprefix("  quick, rnn 1 x 8").split()[0]
     assert float(plain.replace(",", "")) > 0
-    layouts = candidate_layouts(0, TINY["batch"])
+    layouts = candidate_layouts(0, TINY["batch"], "numpy")
     assert row.endswith(tuple(describe_layout(layout) for layout in layouts))
     assert ('pip install "charrnn[fast]"' in page) == (not HAVE_NUMBA)
 
@@ -59,7 +59,7 @@ def test_json_has_the_same():
 
 def test_the_layout_is_one_that_training_would_choose_from():
     found = preset_speed("quick", "numpy", seconds=0.01)
-    assert found.layout in candidate_layouts(0, TINY["batch"])
+    assert found.layout in candidate_layouts(0, TINY["batch"], "numpy")
 
 
 @pytest.mark.parametrize(

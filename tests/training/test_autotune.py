@@ -42,12 +42,13 @@ def test_with_a_sampler_the_measured_updates_sample():
     ("threads", "N", "workers"), [(1, 32, 1), (3, 32, 3), (8, 5, 5)]
 )
 def test_threads_that_are_asked_for_leave_one_candidate(threads, N, workers):
-    assert candidate_layouts(threads, N) == [Layout(workers, 1)]
+    assert candidate_layouts(threads, N, "numpy") == [Layout(workers, 1)]
 
 
 @pytest.mark.parametrize("N", [1, 32])
-def test_left_to_choose_one_thread_is_among_the_candidates(N):
-    layouts = candidate_layouts(0, N)
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+def test_left_to_choose_one_thread_is_among_the_candidates(N, kernels):
+    layouts = candidate_layouts(0, N, kernels)
     cores = available_cores()
     assert layouts[0] == Layout(1, 1)
     assert (len(layouts) == 1) == (cores == 1)
@@ -71,6 +72,8 @@ def test_left_to_choose_one_thread_is_among_the_candidates(N):
 def test_powers_of_two_and_all_cores_are_tried(cores, physical, split, monkeypatch):
     monkeypatch.setattr(autotune, "available_cores", lambda: cores)
     monkeypatch.setattr(autotune, "physical_cores", lambda: physical)
-    layouts = candidate_layouts(0, 32)
+    layouts = candidate_layouts(0, 32, "numpy")
     assert layouts[:2] == [Layout(), Layout(1, cores)]
+    # Threads of BLAS are not tried with compiled kernels, which hardly use it.
+    assert candidate_layouts(0, 32, "numba") == [Layout(), *layouts[2:]]
     assert [layout.workers for layout in layouts[2:]] == split

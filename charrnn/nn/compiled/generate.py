@@ -146,6 +146,23 @@ def _draw(
     return likely  # u * total may round up to total
 
 
+# Assignments to whole rows and arrays would take Numba seconds more to compile.
+@compiled
+def _take_rows(rows: Array, ids: Array, out: Array) -> None:
+    for k in range(len(ids)):
+        row, out_k = rows[ids[k]], out[k]
+        for j in range(len(row)):
+            out_k[j] = row[j]
+
+
+@compiled
+def _add_to_rows(rows: Array, b: Array) -> None:
+    for k in range(len(rows)):
+        row = rows[k]
+        for j in range(len(b)):
+            row[j] += b[j]
+
+
 @compiled
 def _write_block(
     projections: Projections,
@@ -166,22 +183,15 @@ def _write_block(
             ids[t, k] = _draw(logits[k], temperature[k, 0], filters, never, u[t, k], p)
         for i in range(L):
             product(state[i, 0], weights.Wh[i], h_Wh)
-            # Assignments to whole rows would take Numba seconds more to compile.
             if i == 0:
-                for k in range(n):
-                    for j in range(a.shape[1]):
-                        a[k, j] = rows[ids[t, k], j]
+                _take_rows(rows, ids[t], a)
             else:
                 product(state[i - 1, 0], Wx[i - 1], a)
-                for k in range(n):
-                    for j in range(a.shape[1]):
-                        a[k, j] += b[i - 1, j]
+                _add_to_rows(a, b[i - 1])
             for k in range(n):
                 step(weights, i, a[k], h_Wh[k], state[i, :, k])
         product(state[L - 1, 0], W, logits)
-        for k in range(n):
-            for j in range(logits.shape[1]):
-                logits[k, j] += output_b[j]
+        _add_to_rows(logits, output_b)
 
 
 class CompiledWriter:
