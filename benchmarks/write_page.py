@@ -56,10 +56,10 @@ def figures(commands: str) -> str:
         for line in commands.splitlines()
         if line.startswith("python benchmarks/")
     ]
-    machine, _, first = found[0].partition("\n")
+    about, _, first = found[0].partition("\n")
     tables = [first, *(text.partition("\n")[2] for text in found[1:])]
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    parts = [f"({machine}; {today})", *(table.strip() for table in tables)]
+    parts = [f"({today}; {about.rstrip('.')})", *(table.strip() for table in tables)]
     return "\n\n".join(parts)
 
 
