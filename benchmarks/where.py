@@ -19,6 +19,7 @@ from machine import machine
 from charrnn.config import CELLS
 from charrnn.nn import kernels
 from charrnn.nn.parameters import Parameters
+from charrnn.nn.steps import StepProduct
 from charrnn.nn.workers import blas_threads
 
 T, V = 64, 65
@@ -63,16 +64,20 @@ def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
         from charrnn.nn.compiled.product import pack, panels, product
 
         Wh, WhT = pack(W, panels(H, GH)), pack(W.T, panels(GH, H))
+
+        def loops() -> None:
+            for _ in range(T):
+                product(h, Wh, a_out)
+                product(a, WhT, h_out)
     else:
-        Wh, WhT = W, np.ascontiguousarray(W.T)
+        h_Wh, a_WhT = StepProduct(H, out=a_out), StepProduct(GH, out=h_out)
+        h_Wh.use(W)
+        a_WhT.use(W.T)
 
-        def product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
-            np.matmul(left, right, out=out)
-
-    def loops() -> None:
-        for _ in range(T):
-            product(h, Wh, a_out)
-            product(a, WhT, h_out)
+        def loops() -> None:
+            for _ in range(T):
+                h_Wh(h)
+                a_WhT(a)
 
     return loops, lambda: np.matmul(rows_h.T, rows_a, out=dWh)
 
