@@ -14,7 +14,7 @@ from charrnn.nn.gates import columns
 from charrnn.nn.parameters import Array
 
 _SMALL = 100**3  # the largest N·K·M of a product without the copy
-_WIDTHS = (64, 32, 16)  # columns of a block: multiples of a vector register
+_WIDTHS = (64, 32, 16)  # columns of a block, if all are too many: whole vectors
 _STRETCH = 1 << 15  # elements (N, H) of several steps that fit in a core's cache
 
 
@@ -26,7 +26,7 @@ class StepProduct:
 
     def __init__(self, K: int, out: Array) -> None:
         *batch, N, M = out.shape
-        width = next((w for w in _WIDTHS if N * K * w <= _SMALL and w < M), M)
+        width = next((w for w in (M, *_WIDTHS) if N * K * w <= _SMALL), M)
         split = M - M % width  # the columns after it are a narrower block
         self._parts: list[tuple[slice, Array, Array]] = []
         for start, stop, count in ((0, split, M // width), (split, M, 1)):
