@@ -59,11 +59,22 @@ CHARACTERS = 12_000_000  # that each batch of --losses trains on
 Time = Callable[[int, int], float]  # of a step, by ranks and columns
 
 
-def median_time(work: Callable[[], object], seconds: float, least: int = 5) -> float:
-    """Return the median time of a piece of work, which is repeated for a while."""
+def median_time(
+    work: Callable[[], object],
+    *,
+    seconds: float = 0.0,
+    count: int = 5,
+    before: Callable[[], object] = lambda: None,
+) -> float:
+    """Return the median time of a piece of work, after a first one.
+
+    It is repeated `count` times, and on until `seconds` have passed. `before` is called
+    before each, and not timed.
+    """
     work()
     times, end = [], perf_counter() + seconds
-    while len(times) < least or perf_counter() < end:
+    while len(times) < count or perf_counter() < end:
+        before()
         start = perf_counter()
         work()
         times.append(perf_counter() - start)
@@ -95,7 +106,8 @@ def stepping(
 def compute_times(hidden: int, threads: int, seconds: float) -> dict[int, float]:
     """Return the time of a step on one rank by its columns."""
     return {
-        n: median_time(stepping(hidden, n, Ranks(), threads), seconds) for n in COLUMNS
+        n: median_time(stepping(hidden, n, Ranks(), threads), seconds=seconds)
+        for n in COLUMNS
     }
 
 
@@ -135,15 +147,12 @@ def measured_sums(ranks: Ranks, *, short: bool) -> dict[int, float]:
     found = {}
     for size in SIZES:
         array = np.zeros(size // 4, np.float32)
-        count = max(5, min(200, (1 << 25) // size))
-        ranks.add(array, short=short)
-        times = []
-        for _ in range(count):
-            ranks.totals(lambda: ())  # all start together
-            start = perf_counter()
-            ranks.add(array, short=short)
-            times.append(perf_counter() - start)
-        found[size] = max(ranks.gather(lambda times=times: statistics.median(times)))
+        time = median_time(
+            lambda array=array: ranks.add(array, short=short),
+            count=max(5, min(200, (1 << 25) // size)),
+            before=lambda: ranks.totals(lambda: ()),  # all start together
+        )
+        found[size] = max(ranks.gather(lambda time=time: time))
     return found
 
 
@@ -157,16 +166,6 @@ def fitted(sums: dict[int, float], R: int) -> tuple[float, float]:
     found, *_ = np.linalg.lstsq((terms / time).T, np.ones(len(size)), rcond=None)
     latency, per_byte = np.maximum(found, 1e-12)
     return float(latency), float(1 / per_byte)
-
-
-def step_time(work: Callable[[], object], count: int) -> float:
-    """Return the median time of so many steps, after one more."""
-    times = []
-    for _ in range(count + 1):
-        start = perf_counter()
-        work()
-        times.append(perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def compared(
@@ -188,7 +187,7 @@ def compared(
 
             def alone(threads: int, h: int = hidden, N: int = N) -> float:
                 work = stepping(h, N, Ranks(), threads)
-                return median_time(work, args.seconds)
+                return median_time(work, seconds=args.seconds)
 
             one = ranks.first(lambda alone=alone: alone(args.threads))
             shown = f"{1000 * one:.1f}"
@@ -197,7 +196,7 @@ def compared(
                 shown += f" | {1000 * other:.1f}"
             work = stepping(hidden, N, ranks, args.threads, args.exchange)
             count = max(5, int(args.seconds / one))  # the same on all ranks
-            time = step_time(work, count)
+            time = median_time(work, count=count)
             expected = steps[hidden](1, N) / steps[hidden](R, N)
             yield (
                 f"| {hidden} | {N} | {shown} | {1000 * time:.1f} | {one / time:.2f} | "
@@ -208,13 +207,13 @@ def compared(
 def start_time(seconds: float) -> float:
     """Return the time to start a part of some work, and to wait for it."""
     with closing(Threads(2)) as threads:
-        return median_time(lambda: threads.run(lambda i: None), seconds) / 2
+        return median_time(lambda: threads.run(lambda i: None), seconds=seconds) / 2
 
 
 def reading_time(seconds: float) -> float:
     """Return the time in which a thread adds a byte of one gradient to another."""
     a, b = np.zeros((2, 1 << 22), np.float32)
-    return median_time(lambda: np.add(a, b, out=a), seconds) / a.nbytes
+    return median_time(lambda: np.add(a, b, out=a), seconds=seconds) / a.nbytes
 
 
 def simulated(hidden: int, seconds: float) -> Iterator[str]:
