@@ -130,7 +130,7 @@ def test_compiling_is_announced_once(tmp_path):
         lines = done.stderr.split("\n")
         assert lines[0].startswith("lines: 4,")
         assert announced == (
-            "compiling the Numba kernels, once on this machine (about half a minute)..."
+            "compiling the Numba kernels, once on this machine (a few seconds)..."
             in lines
         )
     assert "compiling" not in started("lines.txt", *BRIEF).stderr
