@@ -8,17 +8,16 @@ per second, best of many.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numba
 import numpy as np
 from machine import machine
+from where import milliseconds
 
 from charrnn.nn import kernels
 from charrnn.nn.compiled.product import pack, panels, product
 
-V, REPEATS = 65, 2000
+V = 65
 
 
 @numba.njit(fastmath=True)
@@ -27,16 +26,6 @@ def total(x: np.ndarray) -> float:
     for i in range(len(x)):
         result += x[i]
     return result
-
-
-def seconds(work: Callable[[], object]) -> float:
-    work()
-    best = float("inf")
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def main() -> None:
@@ -54,10 +43,10 @@ def main() -> None:
         Wh, u = pack(W, panels(H, GH)), np.empty((1, GH), np.float32)
         weights = Wh.reshape(-1)
         times = (
-            seconds(lambda h=h, Wh=Wh, u=u: product(h, Wh, u)),
-            seconds(lambda weights=weights: total(weights)),
+            milliseconds(lambda h=h, Wh=Wh, u=u: product(h, Wh, u), 0.1),
+            milliseconds(lambda weights=weights: total(weights), 0.1),
         )
-        rates = [f"{W.nbytes / time / 1e9:.0f}" for time in times]
+        rates = [f"{W.nbytes / ms / 1e6:.0f}" for ms in times]
         print(f"| {cell} | {H} | {W.nbytes / 1e6:.2f} | {' | '.join(rates)} |")
 
 

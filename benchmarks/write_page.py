@@ -3,7 +3,7 @@
     python benchmarks/write_page.py                     every section
     python benchmarks/write_page.py sampling memory     those with these words
 
-The page itself says what to run: each block of commands that is followed by the line
+The page itself says what to run: every block of commands followed by the line
 
     <!-- figures -->
 

@@ -14,14 +14,14 @@ from charrnn.nn.gates import columns
 from charrnn.nn.parameters import Array
 
 _SMALL = 100**3  # the largest N·K·M of a product without the copy
-_WIDTHS = (64, 32, 16)  # columns of a block, if all are too many: whole vectors
+_WIDTHS = (64, 32, 16)  # columns of a block; wider ones need fewer calls
 _STRETCH = 1 << 15  # elements (N, H) of several steps that fit in a core's cache
 
 
 class StepProduct:
-    """x W for rows x (N, K), written into the same array `out` in every step.
+    """The product x W of rows x (N, K), which every step writes into the array `out`.
 
-    W is (…, K, M), and out (…, N, M) with the same leading axes.
+    W is (…, K, M) and out is (…, N, M), with the same leading axes.
     """
 
     def __init__(self, K: int, out: Array) -> None:
@@ -46,14 +46,14 @@ class StepProduct:
 
 
 def longest_stretch(T: int, N: int, H: int) -> int:
-    """Return the length of all stretches but the first; see `stretches_backward`."""
+    """Return the steps of a stretch; that of the earliest steps may be shorter."""
     return max(1, min(T, _STRETCH // max(1, N * H)))
 
 
 def stretches_backward(T: int, N: int, H: int) -> list[slice]:
-    """Return the steps T - 1 … 0, in stretches.
+    """Return slices that cover the steps T - 1 … 0, the latest steps first.
 
-    What backward computes from the gates alone, it computes for a stretch at once: that
+    Backward computes what depends on the gates alone for a whole stretch at once. That
     takes fewer calls of NumPy than step by step, and the results are still in the cache
     when the steps need them.
     """

@@ -32,7 +32,8 @@ def candidate_layouts(threads: int, N: int, kernels: str) -> list[Layout]:
 
     If `threads` is 0, they are one thread, all cores inside each product of NumPy, and
     the batch split over 2, 4, 8 … threads, over all cores, and over all that are no
-    hyper-threads of others. Most products of compiled kernels are not NumPy's.
+    hyper-threads of others. Compiled kernels make most products themselves, so threads
+    inside those of NumPy are not tried with them.
     """
     if threads:
         return [Layout(min(threads, N), 1)]
