@@ -138,7 +138,7 @@ def train(
         Parallel streams, and characters of backpropagation through time.
     steps, epochs, minutes : number, optional
         How long to train: updates, passes over the text, or time. Give one of them.
-    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"}, optional
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd", "shampoo"}, optional
         The optimizer.
     lr : float, optional
         The highest learning rate.

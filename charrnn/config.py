@@ -15,7 +15,7 @@ CELLS = {
     "gru": "charrnn.nn.gru:GRU",
     "lstm": "charrnn.nn.lstm:LSTM",
 }
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd", "shampoo")
 SCHEDULES = ("cosine", "constant", "step")
 CLIP_MODES = ("norm", "value")
 EXCHANGES = ("float32", "bfloat16")
@@ -190,8 +190,8 @@ class TrainConfig:
     )
     optimizer: str = option(
         "adam",
-        "Update rule: {choices}. adam rarely fails; sgd needs a learning rate 10 to "
-        "100 times higher.",
+        "Update rule: {choices}. adam rarely fails; shampoo learns more per step, but "
+        "a step takes longer; sgd needs a learning rate 10 to 100 times higher.",
         group=_LEARNING,
         choices=OPTIMIZERS,
     )

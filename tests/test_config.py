@@ -75,7 +75,7 @@ TRAIN = [
     (
         "optimizer",
         "lion",
-        "optimizer is 'lion'; expected one of adam, adamw, rmsprop, adagrad, sgd",
+        "optimizer is 'lion'; expected one of adam, adamw, rmsprop, adagrad, sgd, shampoo",
     ),
     (
         "schedule",

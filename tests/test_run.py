@@ -135,7 +135,7 @@ def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, cell, layers):
         assert_equal_folders(whole, folder)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "adagrad", "sgd", "shampoo"])
 def test_every_optimizer_resumes_from_its_folder(tmp_path, optimizer):
     settings = {"optimizer": optimizer, "threads": 2, "patience": 2}
     whole = folder_of(tmp_path, "whole", **settings)

@@ -7,7 +7,7 @@
 Letters: T time, N batch (streams), H hidden, V vocabulary, L layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,15 @@ def shapes_of(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
             yield f"layer{i}.{name}", shape
     yield "output.W", (H, V)
     yield "output.b", (V,)
+
+
+def multiplied(shapes: Mapping[str, Shape]) -> list[str]:
+    """Return the names of the matrices that states are multiplied with.
+
+    Those of the lowest layer's inputs are not among them: an id picks a row.
+    """
+    rows = {"layer0.Wx"}
+    return [name for name, of in shapes.items() if len(of) == 2 and name not in rows]
 
 
 class Workspace:

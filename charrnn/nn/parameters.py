@@ -23,13 +23,13 @@ def can_compute_with(weights: Array) -> bool:
         return bool((np.abs(weights) <= LARGEST).all())
 
 
-def blocks(size: int, block: int = _BLOCK) -> Iterator[slice]:
-    """Yield slices of `block` elements that cover a vector of this size.
+def blocks(stop: int, block: int = _BLOCK, start: int = 0) -> Iterator[slice]:
+    """Yield slices of `block` elements that cover a vector from start to stop.
 
     Elementwise work in blocks stays in the cache, and needs scratch for one block only.
     """
-    for start in range(0, size, block):
-        yield slice(start, min(start + block, size))
+    for first in range(start, stop, block):
+        yield slice(first, min(first + block, stop))
 
 
 def scratch(flat: Array) -> Array:
@@ -48,7 +48,7 @@ class Parameters(Mapping[str, Array]):
         self, shapes: Mapping[str, Shape], dtype: npt.DTypeLike = np.float32
     ) -> None:
         self.flat: Array = np.zeros(sum(map(prod, shapes.values())), dtype)
-        self._views = _views(self.flat, shapes)
+        self._views = views_of(self.flat, shapes)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -82,7 +82,7 @@ class Parameters(Mapping[str, Array]):
 
     def views(self, flat: Array) -> dict[str, Array]:
         """Return views of another flat vector with these names and shapes."""
-        return _views(flat, self.shapes)
+        return views_of(flat, self.shapes)
 
     def scope(self, prefix: str) -> dict[str, Array]:
         """Return the arrays named `prefix.name`, by `name`."""
@@ -94,7 +94,8 @@ class Parameters(Mapping[str, Array]):
         }
 
 
-def _views(flat: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+def views_of(flat: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """Return views of a flat vector as arrays with these names and shapes."""
     views: dict[str, Array] = {}
     end = 0
     for name, shape in shapes.items():

@@ -135,14 +135,18 @@ def _allocate_buffers(threads: int) -> None:
             raise
 
 
+def _never() -> bool:
+    return False
+
+
 class Threads:
     """Threads that do the parts of some work, again and again.
 
     `stop` is asked, before the work and ten times a second, whether to give it up.
     """
 
-    def __init__(self, parts: int, stop: Callable[[], bool] = lambda: False) -> None:
-        self._parts, self._stop = parts, stop
+    def __init__(self, parts: int, stop: Callable[[], bool] = _never) -> None:
+        self.parts, self._stop = parts, stop
         # A pool starts its threads when they are needed: for quick work there are none.
         self._is_started = False
         self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
@@ -150,34 +154,38 @@ class Threads:
         self._is_done = True  # or the work was given up
         self._is_quick = False  # whether the newest work was
 
-    def run(self, work: Callable[[int], _T]) -> list[_T]:
+    def run(self, work: Callable[[int], _T], *, can_stop: bool = True) -> list[_T]:
         """Return [work(0), … work(parts - 1)], computed in parallel.
 
         If it is given up, by Stopped or KeyboardInterrupt, the threads work on for a
-        while, and the next call waits for them.
+        while, and the next call waits for them. Unless `can_stop`, `stop` is not asked.
         """
-        if self._stop():
+        stop = self._stop if can_stop else _never
+        if stop():
             raise Stopped
         start = perf_counter()
-        done = [work(0)] if self._parts == 1 and self._is_quick else self._share(work)
+        if self.parts == 1 and self._is_quick:
+            done = [work(0)]
+        else:
+            done = self._share(work, stop)
         self._is_quick = perf_counter() - start < _QUICK
         return done
 
     def start(self) -> None:
         """Start the threads now, while there is memory for them."""
-        together = Barrier(self._parts)
+        together = Barrier(self.parts)
         try:
-            self._share(lambda i: together.wait())
+            self._share(lambda i: together.wait(), self._stop)
         except BaseException:
             together.abort()  # some threads may wait for one that did not start
             raise
 
-    def _share(self, work: Callable[[int], _T]) -> list[_T]:
+    def _share(self, work: Callable[[int], _T], stop: Callable[[], bool]) -> list[_T]:
         if not self._is_started:
-            if self._parts > 1:
-                _allocate_buffers(self._parts)
+            if self.parts > 1:
+                _allocate_buffers(self.parts)
             # A thread that starts without memory may end or block the process.
-            require_threads(self._parts)
+            require_threads(self.parts)
             self._is_started = True
         caller = np.geterr()  # a new thread would have the default settings
 
@@ -185,18 +193,18 @@ class Threads:
             with np.errstate(**caller):
                 return work(i)
 
-        self._wait()
+        self._wait(stop)
         self._is_done = False
         futures = self._running
-        for i in range(self._parts):
+        for i in range(self.parts):
             futures.append(self._pool.submit(part, i))
-        self._wait()
+        self._wait(stop)
         return [future.result() for future in futures]
 
-    def _wait(self) -> None:
+    def _wait(self, stop: Callable[[], bool]) -> None:
         # With a timeout, because on Windows nothing else lets a signal through.
         while wait(self._running, _LOOK).not_done:
-            if self._stop():
+            if stop():
                 raise Stopped
         self._running, self._is_done = [], True
 
@@ -225,7 +233,7 @@ class Workers:
         T: int,
         N: int,
         layout: Layout = Layout(),
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] = _never,
         *,
         of: int = 0,
     ) -> None:
@@ -237,12 +245,12 @@ class Workers:
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
-        self._threads = Threads(len(self._parts), stop)
-        self._threads.start()
+        self.threads = Threads(len(self._parts), stop)
+        self.threads.start()
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.close()
+        self.threads.close()
 
     def loss_and_grads(
         self,
@@ -268,14 +276,14 @@ class Workers:
                 grads.flat *= share
             return loss * share, after
 
-        done = self._threads.run(work)
+        done = self.threads.run(work)
         losses, states = zip(*done, strict=True)
         if len(self._parts) < _MANY:
             self._add(slice(None))
         else:
             bounds = np.linspace(0, self.model.params.flat.size, len(self._parts) + 1)
             slices = [slice(a, b) for a, b in pairwise(bounds.astype(int))]
-            self._threads.run(lambda i: self._add(slices[i]))
+            self.threads.run(lambda i: self._add(slices[i]))
         return sum(losses), self._workspaces[0].grads, join_states(states)
 
     def _add(self, elements: slice) -> None:

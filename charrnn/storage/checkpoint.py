@@ -34,7 +34,14 @@ from charrnn.atomic import replacing
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.nn.model import Model, ModelState, shapes_of
-from charrnn.nn.parameters import LARGEST, Array, Parameters, can_compute_with
+from charrnn.nn.parameters import (
+    LARGEST,
+    Array,
+    Parameters,
+    Shape,
+    can_compute_with,
+    views_of,
+)
 from charrnn.option import is_count
 from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
@@ -46,7 +53,7 @@ from charrnn.training.state import (
     Progress,
     Snapshot,
     check_history,
-    moment_names,
+    moment_shapes,
 )
 
 FORMAT = "charrnn"
@@ -162,14 +169,15 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     arrays = _named("params", checkpoint.model.params)
     if checkpoint.snapshot:
         params, snapshot = checkpoint.model.params, checkpoint.snapshot
+        layouts = moment_shapes(checkpoint.settings()[0], params.shapes)
         header["progress"] = snapshot.progress.to_json()
-        arrays |= _training_arrays(params, snapshot)
+        arrays |= _training_arrays(layouts, snapshot)
         if snapshot.best is not None:
             arrays |= _named("best", params.views(snapshot.best))
         if snapshot.last_good:
             header["good_progress"] = snapshot.last_good.progress.to_json()
             good = _named("params", params.views(snapshot.last_good.params))
-            good |= _training_arrays(params, snapshot.last_good)
+            good |= _training_arrays(layouts, snapshot.last_good)
             arrays |= {f"good/{name}": array for name, array in good.items()}
     if half:
         arrays = {name: _halved(path, name, array) for name, array in arrays.items()}
@@ -207,11 +215,16 @@ def _named(prefix: str, params: Mapping[str, Array]) -> dict[str, Any]:
     return {f"{prefix}/{name}": array for name, array in params.items()}
 
 
-def _training_arrays(params: Parameters, snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot's moments and state, by member name."""
+def _training_arrays(
+    layouts: Mapping[str, Mapping[str, Shape]], snapshot: Snapshot
+) -> dict[str, Any]:
+    """Return a snapshot's moments and state, by member name.
+
+    layouts are the `moment_shapes` of the run.
+    """
     arrays: dict[str, Any] = {}
     for moment, flat in snapshot.moments.items():
-        arrays |= _named(f"optimizer/{moment}", params.views(flat))
+        arrays |= _named(f"optimizer/{moment}", views_of(flat, layouts[moment]))
     return arrays | _named("state", _state_arrays(snapshot.state))
 
 
@@ -298,38 +311,41 @@ def _read_snapshot(
             f"has a model but no training state to resume from: {error}; expected a "
             "last.npz"
         ) from None
-    moments, batch = moment_names(config), plan.batch
+    moments, batch = moment_shapes(config, model.params.shapes), plan.batch
     snapshot = Snapshot(
         progress,
         model.params.flat.copy(),
-        _read_moments(archive, "", model, moments),
+        _read_moments(archive, "", moments),
         _read_state(archive, "state", model, batch),
     )
     if good_progress:
         good = Snapshot(
             good_progress,
-            _read_weights(archive, "good/params", model),
-            _read_moments(archive, "good/", model, moments),
+            _read_flat(archive, "good/params", model.params.shapes),
+            _read_moments(archive, "good/", moments),
             _read_state(archive, "good/state", model, batch),
         )
         snapshot = replace(snapshot, last_good=good)
     if archive.has("best"):  # older versions did not write it
-        best = _read_weights(archive, "best", model)
+        best = _read_flat(archive, "best", model.params.shapes)
         snapshot = replace(snapshot, best=best)
     return snapshot
 
 
-def _read_weights(archive: Archive, folder: str, model: Model) -> Array:
-    params = model.params.zeros_like()
-    _fill(archive, folder, params)
-    return params.flat
+def _read_flat(archive: Archive, folder: str, shapes: Mapping[str, Shape]) -> Array:
+    archive.check_room(folder, shapes.items())
+    arrays = Parameters(shapes)
+    _fill(archive, folder, arrays)
+    return arrays.flat
 
 
 def _read_moments(
-    archive: Archive, prefix: str, model: Model, names: tuple[str, ...]
+    archive: Archive, prefix: str, layouts: Mapping[str, Mapping[str, Shape]]
 ) -> dict[str, Array]:
-    prefix += "optimizer/"
-    return {name: _read_weights(archive, f"{prefix}{name}", model) for name in names}
+    return {
+        name: _read_flat(archive, f"{prefix}optimizer/{name}", shapes)
+        for name, shapes in layouts.items()
+    }
 
 
 def _read_state(archive: Archive, folder: str, model: Model, batch: int) -> ModelState:

@@ -8,6 +8,7 @@ next one is due.
 
 from collections.abc import Iterator
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
@@ -34,7 +35,7 @@ from charrnn.training.events import (
     Step,
     Validation,
 )
-from charrnn.training.state import History, moment_names
+from charrnn.training.state import History, moment_shapes
 from charrnn.training.trainer import Trainer
 
 _SHARE = 0.01  # of the time that saving may take
@@ -255,10 +256,13 @@ def checkpoint_sizes(trainer: Trainer) -> tuple[int, int]:
 
     Between two validations, last.npz also has the state at the previous one.
     """
-    model, moments = trainer.model, len(moment_names(trainer.config))
+    model = trainer.model
     weights = model.params.flat.nbytes
+    layouts = moment_shapes(trainer.config, model.params.shapes).values()
+    moments = sum(prod(shape) for shapes in layouts for shape in shapes.values())
     parts = [part for layer in model.zero_state(trainer.plan.batch) for part in layer]
-    state = weights * (1 + moments) + sum(part.nbytes for part in parts)
+    state = sum(part.nbytes for part in parts)
+    state += weights + moments * model.dtype.itemsize
     characters = _CHARACTER * model.config.vocab
     best = weights + _HEADER + characters
     return best, 2 * state + weights + 3 * _HEADER + characters

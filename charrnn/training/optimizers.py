@@ -5,13 +5,17 @@ the vectors that a resumed run needs; `t` counts updates from 1. An update goes 
 vectors block by block, so that it stays in the cache and its scratch is small.
 """
 
+from collections.abc import Mapping
+from math import prod, sqrt
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from charrnn.config import TrainConfig
 from charrnn.nn.kernels import NUMPY, Functions
-from charrnn.nn.parameters import Array, Parameters, blocks, scratch
+from charrnn.nn.model import multiplied
+from charrnn.nn.parameters import Array, Parameters, Shape, blocks, scratch, views_of
+from charrnn.nn.workers import Threads
 
 
 class Block(NamedTuple):
@@ -35,16 +39,36 @@ class Optimizer:
     ) -> None:
         θ = params.flat
         self.config, self._functions = config, functions
-        self.state = {name: np.zeros_like(θ) for name in self.moments}
+        self.state: dict[str, Array] = {
+            name: Parameters(shapes, θ.dtype).flat
+            for name, shapes in self.state_shapes(params.shapes).items()
+        }
         self._tmp, self._root = scratch(θ), scratch(θ)
+        self._elementwise = [slice(0, len(θ))]  # parts of θ that `update` changes
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
-        """Change θ, in place, by one step at learning rate lr."""
-        for at in blocks(len(θ)):
-            state = tuple(vector[at] for vector in self.state.values())
-            size = at.stop - at.start
-            block = Block(θ[at], g[at], state, self._tmp[:size], self._root[:size])
-            self._update(block, lr, t)
+    @classmethod
+    def state_shapes(
+        cls, shapes: Mapping[str, Shape]
+    ) -> dict[str, Mapping[str, Shape]]:
+        """Return, for each vector of the state, the shapes of the arrays in it.
+
+        shapes are those of the parameters.
+        """
+        return dict.fromkeys(cls.moments, shapes)
+
+    def update(
+        self, θ: Array, g: Array, lr: float, t: int, threads: Threads | None = None
+    ) -> None:
+        """Change θ, in place, by one step at learning rate lr.
+
+        The threads share products of matrices.
+        """
+        for part in self._elementwise:
+            for at in blocks(part.stop, start=part.start):
+                state = tuple(self.state[name][at] for name in self.moments)
+                size = at.stop - at.start
+                block = Block(θ[at], g[at], state, self._tmp[:size], self._root[:size])
+                self._update(block, lr, t)
 
     def _update(self, block: Block, lr: float, t: int) -> None:
         """Make the update in one block."""
@@ -130,13 +154,128 @@ class AdamW(Adam):
         for view in params.views(self._decays).values():
             view.fill(view.ndim > 1)
 
-    def update(self, θ: Array, g: Array, lr: float, t: int) -> None:
+    def update(
+        self, θ: Array, g: Array, lr: float, t: int, threads: Threads | None = None
+    ) -> None:
         for block in blocks(len(θ)):
             tmp = self._tmp[: block.stop - block.start]
             np.multiply(self._decays[block], θ[block], out=tmp)
             tmp *= lr * self.config.weight_decay
             θ[block] -= tmp
+        super().update(θ, g, lr, t, threads)
+
+
+class Shampoo(Adam):
+    """Whitened steps for the matrices that states are multiplied with; Adam for others.
+
+    The rows of a gradient g (D, C) belong to the D units of a layer. Their states have
+    much in common, and so do the rows. P, their second moments, frees a step of that:
+
+        P = β P + (1 - β) g gᵀ                              (D, D)
+        m = μ m + (1 - μ) g
+        u = P^(-1/2) (μ m + (1 - μ) g)                      (D, C)
+        W -= lr 0.2 √(D C) u / |u|
+
+    The root is computed anew every 10 updates. This is Shampoo (Gupta et al. 2018) from
+    one side, with a running mean and the exponent 1/2 (An et al. 2025), and with
+    Nesterov's momentum. The step is as long as Adam's typically is, so that one rate
+    fits both (Liu et al. 2025).
+    """
+
+    decay, momentum = 0.95, 0.95  # β, μ
+    every = 10  # updates between two roots
+    smallest = 1e-6  # eigenvalue of P, as a fraction of the largest
+    rms = 0.2  # of a step, as a fraction of the rate
+
+    def __init__(
+        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
+    ) -> None:
+        super().__init__(params, config, functions)
+        self._shapes = params.shapes
+        squares = self.state_shapes(params.shapes)["P"]
+        self._P = views_of(self.state["P"], squares)
+        self._roots = views_of(self.state["root"], squares)
+        self._m = {name: params.views(self.state["m"])[name] for name in squares}
+        self._elementwise = _between(params.shapes, squares)
+
+    @classmethod
+    def state_shapes(
+        cls, shapes: Mapping[str, Shape]
+    ) -> dict[str, Mapping[str, Shape]]:
+        squares = {name: (shapes[name][0],) * 2 for name in multiplied(shapes)}
+        return super().state_shapes(shapes) | {"P": squares, "root": squares}
+
+    def update(
+        self, θ: Array, g: Array, lr: float, t: int, threads: Threads | None = None
+    ) -> None:
         super().update(θ, g, lr, t)
+        threads = threads or Threads(1)
+        weights, grads = views_of(θ, self._shapes), views_of(g, self._shapes)
+        for name, P in self._P.items():
+            g = grads[name]
+            self._add_moments(P, g, threads)
+            if t % self.every == 1:
+                self._roots[name][:] = self._inverse_root(P)
+            W, m, root = weights[name], self._m[name], self._roots[name]
+            self._whitened_step(W, g, m, root, lr, threads)
+
+    def _add_moments(self, P: Array, g: Array, threads: Threads) -> None:
+        """Move P (D, D) towards g gᵀ, in place."""
+        bounds = _bounds(len(P), threads.parts)
+
+        def add(i: int) -> None:
+            rows = slice(bounds[i], bounds[i + 1])
+            new = g[rows] @ g.T
+            new *= 1 - self.decay
+            P[rows] *= self.decay
+            P[rows] += new
+
+        threads.run(add, can_stop=False)
+
+    def _inverse_root(self, P: Array) -> Array:
+        """Return P^(-1/2), by P = V diag(λ) Vᵀ."""
+        λ, V = np.linalg.eigh(P.astype(np.float64))
+        least = max(self.smallest * λ[-1], np.finfo(np.float32).tiny)
+        root: Array = (V / np.sqrt(np.maximum(λ, least))) @ V.T
+        return root
+
+    def _whitened_step(
+        self, W: Array, g: Array, m: Array, root: Array, lr: float, threads: Threads
+    ) -> None:
+        """Change W and m (D, C), in place."""
+        u, μ = np.empty_like(g), self.momentum
+        bounds = _bounds(W.shape[1], threads.parts)
+
+        def whiten(i: int) -> float:
+            columns = slice(bounds[i], bounds[i + 1])
+            m_i, new = m[:, columns], (1 - μ) * g[:, columns]
+            m_i *= μ
+            m_i += new
+            new += μ * m_i
+            u_i = np.matmul(root, new, out=u[:, columns])
+            return float(np.vdot(u_i, u_i))
+
+        length = sqrt(sum(threads.run(whiten, can_stop=False)))
+        if length:
+            u *= lr * self.rms * sqrt(W.size) / length
+            W -= u
+
+
+def _bounds(size: int, parts: int) -> list[int]:
+    """Return where equal parts of so many rows or columns begin and end."""
+    return [size * i // parts for i in range(parts + 1)]
+
+
+def _between(shapes: Mapping[str, Shape], names: Mapping[str, Shape]) -> list[slice]:
+    """Return the parts of a flat vector without the arrays of these names."""
+    parts, start, end = [], 0, 0
+    for name, shape in shapes.items():
+        size = prod(shape)
+        if name in names:
+            parts.append(slice(start, end))
+            start = end + size
+        end += size
+    return [*parts, slice(start, end)]
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -145,6 +284,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "rmsprop": RMSProp,
     "adagrad": Adagrad,
     "sgd": SGD,
+    "shampoo": Shampoo,
 }
 
 

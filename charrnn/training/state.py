@@ -1,6 +1,7 @@
 """The state of a training: everything that changes from step to step."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
 from typing import Any, TypeAlias
@@ -10,7 +11,7 @@ import numpy as np
 from charrnn.config import TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.nn.model import ModelState
-from charrnn.nn.parameters import Array
+from charrnn.nn.parameters import Array, Shape
 from charrnn.option import is_count, is_number
 from charrnn.training.optimizers import OPTIMIZERS
 
@@ -119,10 +120,15 @@ def _check_generator(state: Any) -> None:
         raise CheckpointError("progress: rng is not the state of a PCG64 generator")
 
 
-def moment_names(config: TrainConfig) -> tuple[str, ...]:
-    """Return the names of the vectors that a step changes, besides the weights."""
-    average = ("average",) if config.average else ()
-    return OPTIMIZERS[config.optimizer].moments + average
+def moment_shapes(
+    config: TrainConfig, shapes: Mapping[str, Shape]
+) -> dict[str, Mapping[str, Shape]]:
+    """Return the vectors that a step changes, besides the weights.
+
+    For each, the shapes of the arrays in it; `shapes` are those of the weights.
+    """
+    average = {"average": shapes} if config.average else {}
+    return OPTIMIZERS[config.optimizer].state_shapes(shapes) | average
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Snapshot:
 
     progress: Progress
     params: Array  # flat, as are the moments and the best weights
-    moments: dict[str, Array]  # of the optimizer, and the average, by name
+    moments: dict[str, Array]  # see `moment_shapes`
     state: ModelState
     # The weights with the lowest validation loss; None if a file does not have them.
     best: Array | None = None

@@ -123,7 +123,7 @@ class Update:
         """Update the weights and their average; t counts updates from 1."""
         θ = self.model.params.flat
         with self.arithmetic():
-            self.optimizer.update(θ, grads.flat, lr, t)
+            self.optimizer.update(θ, grads.flat, lr, t, self.workers.threads)
             if self.config.average:
                 # It follows fast at first, to forget the initial weights.
                 decay = min(self.config.average, (1 + t) / (10 + t))

@@ -1,5 +1,6 @@
 """Each optimizer against its paper, written for one number at a time."""
 
+from contextlib import closing
 from math import sqrt
 
 import numpy as np
@@ -9,10 +10,12 @@ from extras import PLAIN_AND_COMPILED
 from charrnn.config import TrainConfig
 from charrnn.nn.kernels import functions
 from charrnn.nn.parameters import Parameters
+from charrnn.nn.workers import Threads
 from charrnn.training.optimizers import OPTIMIZERS, make_optimizer
 
 EPSILON = 1e-8
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+elementwise = pytest.mark.parametrize("name", [*OPTIMIZERS.keys() - {"shampoo"}])
 
 
 def sgd(gradients, rates, θ, config):
@@ -89,7 +92,7 @@ def updated(params, config, gradients, rates, *, state=None, t=0):
     return optimizer
 
 
-@every_optimizer
+@elementwise
 def test_seven_updates_equal_the_paper_number_by_number(name):
     params, gradients = some_params(), some_gradients(7)
     rates = [0.1, 0.2, 0.3, 0.2, 0.1, 0.05, 0.01]
@@ -133,6 +136,95 @@ def test_first_adam_step_is_the_rate_against_the_sign(name):
         (params.flat - start)[moved], -0.01 * np.sign(g[0][moved]), rtol=0.02
     )
     np.testing.assert_array_equal(params.flat[~moved], start[~moved])
+
+
+def naive_root(P):
+    """Return P^(-1/2), by the iteration of Denman & Beavers (1976)."""
+    Y, Z = P, np.eye(len(P))
+    for _ in range(60):
+        Y, Z = (Y + np.linalg.inv(Z)) / 2, (Z + np.linalg.inv(Y)) / 2
+    return Z
+
+
+def naive_shampoo(gradients, rates, W):
+    P, m = np.zeros((len(W), len(W))), np.zeros_like(W)
+    for t, (g, lr) in enumerate(zip(gradients, rates, strict=True)):
+        P = 0.95 * P + 0.05 * np.einsum("ik,jk->ij", g, g)
+        m = 0.95 * m + 0.05 * g
+        if t % 10 == 0:
+            root = naive_root(P)
+        u = root @ (0.95 * m + 0.05 * g)
+        W = W - lr * 0.2 * u / np.sqrt((u**2).mean())
+    return W
+
+
+def shampoo_params(dtype=np.float64):
+    shapes = {"layer0.Wx": (9, 6), "layer0.Wh": (4, 6), "layer0.b": (6,)}
+    shapes |= {"layer1.Wx": (4, 6), "output.W": (4, 5), "output.b": (5,)}
+    params = Parameters(shapes, dtype)
+    params.flat[:] = np.random.default_rng(0).normal(size=params.flat.size)
+    return params
+
+
+WHITENED = "layer0.Wh", "layer1.Wx", "output.W"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_23_updates_of_shampoo_equal_a_naive_twin(threads):
+    params, config = shampoo_params(), TrainConfig(optimizer="shampoo")
+    start, rng = params.copy(), np.random.default_rng(1)
+    gradients = rng.normal(size=(23, params.flat.size))
+    rates = list(rng.uniform(0.01, 0.1, 23))
+    with closing(Threads(threads)) as pool:
+        optimizer = make_optimizer(params, config)
+        for t, (g, lr) in enumerate(zip(gradients, rates, strict=True), 1):
+            optimizer.update(params.flat, g, lr, t, pool)
+    by_name = [params.views(g) for g in gradients]
+    for name, W in params.items():
+        twin = naive_shampoo if name in WHITENED else adam_of_arrays
+        expected = twin([views[name] for views in by_name], rates, start[name])
+        np.testing.assert_allclose(W, expected, rtol=1e-9, err_msg=name)
+
+
+def adam_of_arrays(gradients, rates, start):
+    columns = np.stack(gradients).reshape(len(gradients), -1).T
+    pairs = zip(columns, start.ravel(), strict=True)
+    after = [adam(column, rates, θ, TrainConfig()) for column, θ in pairs]
+    return np.reshape(after, start.shape)
+
+
+def test_first_step_of_shampoo_makes_all_singular_values_equal():
+    params, g = shampoo_params(), shampoo_params().zeros_like()
+    g["layer0.Wh"][:] = np.random.default_rng(2).normal(size=(4, 6))
+    before = params["layer0.Wh"].copy()
+    make_optimizer(params, TrainConfig(optimizer="shampoo")).update(
+        params.flat, g.flat, 0.01, 1
+    )
+    # With a single gradient P = U diag(s²) Uᵀ, so that P^(-1/2) g = U Vᵀ.
+    U, _, Vt = np.linalg.svd(g["layer0.Wh"], full_matrices=False)
+    step = 0.01 * 0.2 * np.sqrt(24) / 2 * (U @ Vt)  # |U Vᵀ| = √4
+    np.testing.assert_allclose(before - params["layer0.Wh"], step, rtol=1e-9)
+
+
+def test_shampoo_does_not_move_a_matrix_without_a_gradient():
+    params = shampoo_params(np.float32)
+    start = params.copy()
+    updates = np.zeros((12, params.flat.size), np.float32)
+    updated(params, TrainConfig(optimizer="shampoo"), updates, [0.1] * 12)
+    np.testing.assert_array_equal(params.flat, start.flat)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e14])
+def test_shampoo_steps_are_as_long_for_tiny_and_for_huge_gradients(scale):
+    config, ends = TrainConfig(optimizer="shampoo"), []
+    for factor in (1, scale):
+        params = shampoo_params(np.float32)
+        start, rng = params.copy(), np.random.default_rng(3)
+        g = (rng.normal(size=(11, params.flat.size)) * factor).astype(np.float32)
+        updated(params, config, g, [0.01] * 11)
+        ends.append([params[name] - start[name] for name in WHITENED])
+    for usual, found in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, usual, rtol=1e-2, atol=1e-4)
 
 
 def test_sgd_without_momentum_is_plain_descent():

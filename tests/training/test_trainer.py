@@ -380,7 +380,7 @@ def test_training_learns_more_than_how_often_each_character_comes(cell):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_learns(optimizer):
-    lr = {"sgd": 0.3, "adagrad": 0.05}.get(optimizer, 5e-3)
+    lr = {"sgd": 0.3, "adagrad": 0.05, "shampoo": 0.01}.get(optimizer, 5e-3)
     run = small_run(optimizer=optimizer, lr=lr, steps=100, eval_every=10)
     losses = [r.val_loss for r in finished(run) if isinstance(r, Validation)]
     assert losses[-1] < losses[0] - 0.3
