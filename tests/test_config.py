@@ -75,7 +75,8 @@ TRAIN = [
     (
         "optimizer",
         "lion",
-        "optimizer is 'lion'; expected one of adam, adamw, rmsprop, adagrad, sgd, shampoo",
+        "optimizer is 'lion'; expected one of adam, adamw, rmsprop, adagrad, sgd, "
+        "shampoo",
     ),
     (
         "schedule",
