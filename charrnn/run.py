@@ -22,6 +22,7 @@ from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import only_member
 from charrnn.nn.workers import interruptibly
 from charrnn.presets import MANY, Adaptation, adapt_to_text
 from charrnn.ranks import Ranks
@@ -263,7 +264,7 @@ def start_run(
         source = ranks.first(lambda: load(find_checkpoint(path)))
     adaptation = None
     if chosen is not None:
-        network = source.model.config if source else None
+        network = _weights_of(source).config if source else None
         adaptation = adapt_to_text(
             settings, chosen, corpus.characters, network, len(corpus.vocab)
         )
@@ -331,11 +332,16 @@ def _new_model(
     rng = np.random.default_rng(init_seed)
     if source:
         _check_symbols(corpus, source)
-        growth = grow(source.model, source.vocab, vocab, rng=rng)
+        growth = grow(_weights_of(source), source.vocab, vocab, rng=rng)
         return growth.model, growth.vocab, growth
     model = Model(ModelConfig(len(vocab), **shape, end=vocab.end))
     interruptibly(lambda: model.init(rng=rng))
     return model, vocab, None
+
+
+def _weights_of(source: Checkpoint) -> Model:
+    """Return the network to start from. Raises ConfigError for an ensemble."""
+    return only_member(source.model, "cannot be trained further")
 
 
 def _with_kernels(model: Model, name: str) -> Model:
@@ -534,6 +540,7 @@ def _read_run(
     with _explaining(folder, _MOVED_VAL, changed):
         val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
     train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
+    network = only_member(checkpoint.model, "cannot be resumed")
     T, N = plan.window, plan.batch
     if fit_windows(len(train_ids), T, N) != (T, N):
         raise CheckpointError(
@@ -545,11 +552,11 @@ def _read_run(
     assert read  # by load_last
     snapshot, notes = ranks.first(lambda: with_best_weights(read, folder))
     plan, more = resumed_plan(
-        plan, config, changes, snapshot.progress, checkpoint.model, windows, ranks
+        plan, config, changes, snapshot.progress, network, windows, ranks
     )
     if "save_every" in changes:  # the plan has the others
         config = replace(config, save_every=changes["save_every"])
-    model = _with_kernels(checkpoint.model, plan.kernels)
+    model = _with_kernels(network, plan.kernels)
     trainer = Trainer(model, windows, val_ids, config, plan, ranks)
     trainer.restore(snapshot)
     if not changes.keys().isdisjoint(LENGTHS):

@@ -112,14 +112,14 @@ def command(
     trained on. CHECKPOINT is a file or a run folder; by default it is the newest run's
     best model.
     """
-    from charrnn.views.neurons import FEWEST, activations, check_part, text_of
+    from charrnn.views.neurons import FEWEST, activations, network_of, text_of
     from charrnn.views.page_file import check_is_free
 
     if html:
         check_is_free(html, force=force)
     model, corpus = open_text("neurons", checkpoint, text, sentence, encoding)
     part = int(cell_state)
-    check_part(model.model, part)
+    network_of(model, part)  # raises before the text is read
     name, ids, start = _text_to_read(model, corpus, on_unknown)
     length = length or (_SHOWN if html or as_json else _SHOWN_IN_TERMINAL)
     shown = text_of(model.vocab, ids[start : start + length])

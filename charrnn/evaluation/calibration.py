@@ -8,8 +8,8 @@ import numpy as np
 
 from charrnn.evaluation.loss import predictions
 from charrnn.nn.functional import log_softmax
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 
 # At most about this many logits are used. With 65 characters that is 23,000
 # predictions, enough to find the temperature to about 0.01.
@@ -32,7 +32,7 @@ class Calibration:
     curve: list[tuple[float, float]]  # temperatures, growing, and nats per character
 
 
-def calibration(model: Model, ids: Array) -> Calibration:
+def calibration(model: Predictor, ids: Array) -> Calibration:
     """Return the temperature at which ids (n,) are most likely under a model.
 
     Only a part of a long text is used, spread over its length. The curve goes from 0.4
@@ -56,12 +56,12 @@ def calibration(model: Model, ids: Array) -> Calibration:
     return Calibration(best, [(point, loss(point)) for point in points])
 
 
-def calibrated_temperature(model: Model, ids: Array) -> float | None:
+def calibrated_temperature(model: Predictor, ids: Array) -> float | None:
     """Return the temperature of `calibration`."""
     return calibration(model, ids).temperature
 
 
-def _held_out(model: Model, ids: Array) -> tuple[Array, Array]:
+def _held_out(model: Predictor, ids: Array) -> tuple[Array, Array]:
     """Return logits (R, V) and targets (R,) of windows spread over the text."""
     logits, targets, size = [], [], 0
     for window in predictions(model, ids):

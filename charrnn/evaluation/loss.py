@@ -12,8 +12,8 @@ import numpy as np
 from charrnn.errors import TextError
 from charrnn.machine import available_cores
 from charrnn.nn.functional import softmax_losses_
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 from charrnn.nn.workers import Threads, blas_threads
 from charrnn.ranks import Ranks
 from charrnn.text.ids import release_memory
@@ -129,7 +129,7 @@ def _most_streams(n: int, streams: int) -> int:
 
 
 def predictions(
-    model: Model,
+    model: Predictor,
     ids: Array,
     *,
     streams: int = STREAMS,
@@ -154,7 +154,7 @@ def predictions(
     found = cut(n, streams=streams, limit=limit)
     C, S = found.length, len(found.starts)
     warm_up = _WARM_UP if S > 1 else 0
-    T = max(1, min(_WINDOW, _LOGITS // (S * model.config.vocab)))
+    T = max(1, min(_WINDOW, _LOGITS // (S * model.vocab)))
     first, last = S * part // parts, S * (part + 1) // parts
     starts = found.starts[first:last]
     N = last - first
@@ -199,7 +199,7 @@ def _rows(ids: Array, starts: Array, start: int, stop: int) -> Array:
 
 
 def losses(
-    model: Model, ids: Array, *, streams: int = STREAMS, threads: int = 1
+    model: Predictor, ids: Array, *, streams: int = STREAMS, threads: int = 1
 ) -> Array:
     """Return the loss in nats of each of ids[1:], given all ids before it.
 
@@ -214,7 +214,7 @@ def losses(
 
 
 def evaluate(
-    model: Model,
+    model: Predictor,
     ids: Array,
     *,
     streams: int = STREAMS,
@@ -253,7 +253,7 @@ def evaluate(
 
 
 def _scored(
-    model: Model,
+    model: Predictor,
     ids: Array,
     streams: int,
     limit: int,

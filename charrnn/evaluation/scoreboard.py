@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from charrnn.evaluation.loss import Score, cut, evaluate
 from charrnn.evaluation.ngram import FIT_LIMIT, WittenBell
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 
 _ORDER = 6  # characters in the longest n-gram
 
@@ -34,7 +34,7 @@ class Scoreboard:
 
 
 def score(
-    model: Model,
+    model: Predictor,
     train: Array,
     val: Array,
     *,
@@ -66,7 +66,7 @@ def score(
     spans = streams.spans if is_spread else ()
     # The n-gram is not kept: it takes more memory than anything else.
     by_order = WittenBell.fit(
-        counted, model.config.vocab, order=_ORDER, on_progress=advance
+        counted, model.vocab, order=_ORDER, on_progress=advance
     ).mean_losses(val, spans, on_progress=advance)
     best = int(by_order.argmin())
     found = [

@@ -9,9 +9,9 @@ from charrnn.errors import TextError
 from charrnn.generation import files
 from charrnn.generation.model_card import html_card
 from charrnn.generation.text_model import TextModel
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.storage.checkpoint import Checkpoint
+from charrnn.nn.predictor import Predictor, only_member
+from charrnn.storage.checkpoint import Checkpoint, Member
 from charrnn.storage.run_folder import FILES, PRETRAINED
 from charrnn.storage.torch_weights import to_torch
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
@@ -30,8 +30,8 @@ class LanguageModel(TextModel):
 
     Parameters
     ----------
-    model : Model
-        The network and its weights.
+    model : Model or Ensemble
+        The network and its weights, or several networks that predict together.
     vocab : Vocabulary
         Its characters, in the order of their ids.
     corpus : CorpusInfo
@@ -46,6 +46,10 @@ class LanguageModel(TextModel):
         The file that the model was read from.
     notes : sequence of str
         Messages from training: what was changed or noticed.
+    name : str, optional
+        What the model is called; by default the name of the file or of its folder.
+    facts : sequence of Member
+        For an ensemble, what is known about each of its networks.
 
     Examples
     --------
@@ -57,7 +61,7 @@ class LanguageModel(TextModel):
 
     def __init__(
         self,
-        model: Model,
+        model: Predictor,
         vocab: Vocabulary,
         *,
         corpus: CorpusInfo | None = None,
@@ -66,14 +70,20 @@ class LanguageModel(TextModel):
         history: Iterable[Sequence[float | None]] = (),
         path: Path | None = None,
         notes: Iterable[str] = (),
+        name: str = "",
+        facts: Iterable[Member] = (),
     ) -> None:
         super().__init__(model, vocab)
         self.path = path
+        self.name = name or _name_of(path)
         self.corpus = corpus or CorpusInfo()
         self.split = split or SplitInfo()
         self.training = dict(training or {})
         self.notes = [*notes]
         self._history = [[*row] for row in history]
+        networks = model.members
+        unknown = [Member()] * (len(networks) if len(networks) > 1 else 0)
+        self._facts = tuple(facts) or tuple(unknown)
 
     @classmethod
     def from_checkpoint(
@@ -88,7 +98,29 @@ class LanguageModel(TextModel):
             training=checkpoint.train,
             history=checkpoint.history,
             path=path,
+            facts=checkpoint.members,
         )
+
+    @property
+    def members(self) -> "list[LanguageModel]":
+        """The models that an ensemble was made of, or the model itself if it is none.
+
+        They share the weights.
+        """
+        if not self._facts:
+            return [self]
+        return [
+            LanguageModel(
+                network,
+                self.vocab,
+                corpus=self.corpus,
+                split=self.split,
+                training=known.train,
+                history=known.history,
+                name=known.name,
+            )
+            for network, known in zip(self.model.members, self._facts, strict=True)
+        ]
 
     def read_corpus(
         self,
@@ -143,23 +175,18 @@ class LanguageModel(TextModel):
             self.split,
             dict(self.training),
             [[*row] for row in self._history],
+            members=self._facts,
         )
 
     def __repr__(self) -> str:
-        return f"LanguageModel({self._network()}, from {self.path or 'memory'})"
+        return f"LanguageModel({self._size()}, from {self.path or 'memory'})"
 
     def describe(self) -> str:
         """Return the model in words: its name, cell, size and number of characters."""
-        path = self.path
-        name = path and (path.parent.name if path.name in FILES else path.stem)
-        return f"{name}: {self._network()}" if name else self._network()
+        return f"{self.name}: {self._size()}" if self.name else self._size()
 
-    def _network(self) -> str:
-        config = self.config
-        return (
-            f"{config.cell}, {config.layers} x {config.hidden} units, "
-            f"{config.vocab} characters"
-        )
+    def _size(self) -> str:
+        return f"{self.network}, {self.model.vocab} characters"
 
     def _repr_html_(self) -> str:
         """Return the card that notebooks show."""
@@ -167,13 +194,21 @@ class LanguageModel(TextModel):
         if self.corpus.name:
             length = f", {self.corpus.characters:,} characters"
             facts.append(("trained on", f"{self.corpus.name}{length}"))
-        if any(row[2] is not None for row in self._history):
-            nats = min(row[2] for row in self._history if row[2] is not None)
-            bits = nats / log(2)
-            best = f"{nats:.4f} nats, {bits:.4f} bits per character"
+        if best := self._best():
             facts.append(("best validation loss", best))
+        for number, member in enumerate(self.members if self._facts else [], 1):
+            known = filter(None, (member.name, member.network, member._best()))
+            facts.append((f"network {number}", "; ".join(known)))
         facts.append(("from", str(self.path or "memory")))
-        return html_card(f"LanguageModel: {self._network()}", facts, self._history)
+        return html_card(f"LanguageModel: {self._size()}", facts, self._history)
+
+    def _best(self) -> str:
+        """Return the lowest validation loss in words, or "" if there is none."""
+        losses = [row[2] for row in self._history if row[2] is not None]
+        if not losses:
+            return ""
+        nats = min(losses)
+        return f"{nats:.4f} nats, {nats / log(2):.4f} bits per character"
 
     @property
     def history(self) -> list[dict[str, float | None]]:
@@ -200,8 +235,11 @@ class LanguageModel(TextModel):
         return start if start and usual and not vocab.unknown(start) else usual
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the weights under PyTorch's names and in its shapes."""
-        return to_torch(self.model)
+        """Return copies of the weights under PyTorch's names and in its shapes.
+
+        Raises ConfigError for an ensemble.
+        """
+        return to_torch(only_member(self.model, "has no single state dict"))
 
     def save(self, path: PathLike, *, force: bool = False) -> Path:
         """Write the model to a checkpoint, and return the path of the file.
@@ -241,5 +279,14 @@ class LanguageModel(TextModel):
             If the file already exists or cannot be written.
         MissingExtraError
             If the format is "torch" and PyTorch is not installed.
+        ConfigError
+            If the model is an ensemble.
         """
         return files.export(self.to_checkpoint(), path, format, force=force)
+
+
+def _name_of(path: Path | None) -> str:
+    """Return the name of a checkpoint: that of the run, or of the file."""
+    if path is None:
+        return ""
+    return path.parent.name if path.name in FILES else path.stem

@@ -18,8 +18,9 @@ from charrnn.generation.writer import NumpyWriter, Writer
 from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.filters import Filters, without
-from charrnn.nn.model import Model, ModelState
+from charrnn.nn.model import ModelState
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor, state_by_member
 from charrnn.nn.workers import Threads, blas_threads
 
 _PRIME_WINDOW = 64
@@ -47,7 +48,7 @@ def uniforms(seed: int, texts: Sequence[int]) -> Iterator[Array]:
         B = min(2 * B, _LARGEST_BLOCK)
 
 
-def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
+def read_prime(model: Predictor, prime: Array, n: int = 1) -> tuple[Array, ModelState]:
     """Return the logits (n, V) and the state after the prime, repeated for n texts.
 
     prime (P,) ids, at least one.
@@ -63,7 +64,7 @@ def read_prime(model: Model, prime: Array, n: int = 1) -> tuple[Array, ModelStat
 
 
 def sample(
-    model: Model,
+    model: Predictor,
     prime: Array,
     config: SampleConfig,
     *,
@@ -85,14 +86,16 @@ def sample(
     repeats = Repeats(config.loop_penalty, prime, n) if config.loop_penalty else None
     writer, threads = _writer(model, config, n, never, repeats)
     parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
-    last, layers = read_prime(model, prime, n)
+    last, read = read_prime(model, prime, n)
     last = without(last, [*never, *not_first])
     if repeats:
         repeats.lower(last)
-    state: Array = np.array(layers)  # (L, S, n, H)
+    by_member: list[Array] = [
+        np.array(layers) for layers in state_by_member(model, read)
+    ]
     logits = [last[part].copy() for part in parts]
-    states = [state[:, :, part].copy() for part in parts]
-    dtype = np.min_scalar_type(model.config.vocab - 1)
+    states = [[state[:, :, part].copy() for state in by_member] for part in parts]
+    dtype = np.min_scalar_type(model.vocab - 1)
     written = 0
     with closing(Threads(threads)) as team:
         for u in uniforms(config.seed, texts):
@@ -116,7 +119,7 @@ def sample(
             yield from ids
 
 
-def with_kernels(config: SampleConfig, model: Model, n: int) -> SampleConfig:
+def with_kernels(config: SampleConfig, model: Predictor, n: int) -> SampleConfig:
     """Return the configuration with "numpy" or "numba" for "auto", to write n texts."""
     few = config.length * n < _MANY or model.dtype != np.float32
     if config.kernels == "auto" and (few or config.loop_penalty):
@@ -125,7 +128,7 @@ def with_kernels(config: SampleConfig, model: Model, n: int) -> SampleConfig:
 
 
 def _writer(
-    model: Model,
+    model: Predictor,
     config: SampleConfig,
     n: int,
     never: Sequence[int],
@@ -133,7 +136,8 @@ def _writer(
 ) -> tuple[Writer, int]:
     """Return the writer for n texts, and the number of threads to use."""
     name = with_kernels(config, model, n).kernels
-    if name == "numba" and kernels.has_twin(model.config.cell):
+    cells = [member.config.cell for member in model.members]
+    if name == "numba" and all(map(kernels.has_twin, cells)):
         from charrnn.nn.compiled.generate import CompiledWriter
 
         threads = min(available_cores(), n // _TEXTS_PER_THREAD)

@@ -1,5 +1,6 @@
 """Text in, text out: a network and the characters that it knows."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
@@ -17,8 +18,8 @@ from charrnn.generation.sampling import read_prime, sample, with_kernels
 from charrnn.generation.stops import MOST_EXTRA, cut, ending_of
 from charrnn.generation.unknown import known_only
 from charrnn.nn.functional import softmax
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor, only_member
 from charrnn.text.vocab import Vocabulary
 
 
@@ -27,24 +28,40 @@ class TextModel:
 
     Parameters
     ----------
-    model : Model
-        The network and its weights.
+    model : Model or Ensemble
+        The network and its weights, or several networks.
     vocab : Vocabulary
         Its characters, in the order of their ids.
     """
 
-    def __init__(self, model: Model, vocab: Vocabulary) -> None:
+    def __init__(self, model: Predictor, vocab: Vocabulary) -> None:
         self.model, self.vocab = model, vocab
 
     @property
     def config(self) -> ModelConfig:
-        """The shape of the network: cell, hidden, layers, vocab."""
-        return self.model.config
+        """The shape of the network: cell, hidden, layers, vocab.
+
+        Raises ConfigError for an ensemble, whose networks have shapes of their own.
+        """
+        return only_member(self.model, "has no single shape").config
+
+    @property
+    def network(self) -> str:
+        """The kind of network in words, or the kinds of an ensemble's networks."""
+        networks = self.model.members
+        kinds = Counter(
+            f"{each.config.cell}, {each.config.layers} x {each.config.hidden} units"
+            for each in networks
+        )
+        if len(networks) == 1:
+            return next(iter(kinds))
+        each = (f"{n} of {kind}" for kind, n in kinds.items())
+        return f"ensemble of {len(networks)} networks: {'; '.join(each)}"
 
     @property
     def parameters(self) -> int:
         """The number of weights."""
-        return int(self.model.params.flat.size)
+        return sum(member.params.flat.size for member in self.model.members)
 
     @property
     def never_drawn(self) -> tuple[int, ...]:

@@ -5,14 +5,19 @@ hidden, S arrays in a cell's state.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from charrnn.generation.repeats import Repeats
-from charrnn.nn.filters import Filters, filter_, temper, without
+from charrnn.nn.cell import State
+from charrnn.nn.ensemble import log_mean_
+from charrnn.nn.filters import Filters, filter_, temper
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
+
+States: TypeAlias = Sequence[Array]  # (L, S, n, H) of each network
 
 
 class Writer(Protocol):
@@ -20,7 +25,7 @@ class Writer(Protocol):
 
     def write(
         self,
-        state: Array,
+        states: States,
         logits: Array,
         temperature: Array,
         filters: Filters,
@@ -29,9 +34,9 @@ class Writer(Protocol):
     ) -> None:
         """Draw the next B characters of n texts.
 
-        state (L, S, n, H) and logits (n, V) are those after the last character, and are
-        updated in place. temperature (n, 1). u (B, n) is uniform in [0, 1). ids (B, n)
-        is the output.
+        states, one (L, S, n, H) for each network, and logits (n, V) are those after the
+        last character, and are updated in place. temperature (n, 1). u (B, n) is
+        uniform in [0, 1). ids (B, n) is the output.
         """
 
 
@@ -40,8 +45,8 @@ class NumpyWriter:
 
     Parameters
     ----------
-    model : Model
-        The network and its weights.
+    model : Predictor
+        The network, or an ensemble of several.
     never : sequence of int
         Ids that are not to be drawn; their logits are minus infinity.
     repeats : Repeats, optional
@@ -49,19 +54,17 @@ class NumpyWriter:
     """
 
     def __init__(
-        self, model: Model, never: Sequence[int] = (), repeats: Repeats | None = None
+        self,
+        model: Predictor,
+        never: Sequence[int] = (),
+        repeats: Repeats | None = None,
     ) -> None:
-        config, params = model.config, model.params
-        self._cell = model.cell
-        self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
-        lowest = self._layers[0]
-        self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
-        self._W, self._b = params["output.W"], without(params["output.b"], never)
-        self._repeats = repeats
+        self._readers = [_Reader(member) for member in model.members]
+        self._never, self._repeats = [*never], repeats
 
     def write(
         self,
-        state: Array,
+        states: States,
         logits: Array,
         temperature: Array,
         filters: Filters,
@@ -70,28 +73,60 @@ class NumpyWriter:
     ) -> None:
         """Draw the next B characters of n texts; see `Writer`."""
         draw_next = _drawer(logits, temperature, filters)
-        repeats = self._repeats
+        never, repeats = self._never, self._repeats
         # A single text uses vectors: NumPy is twice as fast with them as with matrices
         # of one row.
         single = len(logits) == 1
         z = logits[0] if single else logits
-        states = [tuple(part[0] if single else part for part in s) for s in state]
-        step, (lowest, *above) = self._cell.step, self._layers
+        k = len(self._readers)
+        own = [z] if k == 1 else [np.empty_like(z) for _ in range(k)]
+        by_layer = [
+            [tuple(part[0] if single else part for part in s) for s in state]
+            for state in states
+        ]
+        readers = [*zip(self._readers, by_layer, own, strict=True)]
         with np.errstate(over="ignore"):  # minus infinity, at the lowest temperatures
             for u_t, ids_t in zip(u, ids, strict=True):
                 ids_t[:] = drawn = draw_next(u_t)
-                states[0] = step(lowest, self._rows[drawn], states[0])
-                for i, layer in enumerate(above, 1):
-                    a = np.dot(states[i - 1][0], layer["Wx"])
-                    a += layer["b"]
-                    states[i] = step(layer, a, states[i])
-                np.dot(states[-1][0], self._W, out=z)
-                z += self._b
+                for reader, layers, out in readers:
+                    reader.read(drawn, layers, out)
+                if k > 1:
+                    z[:] = log_mean_(own)
+                if never:
+                    z[..., never] = -np.inf
                 if repeats:
                     repeats.append(ids_t)
                     repeats.lower(logits)
-        for out, parts in zip(state, states, strict=True):
-            out[:] = np.reshape(parts, out.shape)
+        for state, layers in zip(states, by_layer, strict=True):
+            for kept, parts in zip(state, layers, strict=True):
+                kept[:] = np.reshape(parts, kept.shape)
+
+
+class _Reader:
+    """Reads characters with one network."""
+
+    def __init__(self, model: Model) -> None:
+        config, params = model.config, model.params
+        self._cell = model.cell
+        self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
+        lowest = self._layers[0]
+        self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
+        self._W, self._b = params["output.W"], params["output.b"]
+
+    def read(self, ids: Any, states: list[State], logits: Array) -> None:
+        """Read a character of each text.
+
+        ids are one (n,), or one number for a single text, whose arrays are vectors then.
+        The states of the layers are replaced, and logits (n, V) are overwritten.
+        """
+        step, (lowest, *above) = self._cell.step, self._layers
+        states[0] = step(lowest, self._rows[ids], states[0])
+        for i, layer in enumerate(above, 1):
+            a = np.dot(states[i - 1][0], layer["Wx"])
+            a += layer["b"]
+            states[i] = step(layer, a, states[i])
+        np.dot(states[-1][0], self._W, out=logits)
+        logits += self._b
 
 
 def draw(p: Array, u: Array) -> Array:

@@ -109,6 +109,16 @@ class Model:
         copy.params.flat[:] = self.params.flat
         return copy
 
+    @property
+    def members(self) -> tuple["Model", ...]:
+        """The network itself: an ensemble of one, see `nn.predictor`."""
+        return (self,)
+
+    @property
+    def vocab(self) -> int:
+        """The number of characters."""
+        return self.config.vocab
+
     def init(self, *, rng: np.random.Generator) -> None:
         """Fill the parameters with their initial values, in place."""
         for layer in self._layers:

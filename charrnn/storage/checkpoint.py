@@ -12,6 +12,10 @@ A checkpoint to resume from adds
     best/NAME                        the weights of the lowest validation loss
     good/…                           params, optimizer and state at the last validation
 
+One of an ensemble has, instead of `params`, the parameters of each network i under
+`members/i/`, and in its header what is known about each. Its version is 2, because an
+older charrnn cannot read it.
+
 A file from somebody else is safe to open: nothing in it is executed, and no array is
 read unless its name, shape and type are those of the header's model. Arrays that were
 damaged, or come from another file, do not have the digests in the header.
@@ -33,6 +37,7 @@ from charrnn import strict_json
 from charrnn.atomic import replacing
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
+from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.model import Model, ModelState, shapes_of
 from charrnn.nn.parameters import (
     LARGEST,
@@ -42,6 +47,7 @@ from charrnn.nn.parameters import (
     can_compute_with,
     views_of,
 )
+from charrnn.nn.predictor import Predictor, only_member
 from charrnn.option import is_count
 from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
@@ -57,25 +63,38 @@ from charrnn.training.state import (
 )
 
 FORMAT = "charrnn"
-VERSION = 1
+VERSION, ENSEMBLE = 1, 2  # of the format, for a network and for an ensemble
+MOST_MEMBERS = 100
 # If the text consists of so many files that their names have more characters than this,
 # they are not recorded: the header could become too large to be read.
 _NAMES = 4 << 20
 # The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
+# Those that each network of an ensemble has of its own.
+_OF_NETWORK = ("model", "train", "history")
+
+
+@dataclass(frozen=True)
+class Member:
+    """What is known about a network of an ensemble."""
+
+    name: str = ""
+    train: dict[str, Any] = field(default_factory=dict)  # configuration and plan
+    history: History = field(default_factory=list)
 
 
 @dataclass
 class Checkpoint:
     """A trained model and everything that is known about it."""
 
-    model: Model
+    model: Predictor
     vocab: Vocabulary
     corpus: CorpusInfo = field(default_factory=CorpusInfo)
     split: SplitInfo = field(default_factory=SplitInfo)
     train: dict[str, Any] = field(default_factory=dict)  # configuration and plan
     history: History = field(default_factory=list)
     snapshot: Snapshot | None = None  # what resuming needs
+    members: tuple[Member, ...] = ()  # if the model is an ensemble, of each network
     # Of NumPy, Python and charrnn, as a file says; the present ones are written.
     versions: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -96,18 +115,27 @@ class Checkpoint:
 
 
 def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the fields in PARTS, as JSON can hold them."""
+    """Return the fields in PARTS, as JSON can hold them.
+
+    For an ensemble, "model", "train" and "history" are those of each of its "members".
+    """
     corpus = checkpoint.corpus
     if sum(map(len, corpus.files)) > _NAMES:
         corpus = replace(corpus, files=(), relative=())
-    return {
-        "model": asdict(checkpoint.model.config),
+    header = {
+        "model": asdict(checkpoint.model.members[0].config),
         "vocab": checkpoint.vocab.to_json(),
         "split": checkpoint.split.to_json(),
         "corpus": corpus.to_json(),
         "train": checkpoint.train,
         "history": checkpoint.history,
     }
+    if not checkpoint.members:
+        return header
+    shared = {name: each for name, each in header.items() if name not in _OF_NETWORK}
+    members = zip(checkpoint.model.members, checkpoint.members, strict=True)
+    own = [{"model": asdict(net.config)} | asdict(known) for net, known in members]
+    return shared | {"members": own}
 
 
 def parse_header(
@@ -164,11 +192,15 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-    header = {"format": FORMAT, "version": VERSION} | make_header(checkpoint)
+    networks = checkpoint.model.members
+    version = ENSEMBLE if len(networks) > 1 else VERSION
+    header = {"format": FORMAT, "version": version} | make_header(checkpoint)
     header["versions"] = versions
-    arrays = _named("params", checkpoint.model.params)
+    arrays: dict[str, Any] = {}
+    for folder, network in zip(_folders(len(networks)), networks, strict=True):
+        arrays |= _named(folder, network.params)
     if checkpoint.snapshot:
-        params, snapshot = checkpoint.model.params, checkpoint.snapshot
+        params, snapshot = networks[0].params, checkpoint.snapshot
         layouts = moment_shapes(checkpoint.settings()[0], params.shapes)
         header["progress"] = snapshot.progress.to_json()
         arrays |= _training_arrays(layouts, snapshot)
@@ -186,6 +218,13 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     text = line.encode("utf-8", "surrogatepass")
     with replacing(path, CheckpointError) as file:
         _write_archive(file, {"header": np.frombuffer(text, np.uint8)} | arrays)
+
+
+def _folders(networks: int) -> list[str]:
+    """Return the folder of the parameters of each network."""
+    if networks == 1:
+        return ["params"]
+    return [f"members/{i}" for i in range(networks)]
 
 
 def _write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
@@ -246,19 +285,61 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
     """
     with open_archive(path) as archive:
         header = _read_header(archive)
-        try:
-            config, vocab, info = parse_header(header)
-        except CheckpointError as error:
-            raise archive.error(f"{error}; {DAMAGED}") from None
-        archive.check_room("params", shapes_of(config))
-        model = Model(config)
-        _fill(archive, "params", model.params)
-        if not can_compute_with(model.params.flat):
-            raise archive.error(f"weights above {LARGEST:g}; {DAMAGED}")
-        checkpoint = Checkpoint(model, vocab, **info, versions=_versions(header))
+        if header["version"] == ENSEMBLE:
+            if snapshot:
+                raise archive.error(
+                    "an ensemble cannot be resumed; resume one of the runs that it was "
+                    "made of"
+                )
+            return _read_ensemble(archive, header)
+        checkpoint = _read_network(archive, "params", header)
         if snapshot:
             checkpoint.snapshot = _read_snapshot(archive, header, checkpoint)
         return checkpoint
+
+
+def _read_network(
+    archive: Archive, folder: str, header: Mapping[str, Any]
+) -> Checkpoint:
+    """Return the network whose parameters are in a folder."""
+    try:
+        config, vocab, info = parse_header(header)
+    except CheckpointError as error:
+        raise archive.error(f"{error}; {DAMAGED}") from None
+    archive.check_room(folder, shapes_of(config))
+    model = Model(config)
+    _fill(archive, folder, model.params)
+    if not can_compute_with(model.params.flat):
+        raise archive.error(f"weights above {LARGEST:g}; {DAMAGED}")
+    return Checkpoint(model, vocab, **info, versions=_versions(header))
+
+
+def _read_ensemble(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
+    members = header.get("members")
+    if not isinstance(members, list) or not 2 <= len(members) <= MOST_MEMBERS:
+        raise archive.error(
+            f"members is {members!r:.40}; expected a list of 2 to {MOST_MEMBERS}; "
+            f"{DAMAGED}"
+        )
+    shared = {name: each for name, each in header.items() if name not in _OF_NETWORK}
+    read, facts = [], []
+    for folder, member in zip(_folders(len(members)), members, strict=True):
+        name = member.get("name", "") if isinstance(member, dict) else None
+        if not isinstance(name, str):
+            raise archive.error(
+                f"'{folder}' is {member!r:.40} in the header; {DAMAGED}"
+            )
+        own = {name: member[name] for name in _OF_NETWORK if name in member}
+        checkpoint = _read_network(archive, folder, shared | own)
+        read.append(checkpoint)
+        facts.append(Member(name, checkpoint.train, checkpoint.history))
+    return replace(
+        read[0],
+        model=Ensemble([each.model for each in read]),
+        train={},
+        history=[],
+        members=tuple(facts),
+    )
 
 
 def _read_header(archive: Archive) -> dict[str, Any]:
@@ -274,10 +355,10 @@ def _read_header(archive: Archive) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise archive.error("the header is not that of a charrnn checkpoint")
     version = header.get("version")
-    if version != VERSION:
-        newer = is_count(version, VERSION + 1)
+    if version not in (VERSION, ENSEMBLE):
+        newer = is_count(version, ENSEMBLE + 1)
         raise archive.error(
-            f"format version {version!r:.20}; expected {VERSION}: "
+            f"format version {version!r:.20}; expected {VERSION} or {ENSEMBLE}: "
             f"{'upgrade charrnn to read this file' if newer else DAMAGED}"
         )
     digests = header.get("digests", {})  # older versions did not write them
@@ -287,7 +368,7 @@ def _read_header(archive: Archive) -> dict[str, Any]:
     return header
 
 
-def _versions(header: dict[str, Any]) -> dict[str, str]:
+def _versions(header: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions that wrote a file, without what cannot be one."""
     versions = header.get("versions")
     found = versions.items() if isinstance(versions, dict) else ()
@@ -297,7 +378,7 @@ def _versions(header: dict[str, Any]) -> dict[str, str]:
 def _read_snapshot(
     archive: Archive, header: dict[str, Any], checkpoint: Checkpoint
 ) -> Snapshot:
-    model = checkpoint.model
+    model = only_member(checkpoint.model, "cannot be resumed")
     try:
         config, plan = checkpoint.settings()
         if "progress" not in header:

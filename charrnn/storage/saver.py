@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from charrnn.atomic import LOCK, Lock
-from charrnn.errors import CheckpointError
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import only_member
 from charrnn.storage.checkpoint import Checkpoint, load, save
 from charrnn.storage.run_folder import (
     BEST,
@@ -236,9 +237,10 @@ class Saver:
         """Return the history in best.npz if the weights there are the best."""
         try:
             found = load(self._folder / BEST)
-        except CheckpointError:
+            network = only_member(found.model, "cannot be resumed")
+        except (CheckpointError, ConfigError):
             return None
-        is_best = np.array_equal(found.model.params.flat, self._run.trainer.best_params)
+        is_best = np.array_equal(network.params.flat, self._run.trainer.best_params)
         return found.history if is_best else None
 
 

@@ -29,6 +29,7 @@ from charrnn.config import ModelConfig
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import LARGEST, Array, Shape, can_compute_with
+from charrnn.nn.predictor import only_member
 from charrnn.shell import quote
 from charrnn.storage import safetensors_file, torch_file, zip_file
 from charrnn.storage.checkpoint import (
@@ -173,10 +174,12 @@ def export_weights(
 ) -> None:
     """Write a checkpoint for PyTorch: everything except the training state.
 
-    format is one of FORMATS. Raises MissingExtraError for "torch" without PyTorch, and
-    CheckpointError if the file cannot be written; `path` is then left untouched.
+    format is one of FORMATS. Raises MissingExtraError for "torch" without PyTorch,
+    ConfigError for an ensemble, and CheckpointError if the file cannot be written;
+    `path` is then left untouched.
     """
-    FORMATS[format].save(path, to_torch(checkpoint.model), _metadata(checkpoint))
+    network = only_member(checkpoint.model, "cannot be exported")
+    FORMATS[format].save(path, to_torch(network), _metadata(checkpoint))
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:

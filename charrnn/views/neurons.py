@@ -19,6 +19,7 @@ from charrnn.evaluation.loss import OnProgress
 from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import only_member
 from charrnn.nn.workers import Threads, blas_threads
 from charrnn.text.ids import release_memory
 from charrnn.text.vocab import Vocabulary
@@ -132,7 +133,8 @@ def rank(
     ids are those of a text after the first `start`, which are read before it. part is 0
     for the hidden state h and 1 for the cell state c of an LSTM. on_progress is called
     with the number of characters read since the last call, `reads(len(ids) - start)`
-    in all. Raises TextError if the text is shorter than FEWEST characters.
+    in all. Raises TextError if the text is shorter than FEWEST characters, and
+    ConfigError as `network_of` does.
     """
     n = len(ids) - start
     if n < FEWEST:
@@ -140,7 +142,7 @@ def rank(
             f"{n:,} characters are too few to rank units; expected {FEWEST:,} or "
             "more: name a longer text, or show a single unit (--unit)"
         )
-    check_part(model.model, part)
+    trained = network_of(model, part)
     pieces, length = _layout(n)
     starts = start + np.arange(pieces) * n // pieces
     names, values = _features(model.vocab, ids, starts, length)
@@ -158,8 +160,8 @@ def rank(
         _read(readers, on_progress)
         return [reader.correlations() for reader in readers]
 
-    chosen, checked = correlations(model.model)
-    untrained = correlations(_untrained(model.model))
+    chosen, checked = correlations(trained)
+    untrained = correlations(_untrained(trained))
     shape = model.config.layers, model.config.hidden, len(values)
     return Ranking(
         tuple(names[is_varied].tolist()),
@@ -190,7 +192,7 @@ def activations(
 
     The first `start` ids are read before. Raises ConfigError if there is no such unit.
     """
-    check_part(model.model, part)
+    network = network_of(model, part)
     L, H = model.config.layers, model.config.hidden
     for layer, unit in units:
         if not (0 <= layer < L and 0 <= unit < H):
@@ -201,18 +203,23 @@ def activations(
     layers, numbers = np.array(units, np.intp).reshape(-1, 2).T
     with blas_threads(1):
         rows = np.array(ids)[:, None]
-        steps = _states(model.model, rows, np.zeros((len(rows), 1), bool), part)
+        steps = _states(network, rows, np.zeros((len(rows), 1), bool), part)
         found = [states[layers, 0, numbers] for states in steps]
-    return np.array(found, model.model.dtype).reshape(-1, len(units))[start:]
+    return np.array(found, network.dtype).reshape(-1, len(units))[start:]
 
 
-def check_part(model: Model, part: int) -> None:
-    """Raise ConfigError if the state of a cell has no such part."""
-    if part >= len(model.zero_state(1)[0]):
+def network_of(model: TextModel, part: int) -> Model:
+    """Return the network of a model, whose units have this part of the state.
+
+    Raises ConfigError for an ensemble, or if the state of the cell has no such part.
+    """
+    network = only_member(model.model, "has no units of its own")
+    if part >= len(network.zero_state(1)[0]):
         raise ConfigError(
-            f"the model is a {model.config.cell}, which has no cell state; expected an "
-            "lstm"
+            f"the model is a {network.config.cell}, which has no cell state; expected "
+            "an lstm"
         )
+    return network
 
 
 def text_of(vocab: Vocabulary, ids: Array) -> str:

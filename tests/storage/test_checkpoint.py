@@ -348,9 +348,10 @@ CYRILLIC = [chr(0x400 + i) for i in range(33)]
     ("header", "said"),
     [
         ({"format": "torch"}, "is not that of a charrnn checkpoint"),
-        ({"version": 2}, "format version 2; expected 1: upgrade charrnn"),
-        ({"version": 0}, "format version 0; expected 1: the file is damaged"),
-        ({"version": None}, "format version None; expected 1: the file is damaged"),
+        ({"version": 3}, "format version 3; expected 1 or 2: upgrade charrnn"),
+        ({"version": 0}, "format version 0; expected 1 or 2: the file is damaged"),
+        ({"version": None}, "version None; expected 1 or 2: the file is damaged"),
+        ({"version": 2}, "members is None; expected a list of 2 to 100; the file is"),
         ({"vocab": ["a", "b"]}, "2 characters for a model of 33"),
         ({"vocab": "ab"}, "vocabulary"),
         ({"vocab": ["a", "a"]}, "twice"),

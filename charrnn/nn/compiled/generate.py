@@ -14,28 +14,34 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numba import literal_unroll
 from numba.extending import overload
 
 from charrnn.nn.compiled.elementary import exp
 from charrnn.nn.compiled.jit import OPTIONS, compiled
 from charrnn.nn.compiled.product import pack, panels, product
-from charrnn.nn.filters import Filters, without
+from charrnn.nn.filters import Filters
 from charrnn.nn.kernels import cell
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class Projections(NamedTuple):
-    """The weights of a step, except the recurrent ones: the same for every cell."""
+class Network(NamedTuple):
+    """A network that reads n texts: its weights, state and memory."""
 
     rows: Array  # (V, G·H), Wx + b of the lowest layer, by character
     Wx: Array  # of the L - 1 layers above, packed by `pack`
     b: Array  # (L - 1, G·H)
     W: Array  # of the output layer, packed by `pack`
     output_b: Array  # (V,)
-    never: Array  # ids that are not to be drawn
+    weights: Any  # recurrent ones, of a type that each cell has of its own
+    state: Array  # (L, S, n, H)
+    a: Array  # (n, G·H)
+    h_Wh: Array  # (n, G·H)
+    logits: Array  # (n, V)
 
 
 def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
@@ -164,60 +170,132 @@ def _add_to_rows(rows: Array, b: Array) -> None:
 
 
 @compiled
+def _read(network: Any, ids: Array) -> None:
+    """Read a character of each text: update the state, and write the logits."""
+    rows, Wx, b, W, output_b, weights, state, a, h_Wh, logits = network
+    for i in range(len(state)):
+        product(state[i, 0], weights.Wh[i], h_Wh)
+        if i == 0:
+            _take_rows(rows, ids, a)
+        else:
+            product(state[i - 1, 0], Wx[i - 1], a)
+            _add_to_rows(a, b[i - 1])
+        for k in range(len(ids)):
+            step(weights, i, a[k], h_Wh[k], state[i, :, k])
+    product(state[len(state) - 1, 0], W, logits)
+    _add_to_rows(logits, output_b)
+
+
+@compiled
+def _log_mean(z: Array, out: Array) -> None:
+    """The twin of `nn.ensemble.log_mean_`: z (k, n, V) is overwritten, out (n, V)."""
+    k, n, V = z.shape
+    total = np.empty(V, np.float32)
+    for row in range(n):
+        largest = out[row]
+        for i in range(k):
+            z_i = z[i, row]
+            top = z_i[0]
+            for j in range(V):
+                top = max(top, z_i[j])
+            sum_i = np.float32(0)
+            for j in range(V):
+                sum_i += exp(z_i[j] - top)
+            top += np.log(sum_i)
+            for j in range(V):
+                z_i[j] -= top
+                largest[j] = max(largest[j], z_i[j]) if i else z_i[j]
+        total[:] = 0
+        for i in range(k):
+            z_i = z[i, row]
+            for j in range(V):
+                total[j] += exp(z_i[j] - largest[j])
+        for j in range(V):
+            largest[j] += np.log(total[j] / np.float32(k))
+
+
+def _predict(networks: Any, ids: Array, z: Array, logits: Array) -> None:
+    """Read a character of each text with all networks; for compiled functions only.
+
+    Each network leaves its logits in z (k, n, V). Those of their mean go into logits
+    (n, V), which is the memory of z if there is a single network.
+    """
+    raise NotImplementedError("only compiled code calls this")
+
+
+@overload(_predict, jit_options=OPTIONS, strict=False)
+def _predict_with(networks: Any, ids: Any, z: Any, logits: Any) -> Any:
+    """Return what Numba compiles: for a single network, only what that needs."""
+
+    def one(networks: Any, ids: Any, z: Any, logits: Any) -> None:
+        _read(networks[0], ids)
+
+    def several(networks: Any, ids: Any, z: Any, logits: Any) -> None:
+        for network in literal_unroll(networks):  # of several types
+            _read(network, ids)
+        _log_mean(z, logits)
+
+    return one if len(networks) == 1 else several
+
+
+@compiled
 def _write_block(
-    projections: Projections,
-    weights: Any,
-    state: Array,
+    networks: Any,
+    never: Array,
+    z: Array,
     logits: Array,
     temperature: Array,
     filters: Filters,
     u: Array,
     ids: Array,
 ) -> None:
-    L, n = len(state), len(logits)
-    rows, Wx, b, W, output_b, never = projections
-    a, h_Wh = np.empty((2, n, rows.shape[1]), np.float32)
-    p = np.empty(logits.shape[1], np.float32)
+    n, p = len(logits), np.empty(logits.shape[1], np.float32)
     for t in range(len(u)):
         for k in range(n):
             ids[t, k] = _draw(logits[k], temperature[k, 0], filters, never, u[t, k], p)
-        for i in range(L):
-            product(state[i, 0], weights.Wh[i], h_Wh)
-            if i == 0:
-                _take_rows(rows, ids[t], a)
-            else:
-                product(state[i - 1, 0], Wx[i - 1], a)
-                _add_to_rows(a, b[i - 1])
+        _predict(networks, ids[t], z, logits)
+        for j in never:
             for k in range(n):
-                step(weights, i, a[k], h_Wh[k], state[i, :, k])
-        product(state[L - 1, 0], W, logits)
-        _add_to_rows(logits, output_b)
+                logits[k, j] = -np.inf
+
+
+class _Network:
+    """The weights of a network, packed for generation."""
+
+    def __init__(self, model: Model) -> None:
+        config, params, dtype = model.config, model.params, model.dtype
+        layers = [params.scope(f"layer{i}") for i in range(config.layers)]
+        H, GH = config.hidden, layers[0]["b"].size
+        twin: Any = cell(config.cell, "numba")
+        above = layers[1:]
+        self._gates = GH
+        self._weights = (
+            layers[0]["Wx"] + layers[0]["b"],
+            stack_panels([layer["Wx"] for layer in above])
+            if above
+            else np.empty((0, *panels(H, GH).shape), dtype),
+            np.array([layer["b"] for layer in above], dtype).reshape(-1, GH),
+            pack(params["output.W"], panels(H, config.vocab, dtype)),
+            params["output.b"],
+            twin.generation_weights(layers),
+        )
+
+    def with_state(self, state: Array, logits: Array) -> Network:
+        """Return what compiled code reads with."""
+        a, h_Wh = np.empty((2, len(logits), self._gates), np.float32)
+        return Network(*self._weights, state, a, h_Wh, logits)
 
 
 class CompiledWriter:
     """Writes blocks of characters with a model, compiled; see `NumpyWriter`."""
 
-    def __init__(self, model: Model, never: Sequence[int] = ()) -> None:
-        config, params, dtype = model.config, model.params, model.dtype
-        layers = [params.scope(f"layer{i}") for i in range(config.layers)]
-        H, GH = config.hidden, layers[0]["b"].size
-        twin: Any = cell(config.cell, "numba")
-        self._weights = twin.generation_weights(layers)
-        above = layers[1:]
-        self._projections = Projections(
-            rows=layers[0]["Wx"] + layers[0]["b"],
-            Wx=stack_panels([layer["Wx"] for layer in above])
-            if above
-            else np.empty((0, *panels(H, GH).shape), dtype),
-            b=np.array([layer["b"] for layer in above], dtype).reshape(-1, GH),
-            W=pack(params["output.W"], panels(H, config.vocab, dtype)),
-            output_b=without(params["output.b"], never),
-            never=np.array(never, np.intp),
-        )
+    def __init__(self, model: Predictor, never: Sequence[int] = ()) -> None:
+        self._networks = [_Network(member) for member in model.members]
+        self._never = np.array(never, np.intp)
 
     def write(
         self,
-        state: Array,
+        states: Sequence[Array],
         logits: Array,
         temperature: Array,
         filters: Filters,
@@ -226,17 +304,14 @@ class CompiledWriter:
     ) -> None:
         """Draw the next B characters of n texts.
 
-        state (L, S, n, H) and logits (n, V) are those after the last character, and are
-        updated in place; temperature (n, 1); u (B, n) in [0, 1); the characters are
-        written into ids (B, n).
+        states, one (L, S, n, H) for each network, and logits (n, V) are those after the
+        last character, and are updated in place; temperature (n, 1); u (B, n) in
+        [0, 1); the characters are written into ids (B, n).
         """
-        _write_block(
-            self._projections,
-            self._weights,
-            state,
-            logits,
-            temperature,
-            filters,
-            u,
-            ids,
+        k = len(self._networks)
+        z = logits[None] if k == 1 else np.empty((k, *logits.shape), logits.dtype)
+        networks = tuple(
+            network.with_state(state, own)
+            for network, state, own in zip(self._networks, states, z, strict=True)
         )
+        _write_block(networks, self._never, z, logits, temperature, filters, u, ids)

@@ -184,7 +184,8 @@ class Models:
 
     def _is_full(self) -> bool:
         models = [entry.model.model for entry in self._entries.values()]
-        weights = sum(model.params.flat.nbytes for model in models)
+        networks = [network for model in models for network in model.members]
+        weights = sum(network.params.flat.nbytes for network in networks)
         return len(models) > self._limits.models or weights > self._limits.weights
 
     def history(self, name: str) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Kernels:
 
     def __init__(self, start: Callable[..., object]) -> None:
         self._start, self._lock = start, Lock()
-        self._ready: dict[str, str] = {}  # the kernels of each cell
+        # The kernels of each cell, and of each combination of cells in ensembles.
+        self._ready: dict[tuple[str, ...], str] = {}
 
     def resolve(self, name: str, model: LanguageModel) -> str:
         """Return "numpy" or "numba" for one of config.KERNELS.
@@ -48,16 +49,17 @@ class Kernels:
         """
         if name != "auto":
             return name
-        cell = model.config.cell
+        cells = tuple(member.config.cell for member in model.model.members)
         with self._lock:
-            if cell not in self._ready:
-                self._ready[cell] = "numpy"
-                self._start(self._load, model, cell)
-            return self._ready[cell]
+            if cells not in self._ready:
+                self._ready[cells] = "numpy"
+                self._start(self._load, model, cells)
+            return self._ready[cells]
 
-    def _load(self, model: LanguageModel, cell: str) -> None:
+    def _load(self, model: LanguageModel, cells: tuple[str, ...]) -> None:
         try:
-            if kernels.resolve("auto") != "numba" or not kernels.has_twin(cell):
+            compiled = all(map(kernels.has_twin, cells))
+            if kernels.resolve("auto") != "numba" or not compiled:
                 return
             for texts in ([0], [0, 0]):
                 config = SampleConfig(length=2, kernels="numba")
@@ -65,7 +67,7 @@ class Kernels:
                     pass
         except (CharRNNError, MemoryError):  # plain NumPy does as well
             return
-        self._ready[cell] = "numba"
+        self._ready[cells] = "numba"
 
 
 def write(models: Models, ready: Kernels, asked: Asked) -> Iterator[Event]:
@@ -96,7 +98,7 @@ def write(models: Models, ready: Kernels, asked: Asked) -> Iterator[Event]:
         "start",
         {
             "model": name,
-            "network": network(model),
+            "network": model.network,
             "seed": seed,
             "kernels": config.kernels,
             "prime": asked["prime"],
@@ -117,12 +119,6 @@ def write(models: Models, ready: Kernels, asked: Asked) -> Iterator[Event]:
         if shared := _shared(entry, whole):
             yield "corpus", shared
     yield "end", {"characters": sum(map(len, whole)), "seconds": round(seconds, 3)}
-
-
-def network(model: LanguageModel) -> str:
-    """Return what kind of network a model is."""
-    config = model.config
-    return f"{config.cell}, {config.layers} x {config.hidden} units"
 
 
 def _figures(

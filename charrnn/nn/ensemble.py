@@ -1,0 +1,117 @@
+"""Several networks as one: its probabilities are the mean of theirs.
+
+    p = (p_1 + … + p_k) / k,  each p_i = softmax(logits of network i)
+
+The loss of such a mixture is never above the mean of the members' losses, because -log
+is convex, and it is usually below that of the best one (Hansen & Salamon 1990; Perrone
+& Cooper 1993). Its logits are log p, whose softmax is p itself. So whatever works on
+the logits of a network, a temperature or a filter, works on those of an ensemble.
+
+Letters: k networks, T time, N batch (streams), V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import ShapeError
+from charrnn.nn.model import Model, ModelState, Workspace
+from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor, state_by_member
+
+
+class Ensemble:
+    """Networks of one vocabulary that predict together; see `nn.predictor.Predictor`.
+
+    Cells, layers and hidden sizes may differ. The members of ensembles become members.
+    Raises ShapeError for no network, or for different vocabularies, end marks or types.
+    """
+
+    def __init__(self, predictors: Sequence[Predictor]) -> None:
+        self.members: tuple[Model, ...] = tuple(
+            member for predictor in predictors for member in predictor.members
+        )
+        if not self.members:
+            raise ShapeError("no networks; expected one or more")
+        first = self.members[0]
+        for number, member in enumerate(self.members):
+            if _symbols(member) != _symbols(first):
+                raise ShapeError(
+                    f"network {number} has {_symbols(member)}, network 0 "
+                    f"{_symbols(first)}; expected the same"
+                )
+
+    @property
+    def vocab(self) -> int:
+        """The number of characters."""
+        return self.members[0].vocab
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the weights, the states and the logits."""
+        return self.members[0].dtype
+
+    def zero_state(self, N: int) -> ModelState:
+        """Return the state before the first character of N streams."""
+        return tuple(layer for m in self.members for layer in m.zero_state(N))
+
+    def workspace(self, T: int, N: int) -> list[Workspace]:
+        """Return the arrays for windows of up to T characters of N streams."""
+        return [member.workspace(T, N) for member in self.members]
+
+    def forward(
+        self, ids: Array, state: ModelState, workspace: list[Workspace]
+    ) -> tuple[Array, ModelState]:
+        """Return logits (T, N, V), a view of the workspace, and the state after."""
+        logits: list[Array] = []
+        after: list[Any] = []
+        states = state_by_member(self, state)
+        for member, own, arrays in zip(self.members, states, workspace, strict=True):
+            z, layers = member.forward(ids, own, arrays)
+            logits.append(z)
+            after += layers
+        return log_mean_(logits), tuple(after)
+
+    def read(
+        self, ids: Array, state: ModelState, workspace: list[Workspace]
+    ) -> ModelState:
+        """Do as `forward` without the logits, and return the state after."""
+        after: list[Any] = []
+        states = state_by_member(self, state)
+        for member, own, arrays in zip(self.members, states, workspace, strict=True):
+            after += member.read(ids, own, arrays)
+        return tuple(after)
+
+
+def _symbols(model: Model) -> str:
+    end = model.config.end
+    mark = f"end mark {end}" if end >= 0 else "no end mark"
+    return f"{model.vocab} characters, {mark}, {model.dtype}"
+
+
+def log_mean_(logits: Sequence[Array]) -> Array:
+    """Return the log of the mean of softmaxes, written over the first of the logits.
+
+    logits are k arrays (…, V), all overwritten. A single one is returned as it is: its
+    softmax is the mean. The log of a probability is exact even if the probability is
+    too small for a float.
+    """
+    first, *others = logits
+    if not others:
+        return first
+    for z in logits:
+        z -= z.max(axis=-1, keepdims=True)
+        z -= np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    largest = first.copy()
+    for z in others:
+        np.maximum(largest, z, out=largest)
+    for z in logits:
+        z -= largest
+        np.exp(z, out=z)
+    for z in others:
+        first += z
+    first /= len(logits)
+    np.log(first, out=first)
+    first += largest
+    return first
