@@ -24,7 +24,7 @@ from charrnn.errors import (
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charrnn.api import compare, load, neurons, plot, resume, train
+    from charrnn.api import compare, ensemble, load, neurons, plot, resume, train
     from charrnn.evaluation.loss import Score
     from charrnn.generation.language_model import LanguageModel
     from charrnn.training.events import (
@@ -58,6 +58,7 @@ __all__ = [
     "Validation",
     "__version__",
     "compare",
+    "ensemble",
     "load",
     "neurons",
     "plot",
@@ -71,6 +72,7 @@ _LAZY = {
     "train": "api",
     "resume": "api",
     "load": "api",
+    "ensemble": "api",
     "compare": "api",
     "plot": "api",
     "neurons": "api",

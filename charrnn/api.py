@@ -1,4 +1,4 @@
-"""What `import charrnn` offers: train, resume, load, compare, plot and neurons."""
+"""What `import charrnn` offers: train, resume, load, ensemble, compare and others."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.config import ModelConfig, TextConfig, TrainConfig
 from charrnn.errors import ConfigError, TextError
+from charrnn.generation.ensembles import combine
 from charrnn.generation.language_model import LanguageModel
 from charrnn.interactive import OnEvent, finish
 from charrnn.nn.kernels import numba_trouble
@@ -323,6 +324,37 @@ def load(path: PathLike | None = None) -> LanguageModel:
     """
     found = find_checkpoint(None if path is None else Path(path))
     return LanguageModel.from_checkpoint(load_checkpoint(found), found)
+
+
+def ensemble(models: Sequence[LanguageModel | PathLike]) -> LanguageModel:
+    """Return a model whose probabilities are the mean of those of several models.
+
+    It predicts better than each of them, as a rule, and takes as long as all of them
+    together. It writes, scores and is saved like any other model; training cannot start
+    from it. Its `members` are the models that it was made of; those of an ensemble
+    become its own.
+
+    Parameters
+    ----------
+    models : sequence of LanguageModel or path-like
+        Two or more models, or arguments of `load`.
+
+    Raises
+    ------
+    ConfigError
+        If the models do not have the same characters, or were not trained and validated
+        on the same text.
+    CheckpointError
+        If a file is missing, damaged or not a checkpoint.
+
+    Examples
+    --------
+    >>> both = charrnn.ensemble(["checkpoints/a", "checkpoints/b"])
+    >>> both.save("both.npz")
+    """
+    return combine(
+        [each if isinstance(each, LanguageModel) else load(each) for each in models]
+    )
 
 
 def compare(

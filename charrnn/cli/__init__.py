@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "Play with the models on a page, and offer an API.",
     "cache": "List or delete the long texts that are kept encoded.",
     "bench": "Measure how fast this machine trains.",
+    "ensemble": "Put trained models together as one, which predicts better.",
     "export": "Write a model's weights for PyTorch.",
     "import": "Make a checkpoint from PyTorch's weights.",
     "gradcheck": "Check the gradients by finite differences.",

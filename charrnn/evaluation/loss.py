@@ -199,7 +199,12 @@ def _rows(ids: Array, starts: Array, start: int, stop: int) -> Array:
 
 
 def losses(
-    model: Predictor, ids: Array, *, streams: int = STREAMS, threads: int = 1
+    model: Predictor,
+    ids: Array,
+    *,
+    streams: int = STREAMS,
+    threads: int = 1,
+    on_progress: OnProgress | None = None,
 ) -> Array:
     """Return the loss in nats of each of ids[1:], given all ids before it.
 
@@ -207,7 +212,7 @@ def losses(
     written, one character after another. The streams are divided among `threads`
     threads; 0 means one thread per core, each with one BLAS thread.
     """
-    windows = _scored(model, ids, streams, 0, threads)
+    windows = _scored(model, ids, streams, 0, threads, on_progress)
     by_step: Array = np.concatenate([found for found, _ in windows])
     in_order: Array = by_step.T.reshape(-1)
     return in_order[: len(ids) - 1]

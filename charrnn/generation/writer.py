@@ -116,8 +116,8 @@ class _Reader:
     def read(self, ids: Any, states: list[State], logits: Array) -> None:
         """Read a character of each text.
 
-        ids are one (n,), or one number for a single text, whose arrays are vectors then.
-        The states of the layers are replaced, and logits (n, V) are overwritten.
+        ids (n,), or a number for a single text, whose arrays are vectors then. The
+        states of the layers are replaced, and logits (n, V) are overwritten.
         """
         step, (lowest, *above) = self._cell.step, self._layers
         states[0] = step(lowest, self._rows[ids], states[0])

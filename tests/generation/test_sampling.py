@@ -14,11 +14,14 @@ from charrnn.errors import ConfigError, TextError
 from charrnn.generation.sampling import read_prime, sample, uniforms, with_kernels
 from charrnn.generation.writer import draw
 from charrnn.nn import kernels
+from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.filters import Filters, distribution
 from charrnn.nn.functional import softmax
 from charrnn.nn.model import Model
 
 P = np.array([0.5, 0.25, 0.125, 0.125])
+# Cells, and ensembles of networks with these cells.
+KINDS = [*CELLS, "gru gru", "lstm rnn gru"]
 LOGITS = np.log(P)[None]
 
 
@@ -225,7 +228,7 @@ def test_texts_with_shared_numbers_and_equal_temperatures_are_equal():
 
 
 @pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "filters",
     [
@@ -241,8 +244,7 @@ def test_characters_are_those_of_one_forward_pass_after_another(kind, kernels, f
         length=300, temperature=0.9, seed=2, kernels=kernels, **filters
     )
     found = np.array([*sample(model, prime, config, texts=[0, 1])])
-    exact = Model(model.config, np.float64)
-    exact.params.flat[:] = model.params.flat
+    exact = Ensemble([in_float64(member) for member in model.members])
     for i in (0, 1):
         u = np.concatenate([*islice(uniforms(2, [i]), 3)])[:, 0]
         logits, state = read_prime(exact, prime)
@@ -257,7 +259,7 @@ def test_characters_are_those_of_one_forward_pass_after_another(kind, kernels, f
 
 
 @needs_numba
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_compiled_text_is_the_same_whatever_is_written_beside_it(kind):
     model, prime = random_model(kind), np.array([3], np.uint8)
     config = SampleConfig(length=200, kernels="numba", temperature=1.0)
@@ -268,9 +270,10 @@ def test_compiled_text_is_the_same_whatever_is_written_beside_it(kind):
 
 
 @needs_numba
+@pytest.mark.parametrize("kind", ["rnn", "rnn lstm"])
 @pytest.mark.parametrize("temperature", [0.0, 1e-300, 0.5, 100.0])
-def test_compiled_draws_at_any_temperature_are_the_plain_ones(temperature):
-    model, prime = random_model("rnn"), np.array([3], np.uint8)
+def test_compiled_draws_at_any_temperature_are_the_plain_ones(kind, temperature):
+    model, prime = random_model(kind), np.array([3], np.uint8)
     texts = []
     for name in ("numpy", "numba"):
         config = SampleConfig(length=50, kernels=name, temperature=temperature)
@@ -279,11 +282,24 @@ def test_compiled_draws_at_any_temperature_are_the_plain_ones(temperature):
 
 
 def random_model(kind):
-    """Return a model of two layers whose every weight counts, but without chaos."""
-    model = Model(ModelConfig(41, 36, 2, kind))
-    rng = np.random.default_rng(8)
-    model.params.flat[:] = rng.normal(0, 0.15, model.params.flat.size)
-    return model
+    """Return a model whose every weight counts, but without chaos.
+
+    It has two layers, or is an ensemble of networks of several sizes, if kind names
+    several cells.
+    """
+    models = []
+    for number, cell in enumerate(kind.split()):
+        model = Model(ModelConfig(41, 36 - 8 * number, 2 - number % 2, cell))
+        rng = np.random.default_rng(8 + number)
+        model.params.flat[:] = rng.normal(0, 0.15, model.params.flat.size)
+        models.append(model)
+    return Ensemble(models) if len(models) > 1 else models[0]
+
+
+def in_float64(model):
+    exact = Model(model.config, np.float64)
+    exact.params.flat[:] = model.params.flat
+    return exact
 
 
 def test_ids_are_of_the_smallest_type_that_fits():
@@ -342,9 +358,10 @@ def test_settings_that_make_no_sense_are_refused(setting):
 
 
 @pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+@pytest.mark.parametrize("kind", ["rnn", "rnn lstm"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 100.0])
-def test_ids_that_are_never_drawn(kernels, temperature):
-    model, prime = random_model("rnn"), np.array([3], np.uint8)
+def test_ids_that_are_never_drawn(kernels, kind, temperature):
+    model, prime = random_model(kind), np.array([3], np.uint8)
     config = SampleConfig(length=300, kernels=kernels, temperature=temperature)
 
     def ids(**options):
@@ -362,9 +379,10 @@ def test_ids_that_are_never_drawn(kernels, temperature):
 
 
 @needs_numba
+@pytest.mark.parametrize("kind", ["gru", "gru gru lstm"])
 @pytest.mark.parametrize("never", [(), (40,), (0, 7, 40)])
-def test_compiled_draws_without_some_ids_are_the_plain_ones(never):
-    model, prime = random_model("gru"), np.array([3], np.uint8)
+def test_compiled_draws_without_some_ids_are_the_plain_ones(kind, never):
+    model, prime = random_model(kind), np.array([3], np.uint8)
     texts = []
     for name in ("numpy", "numba"):
         config = SampleConfig(length=80, kernels=name, temperature=2.0)

@@ -188,7 +188,10 @@ def _read(network: Any, ids: Array) -> None:
 
 @compiled
 def _log_mean(z: Array, out: Array) -> None:
-    """The twin of `nn.ensemble.log_mean_`: z (k, n, V) is overwritten, out (n, V)."""
+    """Write the log of the mean of the softmaxes of z (k, n, V), which is overwritten.
+
+    out (n, V). This is the twin of `nn.ensemble.log_mean_`.
+    """
     k, n, V = z.shape
     total = np.empty(V, np.float32)
     for row in range(n):
