@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_info
 
 from charrnn.machine import available_cores
 
+CELLS = ("rnn", "gru", "lstm")  # those that PyTorch has, too
+
 
 def machine(**packages: ModuleType | None) -> str:
     """Return cores, processor and versions; packages by name, None if missing.

@@ -12,9 +12,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from machine import machine
+from machine import CELLS, machine
 
-from charrnn.config import CELLS
 from charrnn.machine import available_cores
 
 STEPS = 20

@@ -19,7 +19,6 @@ from typing import Any
 from machine import machine
 
 import charrnn
-from charrnn.config import CELLS
 from charrnn.presets import DEFAULT_PRESET, PRESETS
 from charrnn.training.events import Event, Validation
 
@@ -31,7 +30,7 @@ _HEAD = (
 
 def setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    return name, value if value in CELLS else ast.literal_eval(value)
+    return name, value if value.isalpha() else ast.literal_eval(value)
 
 
 def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[str, Any]:

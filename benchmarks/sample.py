@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
+from machine import CELLS, machine
 
-from charrnn.config import CELLS, ModelConfig, SampleConfig
+from charrnn.config import ModelConfig, SampleConfig
 from charrnn.generation.sampling import read_prime, sample, uniforms
 from charrnn.machine import available_cores
 from charrnn.nn import kernels

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
+from machine import CELLS, machine
 
-from charrnn.config import CELLS, ModelConfig, TrainConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model

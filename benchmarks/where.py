@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from machine import machine
+from machine import CELLS, machine
 
-from charrnn.config import CELLS
 from charrnn.nn import kernels
 from charrnn.nn.parameters import Parameters
 from charrnn.nn.steps import StepProduct

@@ -131,7 +131,7 @@ def train(
     on_event : callable, optional
         Called with each event: Step, Validation, Rollback, Finished and, for a run in a
         folder, SaveFailed and Note.
-    cell : {"rnn", "gru", "lstm"}, optional
+    cell : {"rnn", "gru", "lstm", "mrnn", "mgru", "mlstm"}, optional
         The recurrent cell.
     hidden, layers : int, optional
         Units per layer, and the number of layers.

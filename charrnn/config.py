@@ -14,6 +14,9 @@ CELLS = {
     "rnn": "charrnn.nn.rnn:RNN",
     "gru": "charrnn.nn.gru:GRU",
     "lstm": "charrnn.nn.lstm:LSTM",
+    "mrnn": "charrnn.nn.rnn:MultiplicativeRNN",
+    "mgru": "charrnn.nn.gru:MultiplicativeGRU",
+    "mlstm": "charrnn.nn.lstm:MultiplicativeLSTM",
 }
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd", "shampoo")
 SCHEDULES = ("cosine", "constant", "step")
@@ -125,7 +128,8 @@ class ModelConfig:
     cell: str = option(
         "rnn",
         "Recurrent cell: {choices}. rnn is the fastest per step; gru and lstm learn "
-        "more per step.",
+        "more per step. In those with an m (multiplicative), each character also "
+        "scales the state, which learns more still.",
         group=_NETWORK,
         choices=CELLS,
     )

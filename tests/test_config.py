@@ -29,7 +29,11 @@ MODEL = [
     ("vocab", 0, "vocabulary size is 0; expected at least 1"),
     ("hidden", 0, "hidden is 0; expected at least 1"),
     ("layers", -2, "layers is -2; expected at least 1"),
-    ("cell", "GRU", "cell is 'GRU'; expected one of rnn, gru, lstm"),
+    (
+        "cell",
+        "GRU",
+        "cell is 'GRU'; expected one of rnn, gru, lstm, mrnn, mgru, mlstm",
+    ),
     ("end", -2, "end mark is -2; expected at least -1"),
     (
         "end",
@@ -210,7 +214,9 @@ def test_names_that_can_be_chosen_are_those_that_exist(names, known):
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_is_a_class_that_exists(name):
     module, _, cell = CELLS[name].partition(":")
-    assert getattr(import_module(module), cell).__name__ == cell == name.upper()
+    assert getattr(import_module(module), cell).__name__ == cell
+    plain = name.removeprefix("m")
+    assert cell == ("Multiplicative" if name != plain else "") + plain.upper()
 
 
 def test_a_new_cell_can_be_chosen_once_it_is_in_the_table(monkeypatch):
@@ -218,7 +224,7 @@ def test_a_new_cell_can_be_chosen_once_it_is_in_the_table(monkeypatch):
         ModelConfig(5, cell="mgu")
     monkeypatch.setitem(CELLS, "mgu", "somewhere.else:MGU")
     assert ModelConfig(5, cell="mgu").cell == "mgu"
-    with pytest.raises(ConfigError, match="expected one of rnn, gru, lstm, mgu"):
+    with pytest.raises(ConfigError, match="lstm, mrnn, mgru, mlstm, mgu"):
         ModelConfig(5, cell="MGU")
 
 

@@ -111,6 +111,7 @@ class _Reader:
         self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
         lowest = self._layers[0]
         self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
+        self._scales = 1 + lowest["Q"] if "Q" in lowest else None  # (V, H)
         self._W, self._b = params["output.W"], params["output.b"]
 
     def read(self, ids: Any, states: list[State], logits: Array) -> None:
@@ -120,11 +121,14 @@ class _Reader:
         states of the layers are replaced, and logits (n, V) are overwritten.
         """
         step, (lowest, *above) = self._cell.step, self._layers
-        states[0] = step(lowest, self._rows[ids], states[0])
+        s = None if self._scales is None else self._scales[ids]
+        states[0] = step(lowest, self._rows[ids], states[0], s)
         for i, layer in enumerate(above, 1):
-            a = np.dot(states[i - 1][0], layer["Wx"])
+            x = states[i - 1][0]
+            a = np.dot(x, layer["Wx"])
             a += layer["b"]
-            states[i] = step(layer, a, states[i])
+            s = 1 + np.dot(x, layer["Q"]) if "Q" in layer else None
+            states[i] = step(layer, a, states[i], s)
         np.dot(states[-1][0], self._W, out=logits)
         logits += self._b
 

@@ -75,10 +75,17 @@ class Cell(Protocol):
         (None if they were ids) and to the incoming state.
         """
 
-    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+    def step(
+        self,
+        params: Mapping[str, Array],
+        a: Array,
+        state: State,
+        s: Array | None = None,
+    ) -> State:
         """Return the state after one more character, for generation.
 
-        a (…, G·H) is `x Wx + b`; the arrays of the state are (…, H).
+        a (…, G·H) is `x Wx + b`; the arrays of the state are (…, H). s (…, H), in a
+        multiplicative cell, is `1 + x Q`.
         """
 
 

@@ -55,7 +55,7 @@ def check_model(
     model = Model(config, np.float64)
     model.init(rng=rng)
     for values in model.params.values():
-        if values.ndim == 1:  # they start at zero, where a mistake could hide
+        if not values.any():  # a mistake could hide at zero
             values[:] = rng.normal(0, 0.5, values.shape)
     ids = rng.integers(0, config.vocab, (T + 1, N)).astype(np.uint32)
     state = tuple(

@@ -31,7 +31,7 @@ from charrnn.nn.cell import Cell, State
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
-from charrnn.nn.inputs import InputProjection
+from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
@@ -48,8 +48,9 @@ class Workspace:
         H: int,
         dtype: npt.DTypeLike,
         functions: Functions = NUMPY,
+        multiplicative: bool = False,
     ) -> None:
-        self.inputs = InputProjection(T, N, D, dtype, functions)
+        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_gates_then_da = np.empty((T, N, 3 * H), dtype)
         self.m_then_du_n = np.empty((T, N, H), dtype)
@@ -71,8 +72,16 @@ def gate_views(a: Array) -> tuple[Array, Array, Array]:
 class GRU(Cell):
     """Parameters Wx (D, 3H), Wh (H, 3H), b (3H), c (H); state (h,)."""
 
+    multiplicative = False  # see `nn/scales.py`
+
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
-        return {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}
+        shapes: dict[str, Shape] = {
+            "Wx": (D, 3 * H),
+            "Wh": (H, 3 * H),
+            "b": (3 * H,),
+            "c": (H,),
+        }
+        return shapes | ({"Q": (D, H)} if self.multiplicative else {})
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
         for gate in gate_views(params["Wx"]):
@@ -81,6 +90,8 @@ class GRU(Cell):
             orthogonal(gate, rng=rng)
         params["b"].fill(0)
         params["c"].fill(0)
+        if self.multiplicative:
+            params["Q"].fill(0)
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
@@ -88,7 +99,7 @@ class GRU(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
 
     def forward(
         self,
@@ -115,11 +126,12 @@ class GRU(Cell):
         u, c = blocks(workspace.u_then_du, 3), params["c"]
         u_r_z, u_n = u[:2], u[2]
         h_Wh, starts = workspace.h_Wh, workspace.starts
+        scales = workspace.inputs.scales
         h_Wh.use(columns(params["Wh"], 3))
         for t in range(T):
             h_t, h_new, m_t, a_t = h[t], h[t + 1], m[t], a[t]
             r, z, n = r_z_n = gates[t]
-            h_Wh(h_t)  # into u
+            h_Wh(scales.scale(h_t, t) if scales else h_t)  # into u
             if starts is not None:
                 u[:, starts[t]] = 0
             u_r_z += a_t[:2]
@@ -145,14 +157,15 @@ class GRU(Cell):
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
-        if workspace.starts is not None:
-            h[:-1][workspace.starts] = 0  # the states that these steps have read
+        read = workspace.inputs.states_read(h[:-1])
+        if workspace.starts is not None:  # the states that these steps have read
+            h[:-1][workspace.starts] = read[workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
-        hT, dWh = h[:-1].reshape(-1, H).T, grads["Wh"]
+        readT, dWh = read.reshape(-1, H).T, grads["Wh"]
         du_r_z = da.reshape(-1, 3 * H)[:, : 2 * H]
         du_n = workspace.m_then_du_n[:T].reshape(-1, H)
-        np.matmul(hT, du_r_z, out=dWh[:, : 2 * H])
-        np.matmul(hT, du_n, out=dWh[:, 2 * H :])
+        np.matmul(readT, du_r_z, out=dWh[:, : 2 * H])
+        np.matmul(readT, du_n, out=dWh[:, 2 * H :])
         du_n.sum(axis=0, out=grads["c"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
@@ -169,6 +182,7 @@ class GRU(Cell):
         dh_next, kept = workspace.dh, workspace.kept
         N, H = dh_next.shape
         du_WhT, starts = workspace.du_WhT, workspace.starts
+        scales, h = workspace.inputs.scales, workspace.h
         du_WhT.use(params["Wh"].T)
         da_n = np.empty_like(dh_next)
         dh_next.fill(0)  # no gradient comes from after the window
@@ -188,6 +202,8 @@ class GRU(Cell):
                 du[:, : 2 * H] = da[t, :, : 2 * H]
                 du[:, 2 * H :] = du_n
                 du_WhT(du)  # into dh_next
+                if scales:
+                    scales.scale_back(dh_next, h[t], t)
                 dh_next += kept
                 if starts is not None:
                     dh_next[starts[t]] = 0
@@ -207,9 +223,15 @@ class GRU(Cell):
         slopes[:, 2] *= np.subtract(1, tmp, out=tmp)  # that of tanh is 1 - tanh²
         return slopes
 
-    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+    def step(
+        self,
+        params: Mapping[str, Array],
+        a: Array,
+        state: State,
+        s: Array | None = None,
+    ) -> State:
         (h,), H = state, params["c"].shape[0]
-        u = np.dot(h, params["Wh"])
+        u = np.dot(h if s is None else h * s, params["Wh"])
         r_z, n = u[..., : 2 * H], u[..., 2 * H :]
         r_z += a[..., : 2 * H]
         sigmoid(r_z, out=r_z)
@@ -221,3 +243,9 @@ class GRU(Cell):
         h_new *= r_z[..., H:]
         h_new += n
         return (h_new,)
+
+
+class MultiplicativeGRU(GRU):
+    """The GRU whose input scales the state: Q (D, H) as well."""
+
+    multiplicative = True

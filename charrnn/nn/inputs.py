@@ -1,84 +1,64 @@
-"""The input's part of a cell's gates, `a = x Wx + b`, for a whole window at once.
+"""What the inputs contribute to a layer, for a whole window at once.
 
-The lowest layer reads ids instead of one-hot rows. With x = one_hot(ids), `x @ Wx`
-picks rows of Wx, and `x.T @ da` is the sum of the rows of da for each character.
+That is `a = x Wx + b`, which goes into the gates, and in the multiplicative cells the
+scales of the states as well.
 """
 
 from collections.abc import Mapping
 
-import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import ShapeError
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array
+from charrnn.nn.projection import Projection
+from charrnn.nn.scales import Scales
 
 
-class InputProjection:
-    """The input half of a cell; keeps the inputs of forward for backward."""
+class Inputs:
+    """What the inputs of a window contribute to a layer of H units and G gates.
+
+    With `multiplicative`, the scales of the states as well.
+    """
 
     def __init__(
         self,
         T: int,
         N: int,
         D: int,
+        H: int,
         dtype: npt.DTypeLike,
         functions: Functions = NUMPY,
+        multiplicative: bool = False,
     ) -> None:
-        self._functions = functions
-        self._inputs: Array = np.empty((0, N))
-        self._unused = 0  # steps of the last forward pass, until backward uses them
-        self._shape, self._dtype = (T, N, D), dtype
-        self._dinputs: Array | None = None  # ids have none
+        self._gates = Projection(T, N, D, dtype, functions)
+        self.scales: Scales | None = None
+        if multiplicative:
+            self.scales = Scales(T, N, D, H, dtype, functions)
 
     def forward(self, inputs: Array, params: Mapping[str, Array], out: Array) -> None:
-        """Write `x Wx + b` into out (T, N, G·H)."""
-        self._inputs, self._unused = inputs, len(inputs)
-        Wx, b = params["Wx"], params["b"]
-        if inputs.dtype.kind == "u":
-            if len(Wx) <= inputs.size:  # adding b to V rows is less work
-                np.take(Wx + b, inputs, axis=0, out=out, mode="clip")
-            else:
-                np.take(Wx, inputs, axis=0, out=out, mode="clip")
-                out += b
-        else:
-            rows = out.reshape(-1, len(b))
-            np.matmul(inputs.reshape(len(rows), -1), Wx, out=rows)
-            rows += b
+        """Write `a = x Wx + b` into out (T, N, G·H), and compute the scales."""
+        self._gates.forward(inputs, params["Wx"], params["b"], out)
+        if self.scales:
+            self.scales.forward(inputs, params["Q"])
+
+    def states_read(self, h: Array) -> Array:
+        """Return what Wh was multiplied with, given h[0] … h[T - 1]: h or h * s."""
+        return self.scales.scaled[: len(h)] if self.scales else h
 
     def take_window(self, dh: Array) -> int:
-        """Return T, the steps of the last forward pass, and mark its window as used.
-
-        Raises ShapeError if dh (T, N, H) has a different number of steps, or if the
-        window was used before.
-        """
-        T, self._unused = self._unused, 0
-        if len(dh) != T:
-            raise ShapeError(
-                f"dh has {len(dh)} steps and forward left {T}; expected the same "
-                "number, and a forward pass before each backward pass"
-            )
-        return T
+        """Return T, the steps of the last forward pass; see `Projection`."""
+        return self._gates.take_window(dh)
 
     def backward(
         self, params: Mapping[str, Array], da: Array, grads: Mapping[str, Array]
     ) -> Array | None:
-        """Write the gradients of Wx and b; return that of the inputs, None for ids.
+        """Write the gradients of Wx, b and Q; return that of the inputs, None for ids.
 
         da (T, N, G·H) is the gradient of the loss with respect to `a`.
         """
-        Wx, dWx, db = params["Wx"], grads["Wx"], grads["b"]
-        T, N = da.shape[:2]
-        rows = da.reshape(T * N, -1)
-        if self._inputs.dtype.kind == "u":
-            self._functions.sum_rows(self._inputs.reshape(-1), rows, dWx)
-            # Each row of da went to exactly one row of dWx, so these add up to db.
-            dWx.sum(axis=0, out=db)
-            return None
-        np.matmul(self._inputs.reshape(T * N, -1).T, rows, out=dWx)
-        rows.sum(axis=0, out=db)
-        if self._dinputs is None:
-            self._dinputs = np.empty(self._shape, self._dtype)
-        dinputs = self._dinputs[:T]
-        np.matmul(rows, Wx.T, out=dinputs.reshape(T * N, -1))
+        dinputs = self._gates.backward(params["Wx"], da, grads["Wx"], grads["b"])
+        if self.scales:
+            more = self.scales.backward(params["Q"], len(da), grads["Q"])
+            if dinputs is not None:
+                dinputs += more
         return dinputs

@@ -31,7 +31,7 @@ from charrnn.nn.cell import Cell, State
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
-from charrnn.nn.inputs import InputProjection
+from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
@@ -48,8 +48,9 @@ class Workspace:
         H: int,
         dtype: npt.DTypeLike,
         functions: Functions = NUMPY,
+        multiplicative: bool = False,
     ) -> None:
-        self.inputs = InputProjection(T, N, D, dtype, functions)
+        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
         self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
@@ -73,8 +74,11 @@ def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
 class LSTM(Cell):
     """Parameters Wx (D, 4H), Wh (H, 4H), b (4H); state (h, c)."""
 
+    multiplicative = False  # see `nn/scales.py`
+
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
-        return {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}
+        shapes: dict[str, Shape] = {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}
+        return shapes | ({"Q": (D, H)} if self.multiplicative else {})
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
         for gate in gate_views(params["Wx"]):
@@ -85,6 +89,8 @@ class LSTM(Cell):
         # A forget gate that starts open lets gradients through (Jozefowicz et al.
         # 2015).
         gate_views(params["b"])[1].fill(1)
+        if self.multiplicative:
+            params["Q"].fill(0)
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return np.zeros((N, H), dtype), np.zeros((N, H), dtype)
@@ -92,7 +98,7 @@ class LSTM(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
 
     def forward(
         self,
@@ -120,11 +126,12 @@ class LSTM(Cell):
         a, gates = columns(a, 4), blocks(a, 4)  # in the same memory: see gates.py
         u_i_f_o, u_g = u[:3], u[3]
         h_Wh, starts = workspace.h_Wh, workspace.starts
+        scales = workspace.inputs.scales
         h_Wh.use(columns(params["Wh"], 4))
         for t in range(T):
             c_new, tanh_c_new = c[t + 1], tanh_c[t]
             i, f, o, g = i_f_o_g = gates[t]
-            h_Wh(h[t])  # into u
+            h_Wh(scales.scale(h[t], t) if scales else h[t])  # into u
             if starts is not None:
                 u[:, starts[t]] = 0
             u += a[t]
@@ -147,11 +154,12 @@ class LSTM(Cell):
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
+        read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:  # the states that these steps have read
-            h[:-1][workspace.starts] = 0
+            h[:-1][workspace.starts] = read[workspace.starts] = 0
             workspace.c[:T][workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
-        np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
+        np.matmul(read.reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(), workspace.dc.copy())
 
@@ -165,6 +173,7 @@ class LSTM(Cell):
         da, dh_next, dc = workspace.a_then_gates_then_da, workspace.dh, workspace.dc
         f, da_columns = blocks(da, 4)[:, 1], columns(da, 4)
         da_WhT, starts = workspace.da_WhT, workspace.starts
+        scales, h = workspace.inputs.scales, workspace.h
         da_WhT.use(params["Wh"].T)
         kept = np.empty_like(dc)  # dc * f
         dh_next.fill(0)  # no gradient comes from after the window
@@ -183,6 +192,8 @@ class LSTM(Cell):
                 np.multiply(dc, slope[3], out=da_t[3])  # da_g
                 dc, kept = kept, dc
                 da_WhT(da[t])  # into dh_next
+                if scales:
+                    scales.scale_back(dh_next, h[t], t)
                 if starts is not None:
                     dc[starts[t]] = 0
                     dh_next[starts[t]] = 0
@@ -210,9 +221,15 @@ class LSTM(Cell):
         c_slopes *= o
         return slopes, c_slopes
 
-    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+    def step(
+        self,
+        params: Mapping[str, Array],
+        a: Array,
+        state: State,
+        s: Array | None = None,
+    ) -> State:
         h, c = state
-        u = np.dot(h, params["Wh"])
+        u = np.dot(h if s is None else h * s, params["Wh"])
         u += a
         i, f, o, g = gate_views(u)
         i_f_o = u[..., : 3 * c.shape[-1]]
@@ -223,3 +240,9 @@ class LSTM(Cell):
         c_new += i
         tanh_c = np.tanh(c_new, out=g)
         return o * tanh_c, c_new
+
+
+class MultiplicativeLSTM(LSTM):
+    """The LSTM whose input scales the state: Q (D, H) as well."""
+
+    multiplicative = True

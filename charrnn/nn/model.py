@@ -40,13 +40,14 @@ def shapes_of(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
     yield "output.b", (V,)
 
 
-def multiplied(shapes: Mapping[str, Shape]) -> list[str]:
-    """Return the names of the matrices that states are multiplied with.
+# Parameters with a row for each character: an id picks one.
+ROWS_BY_ID = ("layer0.Wx", "layer0.Q")
 
-    Those of the lowest layer's inputs are not among them: an id picks a row.
-    """
-    rows = {"layer0.Wx"}
-    return [name for name, of in shapes.items() if len(of) == 2 and name not in rows]
+
+def multiplied(shapes: Mapping[str, Shape]) -> list[str]:
+    """Return the names of the matrices that states are multiplied with."""
+    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    return [name for name in matrices if name not in ROWS_BY_ID]
 
 
 class Workspace:

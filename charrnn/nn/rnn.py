@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from charrnn.nn.cell import Cell, State
 from charrnn.nn.init import glorot_uniform, orthogonal
-from charrnn.nn.inputs import InputProjection
+from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY, Functions
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, stretches_backward
@@ -43,8 +43,9 @@ class Workspace:
         H: int,
         dtype: npt.DTypeLike,
         functions: Functions = NUMPY,
+        multiplicative: bool = False,
     ) -> None:
-        self.inputs = InputProjection(T, N, D, dtype, functions)
+        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
@@ -57,13 +58,18 @@ class Workspace:
 class RNN(Cell):
     """h' = tanh(x Wx + h Wh + b). Parameters Wx (D, H), Wh (H, H), b (H)."""
 
+    multiplicative = False  # see `nn/scales.py`
+
     def shapes(self, D: int, H: int) -> dict[str, Shape]:
-        return {"Wx": (D, H), "Wh": (H, H), "b": (H,)}
+        shapes: dict[str, Shape] = {"Wx": (D, H), "Wh": (H, H), "b": (H,)}
+        return shapes | ({"Q": (D, H)} if self.multiplicative else {})
 
     def init(self, params: Mapping[str, Array], *, rng: np.random.Generator) -> None:
         glorot_uniform(params["Wx"], rng=rng)
         orthogonal(params["Wh"], rng=rng)
         params["b"].fill(0)
+        if self.multiplicative:
+            params["Q"].fill(0)
 
     def zero_state(self, N: int, H: int, dtype: npt.DTypeLike) -> State:
         return (np.zeros((N, H), dtype),)
@@ -71,7 +77,7 @@ class RNN(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
 
     def forward(
         self,
@@ -95,9 +101,10 @@ class RNN(Cell):
         """h[t + 1] = tanh(a[t] + h[t] Wh), for t = 0 … T - 1."""
         h, a, u = workspace.h, workspace.a_then_da, workspace.u
         h_Wh, starts = workspace.h_Wh, workspace.starts
+        scales = workspace.inputs.scales
         h_Wh.use(params["Wh"])
         for t in range(T):
-            h_Wh(h[t])  # into u
+            h_Wh(scales.scale(h[t], t) if scales else h[t])  # into u
             if starts is not None:
                 u[starts[t]] = 0
             np.add(a[t], u, out=u)
@@ -113,9 +120,10 @@ class RNN(Cell):
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_da[:T]
         self.backward_loop(params, dh, workspace, T)
+        read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:
-            h[:-1][workspace.starts] = 0  # the states that these steps have read
-        np.matmul(h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
+            read[workspace.starts] = 0
+        np.matmul(read.reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
 
@@ -130,6 +138,7 @@ class RNN(Cell):
         """
         h, da, dh_next = workspace.h, workspace.a_then_da, workspace.dh
         da_WhT, starts = workspace.da_WhT, workspace.starts
+        scales = workspace.inputs.scales
         da_WhT.use(params["Wh"].T)
         dh_next.fill(0)  # truncated: no gradient comes from after the window
         for stretch in stretches_backward(T, *dh_next.shape):
@@ -143,9 +152,23 @@ class RNN(Cell):
                 da_WhT(da_t)  # into dh_next
                 if starts is not None:
                     dh_next[starts[t]] = 0
+                if scales:
+                    scales.scale_back(dh_next, h[t], t)
 
-    def step(self, params: Mapping[str, Array], a: Array, state: State) -> State:
+    def step(
+        self,
+        params: Mapping[str, Array],
+        a: Array,
+        state: State,
+        s: Array | None = None,
+    ) -> State:
         (h,) = state
-        u = np.dot(h, params["Wh"])
+        u = np.dot(h if s is None else h * s, params["Wh"])
         u += a
         return (np.tanh(u, out=u),)
+
+
+class MultiplicativeRNN(RNN):
+    """The tanh cell whose input scales the state: Q (D, H) as well."""
+
+    multiplicative = True

@@ -3,11 +3,11 @@
 Member `header` is UTF-8 JSON in a uint8 vector; every other member is an array:
 
     params/layer0.Wx (V or H, G·H)   params/layer0.Wh (H, G·H)   params/layer0.b (G·H)
-    params/output.W (H, V)           params/output.b (V)
+    params/output.W (H, V)           params/output.b (V)         and others of the cell
 
 A checkpoint to resume from adds
 
-    optimizer/MOMENT/NAME            shaped like the parameters
+    optimizer/MOMENT/NAME            mostly shaped like the parameters
     state/layer0.0 (N, H)            the state carried from window to window
     best/NAME                        the weights of the lowest validation loss
     good/…                           params, optimizer and state at the last validation

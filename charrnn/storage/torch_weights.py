@@ -4,11 +4,13 @@
     layer{i}.Wh (H, G·H)    rnn.weight_hh_l{i} (G·H, H), transposed
     layer{i}.b (G·H)        rnn.bias_ih_l{i} + rnn.bias_hh_l{i} (G·H)
     layer{i}.c (H)          the n part of rnn.bias_hh_l{i} (GRU)
+    layer{i}.Q (D, H)       rnn.scale_l{i} (H, D), transposed (multiplicative cells)
     output.W (H, V)         output.weight (V, H), transposed
     output.b (V)            output.bias (V)
 
 PyTorch's LSTM orders its gates i f g o, charrnn i f o g; the other cells agree. With
 these weights and one-hot input, nn.RNN, nn.GRU or nn.LSTM computes the same numbers.
+PyTorch has no multiplicative cells; docs/pytorch.md has a module for them.
 
 An exported file is in the safetensors format or PyTorch's own. Its metadata holds the
 rest of the checkpoint, each field as JSON (`model`, `vocab`, `corpus`, `split`, `train`
@@ -48,6 +50,7 @@ VERSION = "1"  # of the metadata, in which every value is a string
 FORMATS = {"safetensors": safetensors_file, "torch": torch_file}
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # in PyTorch's layers
+_MULTIPLICATIVE = "m"  # before the name of the cell
 _SWAPPED = [0, 1, 3, 2]  # i f g o to i f o g, and back
 # The start of a file of PyTorch before 1.6: the number 0x1950a86a20f9469cfc6c as a
 # pickle of protocol 2.
@@ -55,7 +58,7 @@ _PICKLE = b"\x80\x02\x8a\x0al\xfc\x9cF"
 _AGAIN = "export or download it again"
 # Names of PyTorch's weights, whatever the module calls its layers.
 _NAMES = (
-    (re.compile(r"(?:.*\.)?((?:weight|bias)_[ih]h_l[0-9]+)"), "rnn."),
+    (re.compile(r"(?:.*\.)?((?:(?:weight|bias)_[ih]h|scale)_l[0-9]+)"), "rnn."),
     (re.compile(r"(?:.*\.)?(weight|bias)"), "output."),
 )
 
@@ -73,6 +76,8 @@ def to_torch(model: Model) -> dict[str, Array]:
         found[f"rnn.weight_ih_l{i}"] = _swap(layer["Wx"].T, H)
         found[f"rnn.weight_hh_l{i}"] = _swap(layer["Wh"].T, H)
         found[f"rnn.bias_ih_l{i}"], found[f"rnn.bias_hh_l{i}"] = b, bias_hh
+        if "Q" in layer:
+            found[f"rnn.scale_l{i}"] = layer["Q"].T.copy()
     found["output.weight"] = params["output.W"].T.copy()
     found["output.bias"] = params["output.b"].copy()
     return found
@@ -90,6 +95,8 @@ def from_torch(weights: Mapping[str, Array], model: Model) -> None:
         layer = params.scope(f"layer{i}")
         layer["Wx"][:] = _swap(weights[f"rnn.weight_ih_l{i}"], H).T
         layer["Wh"][:] = _swap(weights[f"rnn.weight_hh_l{i}"], H).T
+        if "Q" in layer:
+            layer["Q"][:] = weights[f"rnn.scale_l{i}"].T
         bias_hh = weights[f"rnn.bias_hh_l{i}"].copy()
         if "c" in layer:
             layer["c"][:] = bias_hh[-H:]
@@ -110,13 +117,21 @@ def _swap(rows: Array, H: int) -> Array:
 
 def _shapes(config: ModelConfig) -> dict[str, Shape]:
     """Return the shapes of all weights of a model, by PyTorch's names."""
-    H, V, rows = config.hidden, config.vocab, _GATES[config.cell] * config.hidden
+    H, V, plain = config.hidden, config.vocab, _plain(config.cell)
+    rows = _GATES[plain] * H
     shapes: dict[str, Shape] = {}
     for i in range(config.layers):
         shapes[f"rnn.weight_ih_l{i}"] = (rows, H if i else V)
         shapes[f"rnn.weight_hh_l{i}"] = (rows, H)
         shapes[f"rnn.bias_ih_l{i}"] = shapes[f"rnn.bias_hh_l{i}"] = (rows,)
+        if config.cell != plain:
+            shapes[f"rnn.scale_l{i}"] = (H, H if i else V)
     return shapes | {"output.weight": (V, H), "output.bias": (V,)}
+
+
+def _plain(cell: str) -> str:
+    """Return PyTorch's cell that is the same except for the scales of the state."""
+    return cell.removeprefix(_MULTIPLICATIVE)
 
 
 def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
@@ -133,7 +148,9 @@ def _check(weights: Mapping[str, Array], config: ModelConfig) -> None:
             )
     for name in weights:
         if name not in shapes:
-            kind = f"{config.layers} x nn.{config.cell.upper()} and one nn.Linear"
+            kind = (
+                f"{config.layers} x nn.{_plain(config.cell).upper()} and one nn.Linear"
+            )
             raise CheckpointError(f"{name!r:.80} is not a weight of {kind}")
 
 
@@ -150,6 +167,8 @@ def _config_of(weights: Mapping[str, Array]) -> ModelConfig:
     for cell, gates in _GATES.items():
         if rows == gates * H:
             layers = sum(name.startswith("rnn.weight_hh_l") for name in weights)
+            if "rnn.scale_l0" in weights:
+                cell = _MULTIPLICATIVE + cell
             return ModelConfig(len(weights["output.weight"]), H, layers, cell)
     raise CheckpointError(
         f"'rnn.weight_hh_l0' is {(rows, H)}; expected 1, 3 or 4 times as many "

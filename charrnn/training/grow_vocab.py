@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from charrnn.nn.model import Model
+from charrnn.nn.model import ROWS_BY_ID, Model
 from charrnn.text.vocab import Vocabulary
 
 
@@ -37,7 +37,7 @@ def grow(
     old = vocab.ids_in(union)
     for name, weights in model.params.items():
         view = grown.params[name]
-        if name == "layer0.Wx":
+        if name in ROWS_BY_ID:
             view[old] = weights
         elif name.startswith("output."):
             view[..., old] = weights

@@ -10,8 +10,8 @@ from charrnn.errors import ShapeError
 from charrnn.nn.cell import make_cell
 from charrnn.nn.gradcheck import numeric_gradient, relative_error
 from charrnn.nn.init import glorot_uniform, orthogonal
-from charrnn.nn.inputs import InputProjection
 from charrnn.nn.parameters import Parameters
+from charrnn.nn.projection import Projection
 
 T, N, D, H = 2, 3, 4, 5
 TOLERANCE = 1e-6
@@ -160,7 +160,19 @@ def naive_lstm_step(params, x, h, c):
     return naive_sigmoid(o) * np.tanh(c), c
 
 
+def scaled_first(step):
+    """Return the step of a multiplicative cell: Wh reads the state times 1 + x Q."""
+
+    def scaled_step(params, x, *state):
+        s = 1 + x @ params["Q"]
+        # h * s times Wh is h times Wh with its rows scaled.
+        return step(dict(params) | {"Wh": params["Wh"] * s[:, None]}, x, *state)
+
+    return scaled_step
+
+
 NAIVE_STEPS = {"rnn": naive_rnn_step, "gru": naive_gru_step, "lstm": naive_lstm_step}
+NAIVE_STEPS |= {f"m{kind}": scaled_first(step) for kind, step in NAIVE_STEPS.items()}
 
 
 @every_cell
@@ -186,7 +198,8 @@ def test_steps_of_generation_equal_the_forward_pass(kind, alone):
     before = [part.copy() for part in state]
     for t in range(6):
         a = case.inputs[t, select] @ params["Wx"] + params["b"]
-        later = case.cell.step(params, a, state)
+        s = 1 + case.inputs[t, select] @ params["Q"] if "Q" in params else None
+        later = case.cell.step(params, a, state, s)
         for part, kept in zip(state, before, strict=True):
             np.testing.assert_array_equal(part, kept)  # the old state is left alone
         state, before = later, [part.copy() for part in later]
@@ -214,15 +227,15 @@ def test_sums_of_rows_by_id_equal_the_dense_product(vocab, drawn_from):
     T, N, columns = 5, 8, 3
     ids = rng.integers(0, min(vocab, drawn_from), (T, N)).astype(np.uint16)
     da = rng.normal(size=(T, N, columns))
-    params = {"Wx": rng.normal(size=(vocab, columns)), "b": rng.normal(size=columns)}
-    grads = {name: np.full_like(values, np.nan) for name, values in params.items()}
-    projection = InputProjection(T, N, vocab, np.float64)
-    projection.forward(ids, params, out=np.empty_like(da))
-    assert projection.backward(params, da, grads) is None
+    W, b = rng.normal(size=(vocab, columns)), rng.normal(size=columns)
+    dW, db = np.full_like(W, np.nan), np.full_like(b, np.nan)
+    projection = Projection(T, N, vocab, np.float64)
+    projection.forward(ids, W, b, out=np.empty_like(da))
+    assert projection.backward(W, da, dW, db) is None
     rows = np.eye(vocab)[ids.reshape(-1)]
     dense = rows.T @ da.reshape(-1, columns)
-    np.testing.assert_allclose(grads["Wx"], dense, **EXACT)
-    np.testing.assert_allclose(grads["b"], da.sum(axis=(0, 1)), **EXACT)
+    np.testing.assert_allclose(dW, dense, **EXACT)
+    np.testing.assert_allclose(db, da.sum(axis=(0, 1)), **EXACT)
 
 
 @every_cell
@@ -372,6 +385,7 @@ def test_zero_state_is_zero_and_its_parts_are_separate(kind):
         ("rnn", {"Wx": (D, H), "Wh": (H, H), "b": (H,)}),
         ("gru", {"Wx": (D, 3 * H), "Wh": (H, 3 * H), "b": (3 * H,), "c": (H,)}),
         ("lstm", {"Wx": (D, 4 * H), "Wh": (H, 4 * H), "b": (4 * H,)}),
+        ("mrnn", {"Wx": (D, H), "Wh": (H, H), "b": (H,), "Q": (D, H)}),
     ],
 )
 def test_shapes_are_those_of_the_checkpoint_schema(kind, shapes):
@@ -409,13 +423,29 @@ def test_input_matrix_of_every_gate_starts_within_glorots_limit(kind):
 @every_cell
 def test_biases_start_at_zero_but_for_an_open_forget_gate(kind):
     expected = np.zeros(started(kind)["b"].shape)
-    if kind == "lstm":
+    if kind.endswith("lstm"):
         expected[H : 2 * H] = 1
     for name, values in started(kind).items():
         if name == "b":
             np.testing.assert_array_equal(values, expected)
         elif values.ndim == 1:
             assert not values.any(), name
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_a_multiplicative_cell_starts_as_the_plain_one(kind):
+    plain, cell = started(kind), started(f"m{kind}")
+    assert not cell["Q"].any()
+    for name, values in plain.items():
+        np.testing.assert_array_equal(cell[name], values)
+    case = make_case(f"m{kind}", T=6)
+    case.params["Q"].fill(0)
+    found = case.run()
+    own = Parameters(make_cell(kind).shapes(D, H), np.float64)
+    for name, values in own.items():
+        values[:] = case.params[name]
+    expected = Case(make_cell(kind), own, case.inputs, case.state, case.dh).run()
+    assert_equal_results({name: found[name] for name in expected}, expected, **EXACT)
 
 
 @every_cell

@@ -40,10 +40,10 @@ def test_compiled_steps_agree_to_rounding(kind):
     assert compiled[0] == pytest.approx(plain[0], rel=1e-6)
     np.testing.assert_allclose(compiled[1], plain[1], rtol=1e-5, atol=5e-6)
     largest = np.abs(plain[2]).max()
-    np.testing.assert_allclose(compiled[2], plain[2], atol=5e-6 * max(largest, 1))
+    np.testing.assert_allclose(compiled[2], plain[2], atol=1e-5 * max(largest, 1))
     for mine, theirs in zip(compiled[3], plain[3], strict=True):
         for a, b in zip(mine, theirs, strict=True):
-            np.testing.assert_allclose(a, b, atol=5e-6)
+            np.testing.assert_allclose(a, b, atol=1e-5)
             assert a.dtype == np.float32
 
 
@@ -70,6 +70,7 @@ def test_what_was_compiled_before_a_change_is_dropped(tmp_path):
 def test_compiled_tanh_is_right_everywhere():
     from charrnn.nn.compiled.product import pack, panels
     from charrnn.nn.compiled.rnn import forward_loop
+    from charrnn.nn.compiled.scales import arrays_of
     from charrnn.nn.compiled.starts import or_empty
 
     exponents = np.arange(-40, 40, dtype=np.float32)
@@ -77,7 +78,7 @@ def test_compiled_tanh_is_right_everywhere():
     x = np.concatenate([x, -x]).astype(np.float32)
     Wh = pack(np.zeros((1, 1), np.float32), panels(1, 1))
     h, u = np.zeros((2, x.size, 1), np.float32), np.empty((x.size, 1), np.float32)
-    forward_loop(Wh, h, x.reshape(1, -1, 1), u, or_empty(None))
+    forward_loop(Wh, h, x.reshape(1, -1, 1), u, or_empty(None), *arrays_of(None, 1))
     found, true = h[1, :, 0], np.tanh(x.astype(np.float64))
     assert np.abs(found - true).max() < 3e-7
     tiny = np.abs(x) < 1e-3

@@ -21,13 +21,13 @@ from charrnn.nn.cell import Cell
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gradcheck import TOLERANCE, check_model
 from charrnn.nn.init import glorot_uniform, orthogonal
-from charrnn.nn.inputs import InputProjection
+from charrnn.nn.inputs import Inputs
 from charrnn.nn.model import Model
 
 
 class Workspace:
     def __init__(self, T, N, D, H, dtype):
-        self.inputs = InputProjection(T, N, D, dtype)
+        self.inputs = Inputs(T, N, D, H, dtype)
         self.h, self.out = np.empty((2, T, N, H), dtype)  # before and after a step
         self.a = np.empty((T, N, 2 * H), dtype)
         self.f, self.n = np.empty((2, T, N, H), dtype)
@@ -56,7 +56,7 @@ class MGU(Cell):
         sigmoid(f, out=f)
         return f, np.tanh(a[..., H:] + (f * h) @ params["Wh"][:, H:])
 
-    def step(self, params, a, state):
+    def step(self, params, a, state, s=None):
         (h,) = state
         f, n = self.gates(params, a, h)
         return ((1 - f) * h + f * n,)

@@ -90,7 +90,8 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
 def test_every_member_has_its_documented_name_shape_and_type(tmp_path, cell):
     run = small_run(shape={"cell": cell, "layers": 2, "hidden": 5})
     save(run.best_checkpoint(), tmp_path / "best.npz")
-    V, H, G = len(run.checkpoint.vocab), 5, GATES[cell]
+    plain = cell.removeprefix("m")
+    V, H, G = len(run.checkpoint.vocab), 5, GATES[plain]
     expected = {
         "params/layer0.Wx": (V, G * H),
         "params/layer0.Wh": (H, G * H),
@@ -101,8 +102,10 @@ def test_every_member_has_its_documented_name_shape_and_type(tmp_path, cell):
         "params/output.W": (H, V),
         "params/output.b": (V,),
     }
-    if cell == "gru":  # the recurrent bias of its candidate
+    if plain == "gru":  # the recurrent bias of its candidate
         expected |= {"params/layer0.c": (H,), "params/layer1.c": (H,)}
+    if cell != plain:
+        expected |= {"params/layer0.Q": (V, H), "params/layer1.Q": (H, H)}
     found = members(tmp_path / "best.npz")
     assert found.pop("header").dtype == np.uint8
     assert {name: array.shape for name, array in found.items()} == expected

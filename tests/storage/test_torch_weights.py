@@ -3,9 +3,11 @@
 import io
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import hostile
 import numpy as np
@@ -31,6 +33,7 @@ from charrnn.text.vocab import Vocabulary
 T, N, H, V, L = 4, 3, 5, 7, 2
 
 every_cell = pytest.mark.parametrize("kind", CELLS)
+cells_of_pytorch = pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
 
 
 def random_model(kind, seed=0):
@@ -52,7 +55,7 @@ def test_pytorchs_two_biases_become_one(kind):
     model, other = random_model(kind), random_model(kind, seed=1)
     weights = to_torch(model)
     for i in range(L):
-        gates = len(weights[f"rnn.bias_ih_l{i}"]) - (H if kind == "gru" else 0)
+        gates = len(weights[f"rnn.bias_ih_l{i}"]) - (H if kind.endswith("gru") else 0)
         weights[f"rnn.bias_hh_l{i}"][:gates] += 0.25
         weights[f"rnn.bias_ih_l{i}"][:gates] -= 0.25
     from_torch(weights, other)
@@ -70,7 +73,7 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named():
         from_torch(weights, model)
 
 
-@every_cell
+@cells_of_pytorch
 def test_pytorch_gets_the_same_logits_and_gradients(kind):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     model = random_model(kind)
@@ -95,7 +98,7 @@ def test_pytorch_gets_the_same_logits_and_gradients(kind):
     expected = Model(model.config, np.float64)
     theirs = {k: p.grad.numpy().copy() for k, p in net.named_parameters()}
     for i in range(L):  # a sum of two equal gradients; the model has one bias
-        gates = len(theirs[f"rnn.bias_hh_l{i}"]) - (H if kind == "gru" else 0)
+        gates = len(theirs[f"rnn.bias_hh_l{i}"]) - (H if kind.endswith("gru") else 0)
         theirs[f"rnn.bias_hh_l{i}"][:gates] = 0
     from_torch(theirs, expected)
     np.testing.assert_allclose(grads.flat, expected.params.flat, atol=1e-9)
@@ -120,6 +123,23 @@ def form(request):
     if request.param == "torch":
         needs_torch()
     return request.param
+
+
+def test_the_module_of_the_documents_computes_what_the_multiplicative_gru_does():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    page = Path(__file__).parents[2] / "docs" / "pytorch.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    (code,) = (block for block in blocks if "MultiplicativeGRU" in block)
+    model = Model(ModelConfig(V, H, 1, "mgru"))
+    model.params.flat[:] = random_model("mgru").params.flat[: model.params.flat.size]
+    ids = np.random.default_rng(1).integers(0, V, (T, N)).astype(np.uint8)
+    weights = {name: torch.from_numpy(W) for name, W in to_torch(model).items()}
+    names = {"torch": torch, "V": V, "H": H, "weights": weights}
+    names["ids"] = torch.from_numpy(ids.astype(np.int64))
+    exec(code, names)
+    expected, _ = model.forward(ids, model.zero_state(N), model.workspace(T, N))
+    found = names["logits"].detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def random_checkpoint(kind="lstm", layers=L, vocab=None):
@@ -225,7 +245,7 @@ def logits_of(torch, net, names, ids):
     return net[names[1]](hidden).detach().numpy()
 
 
-@every_cell
+@cells_of_pytorch
 @pytest.mark.parametrize("names", [("rnn", "output"), ("gru", "fc"), ("core", "head")])
 @pytest.mark.parametrize("save", ["safetensors", "torch", "wrapped", "legacy"])
 def test_what_pytorch_made_gives_the_same_logits_here(tmp_path, kind, names, save):

@@ -14,4 +14,7 @@ TWINS = {
     "rnn": "charrnn.nn.compiled.rnn:CompiledRNN",
     "gru": "charrnn.nn.compiled.gru:CompiledGRU",
     "lstm": "charrnn.nn.compiled.lstm:CompiledLSTM",
+    "mrnn": "charrnn.nn.compiled.rnn:CompiledMultiplicativeRNN",
+    "mgru": "charrnn.nn.compiled.gru:CompiledMultiplicativeGRU",
+    "mlstm": "charrnn.nn.compiled.lstm:CompiledMultiplicativeLSTM",
 }

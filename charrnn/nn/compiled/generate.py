@@ -17,7 +17,7 @@ import numpy as np
 from numba import literal_unroll
 from numba.extending import overload
 
-from charrnn.nn.compiled.elementary import exp
+from charrnn.nn.compiled.elementary import ONE, exp
 from charrnn.nn.compiled.jit import OPTIONS, compiled
 from charrnn.nn.compiled.product import pack, panels, product
 from charrnn.nn.filters import Filters
@@ -38,9 +38,12 @@ class Network(NamedTuple):
     W: Array  # of the output layer, packed by `pack`
     output_b: Array  # (V,)
     weights: Any  # recurrent ones, of a type that each cell has of its own
+    Q_rows: Array  # (V, H), Q of a multiplicative cell, or no rows
+    Q: Array  # of the layers above, packed by `pack`
     state: Array  # (L, S, n, H)
     a: Array  # (n, G·H)
     h_Wh: Array  # (n, G·H)
+    scaled: Array  # (n, H)
     logits: Array  # (n, V)
 
 
@@ -67,7 +70,9 @@ def compiled_step(weights: type) -> Callable[[_Function], _Function]:
 
 
 def stack_panels(matrices: Sequence[Array]) -> Array:
-    """Pack matrices of one shape, and stack them."""
+    """Pack matrices of one shape, and stack them; there may be none."""
+    if not matrices:
+        return np.empty((0, 0, 0, 0), np.float32)
     return np.stack([pack(W, panels(*W.shape)) for W in matrices])
 
 
@@ -170,11 +175,29 @@ def _add_to_rows(rows: Array, b: Array) -> None:
 
 
 @compiled
+def _scale(q: Array, h: Array) -> None:
+    """Turn x Q into h (1 + x Q), in place; both (n, H)."""
+    for k in range(len(h)):
+        q_k, h_k = q[k], h[k]
+        for j in range(len(h_k)):
+            q_k[j] = h_k[j] * (ONE + q_k[j])
+
+
+@compiled
 def _read(network: Any, ids: Array) -> None:
     """Read a character of each text: update the state, and write the logits."""
-    rows, Wx, b, W, output_b, weights, state, a, h_Wh, logits = network
+    rows, Wx, b, W, output_b, weights, Q_rows, Q = network[:8]
+    state, a, h_Wh, scaled, logits = network[8:]
     for i in range(len(state)):
-        product(state[i, 0], weights.Wh[i], h_Wh)
+        h = state[i, 0]
+        if len(Q_rows):
+            if i == 0:
+                _take_rows(Q_rows, ids, scaled)
+            else:
+                product(state[i - 1, 0], Q[i - 1], scaled)
+            _scale(scaled, h)
+            h = scaled
+        product(h, weights.Wh[i], h_Wh)
         if i == 0:
             _take_rows(rows, ids, a)
         else:
@@ -266,27 +289,30 @@ class _Network:
     """The weights of a network, packed for generation."""
 
     def __init__(self, model: Model) -> None:
-        config, params, dtype = model.config, model.params, model.dtype
+        config, params = model.config, model.params
         layers = [params.scope(f"layer{i}") for i in range(config.layers)]
-        H, GH = config.hidden, layers[0]["b"].size
         twin: Any = cell(config.cell, "numba")
-        above = layers[1:]
-        self._gates = GH
+        lowest, above = layers[0], layers[1:]
+        self._gates, self._hidden = lowest["b"].size, config.hidden
+        none = np.empty((0, 0), np.float32)
         self._weights = (
-            layers[0]["Wx"] + layers[0]["b"],
-            stack_panels([layer["Wx"] for layer in above])
-            if above
-            else np.empty((0, *panels(H, GH).shape), dtype),
-            np.array([layer["b"] for layer in above], dtype).reshape(-1, GH),
-            pack(params["output.W"], panels(H, config.vocab, dtype)),
+            lowest["Wx"] + lowest["b"],
+            stack_panels([layer["Wx"] for layer in above]),
+            np.array([layer["b"] for layer in above], np.float32).reshape(
+                -1, self._gates
+            ),
+            pack(params["output.W"], panels(*params["output.W"].shape)),
             params["output.b"],
             twin.generation_weights(layers),
+            lowest.get("Q", none),
+            stack_panels([layer["Q"] for layer in above if "Q" in layer]),
         )
 
     def with_state(self, state: Array, logits: Array) -> Network:
         """Return what compiled code reads with."""
         a, h_Wh = np.empty((2, len(logits), self._gates), np.float32)
-        return Network(*self._weights, state, a, h_Wh, logits)
+        scaled = np.empty((len(logits), self._hidden), np.float32)
+        return Network(*self._weights, state, a, h_Wh, scaled, logits)
 
 
 class CompiledWriter:

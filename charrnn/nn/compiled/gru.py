@@ -12,6 +12,7 @@ from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
@@ -25,10 +26,12 @@ def forward_loop(
     m: Array,
     u: Array,
     starts: Array,
+    s: Array,
+    scaled: Array,
 ) -> None:
     T, N, H = m.shape
     for t in range(T):
-        product(h[t], Wh, u)
+        product(scaled_state(h, s, scaled, t), Wh, u)
         clear(u, starts, t)
         for k in range(N):
             a_k, u_k = a_then_gates[t, k], u[k]
@@ -57,6 +60,7 @@ def backward_loop(
     dh_next: Array,
     kept: Array,
     starts: Array,
+    s_then_ds: Array,
 ) -> None:
     T, N, H = dh.shape
     dh_next[:] = 0
@@ -83,6 +87,7 @@ def backward_loop(
                 du_k[j] = gates[j]
         product(du, WhT, dh_next)
         clear(dh_next, starts, t)
+        scale_back(dh_next, h, s_then_ds, t)
         clear(kept, starts, t)
     dh_next += kept
 
@@ -110,8 +115,16 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
 class Workspace(gru.Workspace):
     """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
-        super().__init__(T, N, D, H, dtype, functional)
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, functional, multiplicative)
         self.Wh, self.WhT = shared_panels(H, 3 * H, dtype)
 
 
@@ -121,7 +134,7 @@ class CompiledGRU(gru.GRU):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
         w: Workspace = workspace
@@ -133,6 +146,7 @@ class CompiledGRU(gru.GRU):
             w.m_then_du_n[:T],
             w.u_then_du,
             or_empty(w.starts),
+            *arrays_of(w.inputs.scales, T),
         )
 
     def backward_loop(
@@ -149,9 +163,14 @@ class CompiledGRU(gru.GRU):
             w.dh,
             w.kept,
             or_empty(w.starts),
+            arrays_of(w.inputs.scales, T)[0],
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> GRUWeights:
         """Pack the recurrent weights of all layers for generation."""
         Wh = stack_panels([layer["Wh"] for layer in layers])
         return GRUWeights(Wh, np.stack([layer["c"] for layer in layers]))
+
+
+class CompiledMultiplicativeGRU(CompiledGRU, gru.MultiplicativeGRU):
+    """The multiplicative cell with compiled loops."""

@@ -11,6 +11,7 @@ from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
@@ -24,10 +25,12 @@ def forward_loop(
     a_then_gates: Array,
     u: Array,
     starts: Array,
+    s: Array,
+    scaled: Array,
 ) -> None:
     T, N, H = tanh_c.shape
     for t in range(T):
-        product(h[t], Wh, u)
+        product(scaled_state(h, s, scaled, t), Wh, u)
         clear(u, starts, t)
         for k in range(N):
             a_k, u_k = a_then_gates[t, k], u[k]
@@ -53,12 +56,14 @@ def forward_loop(
 def backward_loop(
     WhT: Array,
     dh: Array,
+    h: Array,
     c: Array,
     tanh_c: Array,
     gates_then_da: Array,
     dh_next: Array,
     dc: Array,
     starts: Array,
+    s_then_ds: Array,
 ) -> None:
     T, N, H = dh.shape
     dh_next[:] = 0
@@ -83,6 +88,7 @@ def backward_loop(
                 dc_t[j] *= f_j
         product(gates_then_da[t], WhT, dh_next)
         clear(dh_next, starts, t)
+        scale_back(dh_next, h, s_then_ds, t)
         clear(dc, starts, t)
 
 
@@ -110,8 +116,16 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
 class Workspace(lstm.Workspace):
     """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
-        super().__init__(T, N, D, H, dtype, functional)
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, functional, multiplicative)
         self.Wh, self.WhT = shared_panels(H, 4 * H, dtype)
 
 
@@ -121,7 +135,7 @@ class CompiledLSTM(lstm.LSTM):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
         w: Workspace = workspace
@@ -133,6 +147,7 @@ class CompiledLSTM(lstm.LSTM):
             w.a_then_gates_then_da[:T],
             w.u,
             or_empty(w.starts),
+            *arrays_of(w.inputs.scales, T),
         )
 
     def backward_loop(
@@ -142,14 +157,20 @@ class CompiledLSTM(lstm.LSTM):
         backward_loop(
             pack(params["Wh"].T, w.WhT),
             dh,
+            w.h[: T + 1],
             w.c[: T + 1],
             w.tanh_c[:T],
             w.a_then_gates_then_da[:T],
             w.dh,
             w.dc,
             or_empty(w.starts),
+            arrays_of(w.inputs.scales, T)[0],
         )
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> LSTMWeights:
         """Pack the recurrent weights of all layers for generation."""
         return LSTMWeights(stack_panels([layer["Wh"] for layer in layers]))
+
+
+class CompiledMultiplicativeLSTM(CompiledLSTM, lstm.MultiplicativeLSTM):
+    """The multiplicative cell with compiled loops."""

@@ -11,15 +11,18 @@ from charrnn.nn.compiled.elementary import ONE, tanh
 from charrnn.nn.compiled.generate import compiled_step, stack_panels
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.parameters import Array
 
 
 @compiled
-def forward_loop(Wh: Array, h: Array, a: Array, u: Array, starts: Array) -> None:
+def forward_loop(
+    Wh: Array, h: Array, a: Array, u: Array, starts: Array, s: Array, scaled: Array
+) -> None:
     T, N, H = a.shape
     for t in range(T):
-        product(h[t], Wh, u)
+        product(scaled_state(h, s, scaled, t), Wh, u)
         clear(u, starts, t)
         for k in range(N):
             u_k, a_k, h_k = u[k], a[t, k], h[t + 1, k]
@@ -29,7 +32,13 @@ def forward_loop(Wh: Array, h: Array, a: Array, u: Array, starts: Array) -> None
 
 @compiled
 def backward_loop(
-    WhT: Array, dh: Array, h: Array, da: Array, dh_next: Array, starts: Array
+    WhT: Array,
+    dh: Array,
+    h: Array,
+    da: Array,
+    dh_next: Array,
+    starts: Array,
+    s_then_ds: Array,
 ) -> None:
     T, N, H = da.shape
     dh_next[:] = 0
@@ -40,6 +49,7 @@ def backward_loop(
                 da_k[j] = (dh_k[j] + next_k[j]) * (ONE - h_k[j] * h_k[j])
         product(da[t], WhT, dh_next)
         clear(dh_next, starts, t)
+        scale_back(dh_next, h, s_then_ds, t)
 
 
 class RNNWeights(NamedTuple):
@@ -58,8 +68,16 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
 class Workspace(rnn.Workspace):
     """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
 
-    def __init__(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> None:
-        super().__init__(T, N, D, H, dtype, functional)
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, functional, multiplicative)
         self.Wh, self.WhT = shared_panels(H, H, dtype)
 
 
@@ -69,13 +87,14 @@ class CompiledRNN(rnn.RNN):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
         w: Workspace = workspace
         Wh = pack(params["Wh"], w.Wh)
         starts = or_empty(w.starts)
-        forward_loop(Wh, w.h[: T + 1], w.a_then_da[:T], w.u, starts)
+        s, scaled = arrays_of(w.inputs.scales, T)
+        forward_loop(Wh, w.h[: T + 1], w.a_then_da[:T], w.u, starts, s, scaled)
 
     def backward_loop(
         self, params: Mapping[str, Array], dh: Array, workspace: Any, T: int
@@ -83,8 +102,13 @@ class CompiledRNN(rnn.RNN):
         w: Workspace = workspace
         WhT = pack(params["Wh"].T, w.WhT)
         starts = or_empty(w.starts)
-        backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh, starts)
+        s, _ = arrays_of(w.inputs.scales, T)
+        backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh, starts, s)
 
     def generation_weights(self, layers: list[dict[str, Array]]) -> RNNWeights:
         """Pack the recurrent weights of all layers for generation."""
         return RNNWeights(stack_panels([layer["Wh"] for layer in layers]))
+
+
+class CompiledMultiplicativeRNN(CompiledRNN, rnn.MultiplicativeRNN):
+    """The multiplicative cell with compiled loops."""
