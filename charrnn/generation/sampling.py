@@ -28,7 +28,8 @@ _PRIME_WINDOW = 64
 # then more, because each block has a fixed cost.
 _FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
 _TEXTS_PER_THREAD = 16  # or more
-# From this many characters on, compiled kernels save more than loading them costs.
+# From this many characters on, times the networks that read each, compiled kernels save
+# more than loading them costs.
 _MANY = 50_000
 
 
@@ -121,7 +122,8 @@ def sample(
 
 def with_kernels(config: SampleConfig, model: Predictor, n: int) -> SampleConfig:
     """Return the configuration with "numpy" or "numba" for "auto", to write n texts."""
-    few = config.length * n < _MANY or model.dtype != np.float32
+    steps = config.length * n * len(model.members)
+    few = steps < _MANY or model.dtype != np.float32
     if config.kernels == "auto" and (few or config.loop_penalty):
         return replace(config, kernels="numpy")
     return replace(config, kernels=kernels.resolve(config.kernels))

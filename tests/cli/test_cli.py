@@ -30,7 +30,7 @@ from charrnn.config import CELLS
 COMMANDS = (
     *("download", "train", "sample", "compare", "next", "eval"),
     *("surprise", "novelty", "neurons", "plot", "serve"),
-    *("cache", "bench", "export", "import", "gradcheck"),
+    *("cache", "bench", "ensemble", "export", "import", "gradcheck"),
 )
 
 

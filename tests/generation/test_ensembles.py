@@ -13,6 +13,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.ensembles import combine
 from charrnn.generation.language_model import LanguageModel
 from charrnn.generation.sampling import with_kernels
+from charrnn.nn import kernels
 from charrnn.run import start_run
 from charrnn.storage.checkpoint import MOST_MEMBERS
 from charrnn.text.reading import from_text, read_corpus
@@ -290,8 +291,10 @@ def test_the_text_is_that_of_a_model_that_knows_where_it_is(tmp_path):
     assert both.read_corpus().characters == len(sentences())
 
 
-def test_a_short_text_is_not_compiled(ensemble):
-    assert with_kernels(SampleConfig(length=9), ensemble.model, 1).kernels == "numpy"
+def test_kernels_are_compiled_sooner_because_each_character_takes_longer(ensemble):
+    for length, expected in ((16_666, "numpy"), (16_667, kernels.resolve("auto"))):
+        config = SampleConfig(length=length)
+        assert with_kernels(config, ensemble.model, 1).kernels == expected
 
 
 def test_a_run_of_its_own_is_no_ensemble():

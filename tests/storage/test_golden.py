@@ -1,6 +1,7 @@
 """Files that earlier versions wrote open for ever, and go on where they stopped.
 
-All of them are of format version 1, which has had three layouts so far:
+ensemble.npz is of format version 2: the best rnn, gru and lstm below as an ensemble.
+The others are of version 1, which has had three layouts so far:
 
 1.  rnn, gru, lstm and unvalidated: last.npz has no best weights.
 2.  best: last.npz has them (an RNN of 5 units, RMSProp at 0.01, stopped at step 20).
@@ -78,6 +79,22 @@ def test_a_golden_model_has_its_loss_and_writes_its_text(name):
     assert evaluate(checkpoint.model, ids).nats == pytest.approx(loss, abs=1e-6)
     model = LanguageModel.from_checkpoint(checkpoint)
     assert model.generate("the ", length=24, seed=1, kernels="numpy") == written
+
+
+def test_the_golden_ensemble_has_its_loss_and_writes_its_text():
+    checkpoint = load(GOLDEN / "ensemble.npz")
+    nats = evaluate(checkpoint.model, validation_part(checkpoint)).nats
+    assert nats == pytest.approx(2.550272970, abs=1e-6)
+    written = "the oAi, s,oe c o bTofl s wa"
+    model = LanguageModel.from_checkpoint(checkpoint)
+    assert model.generate("the ", length=24, seed=1, kernels="numpy") == written
+    for member, name in zip(model.members, ("rnn", "gru", "lstm"), strict=True):
+        assert member.name == name
+        expected = load(GOLDEN / name / "best.npz")
+        assert member.training == expected.train
+        assert member.to_checkpoint().history == expected.history
+        found = evaluate(member.model, validation_part(checkpoint)).nats
+        assert found == pytest.approx(BEST[name][0], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", RESUMED)

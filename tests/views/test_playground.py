@@ -8,6 +8,7 @@ import pytest
 from playground import playing, texts_of, working_with
 from texts import save_trained, sentences, trained
 
+from charrnn.generation.ensembles import combine
 from charrnn.generation.text_model import TextModel
 from charrnn.nn.model import Model
 from charrnn.storage.checkpoint import save
@@ -239,6 +240,28 @@ def test_few_models_are_kept_in_memory(place):
     assert small.load("lines")[1] is first
     small.load(EVIL)
     assert small.load("lines")[1] is not first
+
+
+def test_an_ensemble_is_a_model_like_any_other(place):
+    both = combine([trained(), trained()])
+    file = both.save(place / "both.npz")
+    with playing(file) as client:
+        found = client.generate(**WRITE | {"model": "both"})
+        assert dict(found)["start"]["network"] == (
+            "ensemble of 2 networks: 2 of rnn, 1 x 24 units"
+        )
+        for text, temperature in zip(
+            texts_of(found), WRITE["temperatures"], strict=True
+        ):
+            assert "Ann " + text == both.generate(
+                "Ann ", length=200, temperature=temperature, seed=7, kernels="numpy"
+            )
+    weights = 4 * both.parameters
+    for limit, is_kept in ((weights + 1, False), (4 * weights, True)):
+        models = Models(Limits(weights=limit), [file])
+        _, first = models.load("both")
+        models.load("lines")
+        assert (models.load("both")[1] is first) == is_kept
 
 
 def test_a_damaged_checkpoint_is_a_line(client, place):
