@@ -1,8 +1,8 @@
 """Functions on arrays: softmax and cross-entropy, sigmoid, sums by id, Adam's update.
 
-`compiled/functional.py` has compiled twins of `cross_entropy`, `sum_rows` and
-`adam_update`. Letters: R rows, V vocabulary, D columns, P parameters. A function
-documented as "in place" changes its argument.
+`compiled/functional.py` has compiled twins of those in `kernels.Functions`. Letters:
+R rows, V vocabulary, D columns, P parameters. A function documented as "in place"
+changes its argument.
 """
 
 import numpy as np
@@ -77,6 +77,11 @@ def sigmoid(x: Array, out: Array) -> Array:
     out *= 0.5
     out += 0.5
     return out
+
+
+def multiply(A: Array, W: Array, out: Array) -> None:
+    """Write A W into out (M, N): A (M, K) and W (K, N), which may be transposed."""
+    np.matmul(A, W, out=out)
 
 
 def sum_rows(ids: Array, rows: Array, out: Array) -> None:

@@ -50,6 +50,7 @@ class Workspace:
         functions: Functions = NUMPY,
         multiplicative: bool = False,
     ) -> None:
+        self.functions = functions
         self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_gates_then_da = np.empty((T, N, 3 * H), dtype)
@@ -164,8 +165,8 @@ class GRU(Cell):
         readT, dWh = read.reshape(-1, H).T, grads["Wh"]
         du_r_z = da.reshape(-1, 3 * H)[:, : 2 * H]
         du_n = workspace.m_then_du_n[:T].reshape(-1, H)
-        np.matmul(readT, du_r_z, out=dWh[:, : 2 * H])
-        np.matmul(readT, du_n, out=dWh[:, 2 * H :])
+        workspace.functions.multiply(readT, du_r_z, dWh[:, : 2 * H])
+        workspace.functions.multiply(readT, du_n, dWh[:, 2 * H :])
         du_n.sum(axis=0, out=grads["c"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)

@@ -1,6 +1,6 @@
 """Choose the implementation: NumPy, or its twin compiled by Numba.
 
-The folder `compiled` has twins of the cells and of three functions. They agree with
+The folder `compiled` has twins of the cells and of a few functions. They agree with
 NumPy to float32 rounding. `pip install "charrnn[fast]"` installs Numba.
 """
 
@@ -22,6 +22,9 @@ class Functions(Protocol):
 
     def cross_entropy_(self, logits: Array, targets: Array) -> tuple[float, Array]:
         """Return the mean loss in nats per character, and its gradient, in place."""
+
+    def multiply(self, A: Array, W: Array, out: Array) -> None:
+        """Write `A @ W` into out; both may be transposed, and out not."""
 
     def sum_rows(self, ids: Array, rows: Array, out: Array) -> None:
         """Write `one_hot(ids).T @ rows` into out."""

@@ -50,6 +50,7 @@ class Workspace:
         functions: Functions = NUMPY,
         multiplicative: bool = False,
     ) -> None:
+        self.functions = functions
         self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
@@ -159,7 +160,7 @@ class LSTM(Cell):
             h[:-1][workspace.starts] = read[workspace.starts] = 0
             workspace.c[:T][workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
-        np.matmul(read.reshape(-1, H).T, da.reshape(-1, 4 * H), out=grads["Wh"])
+        workspace.functions.multiply(read.reshape(-1, H).T, da.reshape(-1, 4 * H), grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(), workspace.dc.copy())
 

@@ -40,7 +40,7 @@ class Projection:
                 out += b
         else:
             rows = out.reshape(-1, len(b))
-            np.matmul(inputs.reshape(len(rows), -1), W, out=rows)
+            self._functions.multiply(inputs.reshape(len(rows), -1), W, rows)
             rows += b
 
     def take_window(self, dh: Array) -> int:
@@ -73,11 +73,11 @@ class Projection:
                 # Each row of da went to exactly one row of dW, so these add up to db.
                 dW.sum(axis=0, out=db)
             return None
-        np.matmul(self._inputs.reshape(T * N, -1).T, rows, out=dW)
+        self._functions.multiply(self._inputs.reshape(T * N, -1).T, rows, dW)
         if db is not None:
             rows.sum(axis=0, out=db)
         if self._dinputs is None:
             self._dinputs = np.empty(self._shape, self._dtype)
         dinputs = self._dinputs[:T]
-        np.matmul(rows, W.T, out=dinputs.reshape(T * N, -1))
+        self._functions.multiply(rows, W.T, dinputs.reshape(T * N, -1))
         return dinputs

@@ -45,6 +45,7 @@ class Workspace:
         functions: Functions = NUMPY,
         multiplicative: bool = False,
     ) -> None:
+        self.functions = functions
         self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_da = np.empty((T, N, H), dtype)
@@ -123,7 +124,7 @@ class RNN(Cell):
         read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:
             read[workspace.starts] = 0
-        np.matmul(read.reshape(-1, H).T, da.reshape(-1, H), out=grads["Wh"])
+        workspace.functions.multiply(read.reshape(-1, H).T, da.reshape(-1, H), grads["Wh"])
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
 

@@ -114,6 +114,28 @@ def test_product_of_one_step_is_the_product(M, K, N):
     assert (C == 7).all()
 
 
+# Blocks that are full, several of them, parts of one, and both.
+@pytest.mark.parametrize("M", [1, 13, 64, 300])
+@pytest.mark.parametrize("K", [1, 70, 512, 1300])
+@pytest.mark.parametrize("N", [1, 31, 128, 300])
+@pytest.mark.parametrize("name", PLAIN_AND_COMPILED)
+def test_products_of_any_layout(name, M, K, N):
+    multiply, rng = kernels.functions(name).multiply, np.random.default_rng(0)
+    A = rng.standard_normal((M, K), dtype=np.float32)
+    W = rng.standard_normal((K, 2 * N), dtype=np.float32)[:, N:]  # part of a wider one
+    out = np.empty((M, N + 1), np.float32)
+    results = []
+    for left in (A, np.asfortranarray(A)):
+        for right in (W, np.asfortranarray(W)):
+            out.fill(np.nan)
+            multiply(left, right, out[:, :-1])
+            assert np.isnan(out[:, -1]).all()
+            results.append(out[:, :-1].copy())
+    np.testing.assert_allclose(results[0], A @ W, atol=1e-3)
+    if name == "numba":  # the same order of sums, whatever the layout
+        assert (np.array(results) == results[0]).all()
+
+
 @needs_numba
 @pytest.mark.parametrize(("K", "N"), [(40, 120), (7, 100), (33, 3)])
 def test_a_matrix_and_its_transpose_take_turns_in_the_same_memory(K, N):
@@ -142,16 +164,20 @@ def test_tile_of_every_machine_is_a_product(rows, width, panels):
     columns = panels * VECTORS * width
 
     @numba.njit
-    def multiply(A, P, C):
-        part(A.ctypes.data, K, P.ctypes.data, K, C.ctypes.data, columns)
+    def multiply(A, P, C, add):
+        row, column = A.strides[0] // 4, A.strides[1] // 4
+        a, p, c = A.ctypes.data, P.ctypes.data, C.ctypes.data
+        part(a, row, column, p, K, c, columns, add)
 
     rng = np.random.default_rng(0)
     A = rng.standard_normal((rows, K), dtype=np.float32)
     W = rng.standard_normal((K, columns), dtype=np.float32)
     P = np.stack(np.split(W, panels, axis=1))
-    C = np.empty((rows, columns), np.float32)
-    multiply(A, P, C)
+    C = np.full((rows, columns), np.nan, np.float32)
+    multiply(A, P, C, 0)
     np.testing.assert_allclose(C, A @ W, atol=1e-5)
+    multiply(np.asfortranarray(A), P, C, 1)
+    np.testing.assert_allclose(C, 2 * A @ W, atol=1e-5)
 
 
 @needs_numba

@@ -4,7 +4,10 @@ import numpy as np
 
 from charrnn.nn.compiled.elementary import exp
 from charrnn.nn.compiled.jit import compiled
+from charrnn.nn.compiled.product import multiply
 from charrnn.nn.parameters import Array
+
+__all__ = ["adam_update", "cross_entropy_", "multiply", "sum_rows"]
 
 
 @compiled
