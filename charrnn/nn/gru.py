@@ -37,8 +37,8 @@ from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
 
-class Workspace:
-    """Arrays of one layer for windows of up to (T, N)."""
+class Arrays:
+    """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
     def __init__(
         self,
@@ -58,10 +58,25 @@ class Workspace:
         self.u_then_du = np.empty((N, 3 * H), dtype)
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
         self.kept = np.empty((N, H), dtype)  # its part dh * z
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
+
+
+class Workspace(Arrays):
+    """The arrays, and what the loops in NumPy need besides."""
+
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool = False,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
         self.h_Wh = StepProduct(H, out=blocks(self.u_then_du, 3))
         self.du_WhT = StepProduct(3 * H, out=self.dh)
         self.slopes = np.empty((longest_stretch(T, N, H), 4, N, H), dtype)
-        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array]:
@@ -100,7 +115,7 @@ class GRU(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward(
         self,

@@ -37,8 +37,8 @@ from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
 
-class Workspace:
-    """Arrays of one layer for windows of up to (T, N)."""
+class Arrays:
+    """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
     def __init__(
         self,
@@ -54,16 +54,31 @@ class Workspace:
         self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
-        self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
         self.a_then_gates_then_da = np.empty((T, N, 4 * H), dtype)
         self.u = np.empty((N, 4 * H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradients that step t + 1 passes to t
         self.dc = np.empty((N, H), dtype)
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
+
+
+class Workspace(Arrays):
+    """The arrays, and what the loops in NumPy need besides."""
+
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool = False,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
+        self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
         self.h_Wh = StepProduct(H, out=blocks(self.u, 4))
         self.da_WhT = StepProduct(4 * H, out=self.dh)
         B = longest_stretch(T, N, H)
         self.slopes = np.empty((B, 4, N, H), dtype), np.empty((B, N, H), dtype)
-        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 def gate_views(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -99,7 +114,7 @@ class LSTM(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward(
         self,
@@ -158,9 +173,10 @@ class LSTM(Cell):
         read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:  # the states that these steps have read
             h[:-1][workspace.starts] = read[workspace.starts] = 0
-            workspace.c[:T][workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
-        workspace.functions.multiply(read.reshape(-1, H).T, da.reshape(-1, 4 * H), grads["Wh"])
+        workspace.functions.multiply(
+            read.reshape(-1, H).T, da.reshape(-1, 4 * H), grads["Wh"]
+        )
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(), workspace.dc.copy())
 
@@ -175,6 +191,8 @@ class LSTM(Cell):
         f, da_columns = blocks(da, 4)[:, 1], columns(da, 4)
         da_WhT, starts = workspace.da_WhT, workspace.starts
         scales, h = workspace.inputs.scales, workspace.h
+        if starts is not None:  # the states that these steps have read
+            workspace.c[:T][starts] = 0
         da_WhT.use(params["Wh"].T)
         kept = np.empty_like(dc)  # dc * f
         dh_next.fill(0)  # no gradient comes from after the window

@@ -32,8 +32,8 @@ from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, stretches_backward
 
 
-class Workspace:
-    """Arrays of one layer for windows of up to (T, N)."""
+class Arrays:
+    """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
     def __init__(
         self,
@@ -51,9 +51,24 @@ class Workspace:
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
         self.dh = np.empty((N, H), dtype)  # the gradient that step t + 1 passes to t
+        self.starts: Array | None = None  # (T, N), those of the last forward pass
+
+
+class Workspace(Arrays):
+    """The arrays, and what the loops in NumPy need besides."""
+
+    def __init__(
+        self,
+        T: int,
+        N: int,
+        D: int,
+        H: int,
+        dtype: npt.DTypeLike,
+        multiplicative: bool = False,
+    ) -> None:
+        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
         self.h_Wh = StepProduct(H, out=self.u)
         self.da_WhT = StepProduct(H, out=self.dh)
-        self.starts: Array | None = None  # (T, N), those of the last forward pass
 
 
 class RNN(Cell):
@@ -78,7 +93,7 @@ class RNN(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, NUMPY, self.multiplicative)
+        return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward(
         self,
@@ -124,7 +139,9 @@ class RNN(Cell):
         read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:
             read[workspace.starts] = 0
-        workspace.functions.multiply(read.reshape(-1, H).T, da.reshape(-1, H), grads["Wh"])
+        workspace.functions.multiply(
+            read.reshape(-1, H).T, da.reshape(-1, H), grads["Wh"]
+        )
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
 

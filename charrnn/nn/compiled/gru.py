@@ -112,8 +112,8 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
         h[j] = n[j] + z[j] * (h[j] - n[j])
 
 
-class Workspace(gru.Workspace):
-    """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
+class Workspace(gru.Arrays):
+    """The arrays of a layer, and Wh packed: first for forward, then backward."""
 
     def __init__(
         self,
@@ -131,9 +131,7 @@ class Workspace(gru.Workspace):
 class CompiledGRU(gru.GRU):
     """The GRU with compiled loops."""
 
-    def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
-    ) -> Workspace:
+    def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
         return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:

@@ -21,14 +21,13 @@ def forward_loop(
     Wh: Array,
     h: Array,
     c: Array,
-    tanh_c: Array,
     a_then_gates: Array,
     u: Array,
     starts: Array,
     s: Array,
     scaled: Array,
 ) -> None:
-    T, N, H = tanh_c.shape
+    T, N, H = len(a_then_gates), h.shape[1], h.shape[2]
     for t in range(T):
         product(scaled_state(h, s, scaled, t), Wh, u)
         clear(u, starts, t)
@@ -40,16 +39,14 @@ def forward_loop(
                 a_k[j] = sigmoid(a_k[j] + u_k[j])
             for j in range(H):
                 g[j] = tanh(g[j] + u_g[j])
-            c_t, c_new = c[t, k], c[t + 1, k]
-            tanh_c_t, h_new = tanh_c[t, k], h[t + 1, k]
+            c_t, c_new, h_new = c[t, k], c[t + 1, k], h[t + 1, k]
             for j in range(H):
                 c_new[j] = f[j] * c_t[j] + i[j] * g[j]
             if len(starts) and starts[t, k]:
                 for j in range(H):
                     c_new[j] = i[j] * g[j]
             for j in range(H):
-                tanh_c_t[j] = tanh(c_new[j])
-                h_new[j] = o[j] * tanh_c_t[j]
+                h_new[j] = o[j] * tanh(c_new[j])
 
 
 @compiled
@@ -58,7 +55,6 @@ def backward_loop(
     dh: Array,
     h: Array,
     c: Array,
-    tanh_c: Array,
     gates_then_da: Array,
     dh_next: Array,
     dc: Array,
@@ -73,11 +69,12 @@ def backward_loop(
             a_k = gates_then_da[t, k]
             i, f, o, g = a_k[:H], a_k[H : 2 * H], a_k[2 * H : 3 * H], a_k[3 * H :]
             above, after, dc_t = dh[t, k], dh_next[k], dc[k]
-            c_t, tanh_c_t = c[t, k], tanh_c[t, k]
+            c_t, c_new = c[t, k], c[t + 1, k]
             for j in range(H):
-                dh_j = above[j] + after[j]
-                dc_t[j] += dh_j * o[j] * (ONE - tanh_c_t[j] * tanh_c_t[j])
-                o[j] = dh_j * tanh_c_t[j] * o[j] * (ONE - o[j])
+                # Forward could keep it, which takes more memory and no less time.
+                dh_j, tanh_c = above[j] + after[j], tanh(c_new[j])
+                dc_t[j] += dh_j * o[j] * (ONE - tanh_c * tanh_c)
+                o[j] = dh_j * tanh_c * o[j] * (ONE - o[j])
             for j in range(H):
                 i_j, g_j = i[j], g[j]
                 i[j] = dc_t[j] * g_j * i_j * (ONE - i_j)
@@ -86,6 +83,9 @@ def backward_loop(
                 f_j = f[j]
                 f[j] = dc_t[j] * c_t[j] * f_j * (ONE - f_j)
                 dc_t[j] *= f_j
+            if len(starts) and starts[t, k]:  # it read a state of zero
+                for j in range(H):
+                    f[j] = 0
         product(gates_then_da[t], WhT, dh_next)
         clear(dh_next, starts, t)
         scale_back(dh_next, h, s_then_ds, t)
@@ -113,8 +113,8 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
         h[j] = o[j] * tanh(c[j])
 
 
-class Workspace(lstm.Workspace):
-    """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
+class Workspace(lstm.Arrays):
+    """The arrays of a layer, and Wh packed: first for forward, then backward."""
 
     def __init__(
         self,
@@ -132,9 +132,7 @@ class Workspace(lstm.Workspace):
 class CompiledLSTM(lstm.LSTM):
     """The LSTM with compiled loops."""
 
-    def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
-    ) -> Workspace:
+    def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
         return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
@@ -143,7 +141,6 @@ class CompiledLSTM(lstm.LSTM):
             pack(params["Wh"], w.Wh),
             w.h[: T + 1],
             w.c[: T + 1],
-            w.tanh_c[:T],
             w.a_then_gates_then_da[:T],
             w.u,
             or_empty(w.starts),
@@ -159,7 +156,6 @@ class CompiledLSTM(lstm.LSTM):
             dh,
             w.h[: T + 1],
             w.c[: T + 1],
-            w.tanh_c[:T],
             w.a_then_gates_then_da[:T],
             w.dh,
             w.dc,

@@ -65,8 +65,8 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
         h[j] = tanh(a[j] + u[j])
 
 
-class Workspace(rnn.Workspace):
-    """The arrays of the NumPy cell, and Wh packed: first for forward, then backward."""
+class Workspace(rnn.Arrays):
+    """The arrays of a layer, and Wh packed: first for forward, then backward."""
 
     def __init__(
         self,
@@ -84,9 +84,7 @@ class Workspace(rnn.Workspace):
 class CompiledRNN(rnn.RNN):
     """The tanh cell with compiled loops."""
 
-    def workspace(
-        self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
-    ) -> Workspace:
+    def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
         return Workspace(T, N, D, H, dtype, self.multiplicative)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
