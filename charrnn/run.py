@@ -17,6 +17,7 @@ import numpy as np
 from charrnn.atomic import Lock
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
+from charrnn.evaluation.calibration import own_temperature
 from charrnn.machine import available_cores, require
 from charrnn.nn import kernels
 from charrnn.nn.init import log_frequencies
@@ -51,7 +52,7 @@ from charrnn.text.sources import Paths, Texts, path_list, same_corpus
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary
 from charrnn.text.windows import DocumentWindows, Windows, fit_windows
-from charrnn.training.events import Event
+from charrnn.training.events import Event, Finished
 from charrnn.training.grow_vocab import Growth, grow
 from charrnn.training.plan import MOST_EPOCHS, Plan, make_plan
 from charrnn.training.resuming import check_changes, resumed_plan, version_notes
@@ -74,6 +75,7 @@ class Run:
     growth: Growth | None = None  # changes to the vocabulary of init_from
     notes: list[str] = field(default_factory=list)  # what a user should know
     text_summary: str = ""  # the name and the size of the text
+    temperature: float = 1.0  # of the best model, known when training has ended
 
     # Held from before the folder is read or emptied until training ends.
     _lock: Lock | None = field(default=None, init=False, repr=False)
@@ -141,6 +143,7 @@ class Run:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()
         model.params.flat[:] = self.trainer.best_params
+        model.temperature = self.temperature
         return self._checkpoint(model, self.trainer.progress.best_history)
 
     def last_checkpoint(self) -> Checkpoint:
@@ -175,21 +178,31 @@ class Run:
             with self.trainer.ranks.together():
                 if self.folder:
                     saver = self._saver(self.folder)
-            if not saver:
-                yield from self.trainer.run()
-                return
             try:
                 for event in self.trainer.run():
-                    yield from saver.after(event)
+                    if isinstance(event, Finished):
+                        self._calibrate()
+                    if saver:
+                        yield from saver.after(event)
                     yield event
             except TrainingError:
-                saver.rescue()
+                if saver:
+                    saver.rescue()
                 raise
             finally:
-                self._saved_at = saver.saved_at
-            saver.finish()
+                if saver:
+                    self._saved_at = saver.saved_at
+            if saver:
+                saver.finish()
         finally:
             self.close()
+
+    def _calibrate(self) -> None:
+        """Find the temperature of the best model."""
+        if len(self.val_ids) and self.trainer.progress.best_step:
+            self.temperature = 1.0
+            model = self.best_checkpoint().model.members[0]
+            self.temperature = own_temperature(model, self.val_ids)
 
     def _saver(self, folder: Path) -> Saver:
         """Lock the folder, if it is not, and make its files ready."""

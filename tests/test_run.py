@@ -23,6 +23,7 @@ from texts import (
 from charrnn.atomic import LOCK
 from charrnn.config import CELLS, TextConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, TextError
+from charrnn.evaluation.calibration import calibration
 from charrnn.evaluation.loss import evaluate
 from charrnn.run import resume_run, start_run
 from charrnn.storage.checkpoint import load, save
@@ -142,6 +143,16 @@ def test_every_optimizer_resumes_from_its_folder(tmp_path, optimizer):
     folder = folder_of(tmp_path, "stopped", stop_after=13, **settings)
     train(reopened(folder))
     assert_equal_folders(whole, folder)
+
+
+def test_a_finished_run_has_fitted_its_own_temperature(tmp_path):
+    text = sentences(400)  # of which a tenth is enough to fit it
+    folder = folder_of(tmp_path, "whole", text=text)
+    found = load(folder / "best.npz").model
+    raw = found.copy()
+    raw.temperature = 1.0
+    held_out = reopened(folder, text).val_ids
+    assert found.temperature == calibration(raw, held_out).temperature != 1
 
 
 def test_a_run_stopped_many_times_equals_an_uninterrupted_one(tmp_path):

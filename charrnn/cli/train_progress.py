@@ -339,6 +339,11 @@ def _print_results(run: "Run", quiet: bool) -> None:
             f"Best (*) at step {progress.best_step:,}; {_clock(progress.seconds)} of "
             "training in all."
         )
+        if run.temperature != 1:
+            note(
+                "Calibrated: from now on, the logits are divided by "
+                f"{run.temperature:.2f}, the model's own temperature."
+            )
     model = run.best_checkpoint().model
     run.trainer.close()  # the n-gram needs as much memory as training did
     with scoring_bar(quiet=quiet) as on_progress:

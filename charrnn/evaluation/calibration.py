@@ -8,13 +8,15 @@ import numpy as np
 
 from charrnn.evaluation.loss import predictions
 from charrnn.nn.functional import log_softmax
+from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
 
 # At most about this many logits are used. With 65 characters that is 23,000
 # predictions, enough to find the temperature to about 0.01.
 _LOGITS = 1_500_000
-_COLDEST, _HOTTEST = 0.1, 10.0
+COLDEST, HOTTEST = 0.1, 10.0
+_FEWEST = 1000  # predictions from which to conclude how sure a model may be
 
 
 # The temperatures of the curve, as factors of the best one.
@@ -41,24 +43,42 @@ def calibration(model: Predictor, ids: Array) -> Calibration:
     The loss of softmax(z / τ) has a single minimum in 1 / τ, found by golden-section
     search over log τ. Guo et al. 2017, "On calibration of modern neural networks".
     """
+    loss = _loss_of_temperature(*_held_out(model, ids))
+    best = _best_temperature(loss)
+    points = [(best or 1.0) * factor for factor in _FACTORS]
+    return Calibration(best, [(point, loss(point)) for point in points])
+
+
+def own_temperature(model: Model, ids: Array) -> float:
+    """Return the temperature by which to divide a model's logits; 1 if in doubt.
+
+    ids (n,) are held-out text, of which only a part is used if it is long. A model that
+    was trained for many epochs is too sure of itself, and the loss on other text is
+    lower at a higher temperature.
+    """
     z, y = _held_out(model, ids)
+    if len(y) < _FEWEST:
+        return model.temperature
+    return model.temperature * (_best_temperature(_loss_of_temperature(z, y)) or 1.0)
+
+
+def _loss_of_temperature(z: Array, y: Array) -> Callable[[float], float]:
+    """Return the loss of logits (R, V) and targets (R,) as a function."""
     rows = np.arange(len(y))
 
     def loss(temperature: float) -> float:
         scaled = log_softmax(z / np.float32(temperature))
         return -float(scaled[rows, y].mean(dtype=np.float64))
 
-    coldest, hottest = log(_COLDEST), log(_HOTTEST)
+    return loss
+
+
+def _best_temperature(loss: Callable[[float], float]) -> float | None:
+    """Return the temperature of the lowest loss; None if it is at a limit."""
+    coldest, hottest = log(COLDEST), log(HOTTEST)
     found = golden_section(lambda x: loss(exp(x)), coldest, hottest)
     inside = coldest + 0.01 < found < hottest - 0.01
-    best = exp(found) if inside else None
-    points = [(best or 1.0) * factor for factor in _FACTORS]
-    return Calibration(best, [(point, loss(point)) for point in points])
-
-
-def calibrated_temperature(model: Predictor, ids: Array) -> float | None:
-    """Return the temperature of `calibration`."""
-    return calibration(model, ids).temperature
+    return exp(found) if inside else None
 
 
 def _held_out(model: Predictor, ids: Array) -> tuple[Array, Array]:

@@ -112,7 +112,7 @@ class _Reader:
         lowest = self._layers[0]
         self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
         self._scales = 1 + lowest["Q"] if "Q" in lowest else None  # (V, H)
-        self._W, self._b = params["output.W"], params["output.b"]
+        self._W, self._b = model.output_layer()
 
     def read(self, ids: Any, states: list[State], logits: Array) -> None:
         """Read a character of each text.

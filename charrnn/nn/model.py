@@ -81,7 +81,12 @@ class Model:
     """The parameters and passes of a network; it keeps no other state between calls.
 
     kernels is "numpy", or "numba" for the compiled twins, which need float32.
+
+    Its predictions are those of the logits divided by its own `temperature`. That is
+    fitted after training (`evaluation/calibration.py`); training itself knows 1 only.
     """
+
+    temperature = 1.0
 
     def __init__(
         self,
@@ -102,12 +107,14 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled one by one, the arrays would no longer share one vector.
-        return _restore, (self.config, self.dtype, self.kernels, self.params.flat)
+        facts = self.config, self.dtype, self.kernels, self.temperature
+        return _restore, (*facts, self.params.flat)
 
     def copy(self, kernels: str = "") -> "Model":
         """Return an independent model with the same parameters, and these kernels."""
         copy = Model(self.config, self.dtype, kernels or self.kernels)
         copy.params.flat[:] = self.params.flat
+        copy.temperature = self.temperature
         return copy
 
     @property
@@ -126,6 +133,11 @@ class Model:
             self.cell.init(layer, rng=rng)
         glorot_uniform(self.params["output.W"], rng=rng)
         self.params["output.b"].fill(0)
+
+    def output_layer(self) -> tuple[Array, Array]:
+        """Return W and b of the output layer, divided by the model's temperature."""
+        W, b = self._output["W"], self._output["b"]
+        return W / self.temperature, b / self.temperature
 
     def zero_state(self, N: int) -> ModelState:
         """Return the state before the first character of N streams."""
@@ -155,6 +167,8 @@ class Model:
         after = self.read(ids, state, workspace, masks)
         outputs = workspace.outputs.reshape(ids.size, -1)
         rows = _logits(outputs, self._output, workspace)
+        if self.temperature != 1:
+            rows /= self.temperature
         return rows.reshape(*ids.shape, -1), after
 
     def read(
@@ -305,11 +319,15 @@ def _add_product(A: Array, B: Array, out: Array) -> None:
 
 
 def _restore(
-    config: ModelConfig, dtype: npt.DTypeLike, kernels: str, flat: Array
+    config: ModelConfig,
+    dtype: npt.DTypeLike,
+    kernels: str,
+    temperature: float,
+    flat: Array,
 ) -> Model:
     try:
         model = Model(config, dtype, kernels)
     except ImportError:  # pickled with Numba installed, opened without it
         model = Model(config, dtype)
-    model.params.flat[:] = flat
+    model.params.flat[:], model.temperature = flat, temperature
     return model

@@ -37,6 +37,7 @@ from charrnn import strict_json
 from charrnn.atomic import replacing
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
+from charrnn.evaluation.calibration import COLDEST, HOTTEST
 from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.model import Model, ModelState, shapes_of
 from charrnn.nn.parameters import (
@@ -48,7 +49,7 @@ from charrnn.nn.parameters import (
     views_of,
 )
 from charrnn.nn.predictor import Predictor, only_member
-from charrnn.option import is_count
+from charrnn.option import is_count, is_number
 from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
 from charrnn.text.streams import printable
@@ -71,7 +72,7 @@ _NAMES = 4 << 20
 # The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
 # Those that each network of an ensemble has of its own.
-_OF_NETWORK = ("model", "train", "history")
+_OF_NETWORK = ("model", "temperature", "train", "history")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     if sum(map(len, corpus.files)) > _NAMES:
         corpus = replace(corpus, files=(), relative=())
     header = {
-        "model": asdict(checkpoint.model.members[0].config),
+        **_of_model(checkpoint.model.members[0]),
         "vocab": checkpoint.vocab.to_json(),
         "split": checkpoint.split.to_json(),
         "corpus": corpus.to_json(),
@@ -134,8 +135,16 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
         return header
     shared = {name: each for name, each in header.items() if name not in _OF_NETWORK}
     members = zip(checkpoint.model.members, checkpoint.members, strict=True)
-    own = [{"model": asdict(net.config)} | asdict(known) for net, known in members]
+    own = [_of_model(network) | asdict(known) for network, known in members]
     return shared | {"members": own}
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    """Return what a header has about a network."""
+    header: dict[str, Any] = {"model": asdict(model.config)}
+    if model.temperature != 1:
+        header["temperature"] = model.temperature
+    return header
 
 
 def parse_header(
@@ -311,6 +320,13 @@ def _read_network(
     _fill(archive, folder, model.params)
     if not can_compute_with(model.params.flat):
         raise archive.error(f"weights above {LARGEST:g}; {DAMAGED}")
+    temperature = header.get("temperature", 1.0)
+    if not is_number(temperature) or not COLDEST <= temperature <= HOTTEST:
+        raise archive.error(
+            f"temperature is {temperature!r:.40}; expected {COLDEST:g} to {HOTTEST:g}; "
+            f"{DAMAGED}"
+        )
+    model.temperature = float(temperature)
     return Checkpoint(model, vocab, **info, versions=_versions(header))
 
 

@@ -121,8 +121,9 @@ class Saver:
             if self._saved_step is not None:
                 yield from self._log(event.step)
         elif isinstance(event, Finished):
-            if not len(self._run.val_ids):  # then the newest weights are the best
-                self._best_saved = None
+            # The temperature of the best weights is known now; or without validations,
+            # the newest weights are the best.
+            self._best_saved = None
             saving = self._save(event.step)
             yield from (each for each in saving if not isinstance(each, SaveFailed))
 

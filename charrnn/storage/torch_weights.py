@@ -78,8 +78,8 @@ def to_torch(model: Model) -> dict[str, Array]:
         found[f"rnn.bias_ih_l{i}"], found[f"rnn.bias_hh_l{i}"] = b, bias_hh
         if "Q" in layer:
             found[f"rnn.scale_l{i}"] = layer["Q"].T.copy()
-    found["output.weight"] = params["output.W"].T.copy()
-    found["output.bias"] = params["output.b"].copy()
+    W, b = model.output_layer()
+    found["output.weight"], found["output.bias"] = W.T.copy(), b
     return found
 
 

@@ -292,6 +292,7 @@ def random_model(kind):
         model = Model(ModelConfig(41, 36 - 8 * number, 2 - number % 2, cell))
         rng = np.random.default_rng(8 + number)
         model.params.flat[:] = rng.normal(0, 0.15, model.params.flat.size)
+        model.temperature = 1.2 - 0.3 * number
         models.append(model)
     return Ensemble(models) if len(models) > 1 else models[0]
 
@@ -299,6 +300,7 @@ def random_model(kind):
 def in_float64(model):
     exact = Model(model.config, np.float64)
     exact.params.flat[:] = model.params.flat
+    exact.temperature = model.temperature
     return exact
 
 

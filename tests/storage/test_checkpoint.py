@@ -156,6 +156,22 @@ def test_the_header_is_json_with_its_documented_keys(tmp_path):
     assert last["progress"]["step"] == 40
 
 
+def test_a_temperature_of_its_own_is_kept_apart_from_the_weights(tmp_path):
+    run = small_run(folder=tmp_path)
+    for _ in run.events():
+        pass
+    checkpoint = run.best_checkpoint()
+    checkpoint.model.temperature = 1.25
+    path = tmp_path / "other.npz"
+    save(checkpoint, path)
+    assert json.loads(members(path)["header"].tobytes())["temperature"] == 1.25
+    found = load(path).model
+    assert found.temperature == 1.25
+    assert found.params.flat.tobytes() == checkpoint.model.params.flat.tobytes()
+    for copied in (found.copy(), pickle.loads(pickle.dumps(found))):
+        assert copied.temperature == 1.25
+
+
 def test_nothing_inside_is_pickled(tmp_path):
     run = small_run(folder=tmp_path)
     for _ in run.events():
@@ -365,6 +381,9 @@ CYRILLIC = [chr(0x400 + i) for i in range(33)]
         ({"model": {"vocab": 33, "hidden": "8", "layers": 2, "cell": "rnn"}}, "header"),
         ({"model": {"vocab": 33, "wings": 2}}, "wings"),
         ({"model": 5}, "header"),
+        ({"temperature": "hot"}, "temperature is 'hot'; expected 0.1 to 10"),
+        ({"temperature": 0}, "temperature is 0; expected 0.1 to 10"),
+        ({"temperature": 11}, "temperature is 11; expected 0.1 to 10"),
         ({"model": ...}, "no 'model'"),
         ({"vocab": ...}, "no 'vocab'"),
         ({"corpus": ...}, "no 'corpus'"),

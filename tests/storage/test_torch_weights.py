@@ -132,6 +132,7 @@ def test_the_module_of_the_documents_computes_what_the_multiplicative_gru_does()
     (code,) = (block for block in blocks if "MultiplicativeGRU" in block)
     model = Model(ModelConfig(V, H, 1, "mgru"))
     model.params.flat[:] = random_model("mgru").params.flat[: model.params.flat.size]
+    model.temperature = 1.3  # which the exported weights contain
     ids = np.random.default_rng(1).integers(0, V, (T, N)).astype(np.uint8)
     weights = {name: torch.from_numpy(W) for name, W in to_torch(model).items()}
     names = {"torch": torch, "V": V, "H": H, "weights": weights}

@@ -10,7 +10,7 @@ import pytest
 from texts import sentences, trained
 
 from charrnn.errors import ConfigError, TextError
-from charrnn.evaluation.calibration import calibrated_temperature
+from charrnn.evaluation.calibration import calibration
 from charrnn.evaluation.corpus_search import longest_copy
 from charrnn.nn.functional import log_softmax
 from charrnn.text import corpus as corpus_module
@@ -138,7 +138,7 @@ def test_a_comparison_is_json():
 def test_the_calibration_is_on_the_held_out_part():
     ids = trained().vocab.encode(CORPUS.text)
     held_out = ids[len(ids) - int(len(ids) * 0.1) :]
-    expected = calibrated_temperature(trained().model, held_out)
+    expected = calibration(trained().model, held_out).temperature
     assert comparison(1.0).calibrated == pytest.approx(expected, rel=1e-6)
 
 

@@ -294,6 +294,7 @@ class _Network:
         twin: Any = cell(config.cell, "numba")
         lowest, above = layers[0], layers[1:]
         self._gates, self._hidden = lowest["b"].size, config.hidden
+        W, b = model.output_layer()
         none = np.empty((0, 0), np.float32)
         self._weights = (
             lowest["Wx"] + lowest["b"],
@@ -301,8 +302,8 @@ class _Network:
             np.array([layer["b"] for layer in above], np.float32).reshape(
                 -1, self._gates
             ),
-            pack(params["output.W"], panels(*params["output.W"].shape)),
-            params["output.b"],
+            pack(W, panels(*W.shape)),
+            b,
             twin.generation_weights(layers),
             lowest.get("Q", none),
             stack_panels([layer["Q"] for layer in above if "Q" in layer]),
