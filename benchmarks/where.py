@@ -78,7 +78,8 @@ def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
                 h_Wh(h)
                 a_WhT(a)
 
-    return loops, lambda: np.matmul(rows_h.T, rows_a, out=dWh)
+    multiply = kernels.functions(name).multiply
+    return loops, lambda: multiply(rows_h.T, rows_a, dWh)
 
 
 def main() -> None:
