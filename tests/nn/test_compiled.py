@@ -116,7 +116,7 @@ def test_product_of_one_step_is_the_product(M, K, N):
 
 # Blocks that are full, several of them, parts of one, and both.
 @pytest.mark.parametrize("M", [1, 13, 64, 300])
-@pytest.mark.parametrize("K", [1, 70, 512, 1300])
+@pytest.mark.parametrize("K", [1, 70, 1024, 2500])
 @pytest.mark.parametrize("N", [1, 31, 128, 300])
 @pytest.mark.parametrize("name", PLAIN_AND_COMPILED)
 def test_products_of_any_layout(name, M, K, N):

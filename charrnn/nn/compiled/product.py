@@ -162,7 +162,7 @@ _ROW_PANELS = 4
 _tile, _row, _long_row = tile(ROWS), tile(1), tile(1, panels=_ROW_PANELS)
 # Blocks that fit the caches of most processors: rows and columns of W that are packed
 # together, and rows of a transposed matrix.
-_DEPTH, _COLUMNS, _LINES = 512, 4 * PANEL, 128
+_DEPTH, _COLUMNS, _LINES = 1024, 4 * PANEL, 128
 
 
 def panels(K: int, N: int, dtype: Any = np.float32) -> Array:
