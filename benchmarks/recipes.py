@@ -4,8 +4,10 @@
     python benchmarks/recipes.py TEXT --preset small --set hidden=320 --set dropout=0.3
 
 Each row is a complete run of `charrnn.train`: its best validation loss on the last
-tenth of the text, the step of that loss, and the epochs and minutes of the run. With
---samples, three texts by each model follow, at temperature 0.8, with seeds 1, 2 and 3.
+tenth of the text, the same calibrated, the step of that loss, and the epochs and
+minutes of the run. To calibrate, the model's temperature is fitted on one half of the
+held-out text for the other half, and the other way round. With --samples, three texts
+by each model follow, at temperature 0.8, with seeds 1, 2 and 3.
 """
 
 import argparse
@@ -19,11 +21,15 @@ from typing import Any
 from machine import machine
 
 import charrnn
+from charrnn.evaluation.calibration import own_temperature
+from charrnn.evaluation.loss import evaluate
+from charrnn.generation.language_model import LanguageModel
+from charrnn.nn.parameters import Array
 from charrnn.presets import DEFAULT_PRESET, PRESETS
 from charrnn.training.events import Event, Validation
 
 _HEAD = (
-    "| text | preset | changed | seed | validation loss | epochs "
+    "| text | preset | changed | seed | validation loss | calibrated | epochs "
     "| best at step | minutes | chars/s |"
 )
 
@@ -31,6 +37,18 @@ _HEAD = (
 def setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     return name, value if value.isalpha() else ast.literal_eval(value)
+
+
+def cross_fitted(model: LanguageModel, held_out: Array) -> float:
+    """Return the loss of ids, each half at the temperature fitted on the other."""
+    network, middle = model.model.members[0].copy(), len(held_out) // 2
+    first, second = held_out[:middle], held_out[middle:]
+    nats = []
+    for fitted, scored in ((first, second), (second, first)):
+        network.temperature = 1.0
+        network.temperature = own_temperature(network, fitted)
+        nats.append(evaluate(network, scored, threads=0).nats)
+    return sum(nats) / 2
 
 
 def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[str, Any]:
@@ -52,6 +70,8 @@ def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[st
     speed = plan["batch"] * plan["window"] * seen[-1].step / seen[-1].seconds
     changed = ", ".join(f"{name} {value}" for name, value in changes.items()) or "–"
     cells = [text.stem, preset, changed, str(seed), f"{best.val_loss:.4f}"]
+    _, held_out = model.parts_of(model.read_corpus())
+    cells += [f"{cross_fitted(model, held_out):.4f}"]
     cells += [f"{seen[-1].epoch:.1f}", f"{best.step:,} of {seen[-1].step:,}"]
     cells += [f"{minutes:.1f}", f"{speed:,.0f}"]
     return "| " + " | ".join(cells) + " |", model
@@ -76,7 +96,7 @@ def main() -> None:
     parser.add_argument("--samples", action="store_true")
     parser.add_argument("--length", type=int, default=400, help="characters per sample")
     args = parser.parse_args()
-    print(f"{machine()}\n\n{_HEAD}\n{'|---' * 9}|", flush=True)
+    print(f"{machine()}\n\n{_HEAD}\n{'|---' * 10}|", flush=True)
     presets, seeds = args.preset or [DEFAULT_PRESET], args.seed or [1]
     for preset, text, seed in itertools.product(presets, args.text, seeds):
         line, model = row(text, preset, dict(args.set), seed)

@@ -8,11 +8,12 @@ first. For each text and seed, all of them are trained in turn, each for the pre
 minutes, so that a slow hour of the machine hits all alike. With `--jobs 2`, two runs of
 one thread each go side by side; then give the length in steps.
 
-Each run adds a line to the log: machine, commit, text, settings, seed, curve, loss. A
-run whose text, settings and seed are in the log is not made again, so an interrupted
-search goes on where it was. At the end, a table shows the loss of each `--try`, and
-how much lower it is than that of the preset with the same text and seed. A gain below
-0.005 on one seed is no gain: runs that differ in the seed alone differ by 0.007.
+Each run adds a line to the log: machine, commit, text, settings, seed, curve, the
+lowest loss, and that of the calibrated model (see recipes.py), which is compared. A run
+whose text, settings and seed are in the log is not made again, so an interrupted search
+goes on where it was. At the end, a table shows the loss of each `--try`, and how much
+lower it is than that of the preset with the same text and seed. A gain below 0.005 on
+one seed is no gain: runs that differ in the seed alone differ by 0.007.
 
 With `--test 0.05`, the last part of each text is kept out of the run, and the finished
 model is scored on it: a part of the text that no choice has looked at.
@@ -30,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from machine import machine
-from recipes import setting
+from recipes import cross_fitted, setting
 
 import charrnn
 from charrnn.presets import DEFAULT_PRESET, PRESETS
@@ -83,6 +84,7 @@ def run(path: Path, preset: str, tried: Settings, seed: int, test: float) -> Set
     start, cpu = time.perf_counter(), time.process_time()
     settings = {"preset": preset, "seed": seed, "progress": False} | tried
     model = charrnn.train(text=text, on_event=collect, **settings)
+    ids = model.vocab.encode(text)
     line = {
         "key": key_of(path, preset, tried, seed, test),
         "machine": machine(),
@@ -96,6 +98,8 @@ def run(path: Path, preset: str, tried: Settings, seed: int, test: float) -> Set
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "loss": min(loss for _, _, loss in curve),
+        "calibrated": round(cross_fitted(model, ids[-model.split.val :]), 4),
+        "temperature": round(model.model.members[0].temperature, 3),
         "plan": model.training["plan"],
         "curve": curve,
     }
@@ -122,9 +126,9 @@ def table(lines: list[Settings], tries: list[Settings]) -> str:
     texts = dict.fromkeys(line["text"] for line in lines)
     for text in texts:
         own = [line for line in lines if line["text"] == text]
-        base = {li["seed"]: li["loss"] for li in own if li["tried"] == tries[0]}
+        base = {li["seed"]: li["calibrated"] for li in own if li["tried"] == tries[0]}
         for tried in tries:
-            found = {li["seed"]: li["loss"] for li in own if li["tried"] == tried}
+            found = {li["seed"]: li["calibrated"] for li in own if li["tried"] == tried}
             if not found:
                 continue
             gains = [
@@ -173,7 +177,10 @@ def main() -> None:
                 file.write(json.dumps(line) + "\n")
             logged[line["key"]] = line
             changed = line["tried"] or "–"
-            print(f"{line['loss']:.4f} {changed} seed {line['seed']}", file=sys.stderr)
+            print(
+                f"{line['calibrated']:.4f} {changed} seed {line['seed']}",
+                file=sys.stderr,
+            )
     print(f"{machine()}\n\n{table([logged[key_of(*job)] for job in jobs], tries)}")
 
 

@@ -25,22 +25,24 @@ PRESETS = {
     "quick": Preset(
         "half a minute",
         {
-            "cell": "gru",
+            "cell": "mgru",
             "hidden": 192,
             "batch": 32,
             "minutes": 0.5,
-            "lr": 7e-3,
+            "optimizer": "shampoo",
+            "lr": 1e-2,
             "average": 0.99,
         },
     ),
     "small": Preset(
         "three minutes",
         {
-            "cell": "gru",
+            "cell": "mgru",
             "hidden": 320,
             "batch": 32,
             "minutes": 3.0,
-            "lr": 5e-3,
+            "optimizer": "shampoo",
+            "lr": 1e-2,
             "dropout": 0.25,
             "recurrent_dropout": 0.1,
             "average": 0.995,
@@ -49,11 +51,12 @@ PRESETS = {
     "medium": Preset(
         "a quarter of an hour",
         {
-            "cell": "gru",
+            "cell": "mgru",
             "hidden": 448,
             "batch": 32,
             "minutes": 15.0,
-            "lr": 4e-3,
+            "optimizer": "shampoo",
+            "lr": 8e-3,
             "dropout": 0.35,
             "recurrent_dropout": 0.2,
             "average": 0.998,
@@ -62,11 +65,12 @@ PRESETS = {
     "large": Preset(
         "an hour",
         {
-            "cell": "gru",
+            "cell": "mgru",
             "hidden": 640,
             "batch": 32,
             "minutes": 60.0,
-            "lr": 3e-3,
+            "optimizer": "shampoo",
+            "lr": 6e-3,
             "dropout": 0.45,
             "recurrent_dropout": 0.25,
             "average": 0.999,
