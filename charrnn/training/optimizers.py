@@ -169,11 +169,11 @@ class Shampoo(Adam):
     """Whitened steps for the matrices that states are multiplied with; Adam for others.
 
     The rows of a gradient g (D, C) belong to the D units of a layer. Their states have
-    much in common, and so do the rows. P, their second moments, frees a step of that:
+    much in common, and so do the rows. L, their second moments, frees a step of that:
 
-        P = β P + (1 - β) g gᵀ                              (D, D)
+        L = β L + (1 - β) g gᵀ                              (D, D)
         m = μ m + (1 - μ) g
-        u = P^(-1/2) (μ m + (1 - μ) g)                      (D, C)
+        u = L^(-1/2) (μ m + (1 - μ) g)                      (D, C)
         W -= lr 0.2 √(D C) u / |u|
 
     The root is computed anew every 10 updates. This is Shampoo (Gupta et al. 2018) from
@@ -184,7 +184,7 @@ class Shampoo(Adam):
 
     decay, momentum = 0.95, 0.95  # β, μ
     every = 10  # updates between two roots
-    smallest = 1e-6  # eigenvalue of P, as a fraction of the largest
+    smallest = 1e-6  # eigenvalue of L, as a fraction of the largest
     rms = 0.2  # of a step, as a fraction of the rate
 
     def __init__(
@@ -192,8 +192,8 @@ class Shampoo(Adam):
     ) -> None:
         super().__init__(params, config, functions)
         self._shapes = params.shapes
-        squares = self.state_shapes(params.shapes)["P"]
-        self._P = views_of(self.state["P"], squares)
+        squares = self.state_shapes(params.shapes)["L"]
+        self._L = views_of(self.state["L"], squares)
         self._roots = views_of(self.state["root"], squares)
         self._m = {name: params.views(self.state["m"])[name] for name in squares}
         self._elementwise = _between(params.shapes, squares)
@@ -203,7 +203,7 @@ class Shampoo(Adam):
         cls, shapes: Mapping[str, Shape]
     ) -> dict[str, Mapping[str, Shape]]:
         squares = {name: (shapes[name][0],) * 2 for name in multiplied(shapes)}
-        return super().state_shapes(shapes) | {"P": squares, "root": squares}
+        return super().state_shapes(shapes) | {"L": squares, "root": squares}
 
     def update(
         self, θ: Array, g: Array, lr: float, t: int, threads: Threads | None = None
@@ -211,30 +211,30 @@ class Shampoo(Adam):
         super().update(θ, g, lr, t)
         threads = threads or Threads(1)
         weights, grads = views_of(θ, self._shapes), views_of(g, self._shapes)
-        for name, P in self._P.items():
+        for name, L in self._L.items():
             g = grads[name]
-            self._add_moments(P, g, threads)
+            self._add_moments(L, g, threads)
             if t % self.every == 1:
-                self._roots[name][:] = self._inverse_root(P)
+                self._roots[name][:] = self._inverse_root(L)
             W, m, root = weights[name], self._m[name], self._roots[name]
             self._whitened_step(W, g, m, root, lr, threads)
 
-    def _add_moments(self, P: Array, g: Array, threads: Threads) -> None:
-        """Move P (D, D) towards g gᵀ, in place."""
-        bounds = _bounds(len(P), threads.parts)
+    def _add_moments(self, L: Array, g: Array, threads: Threads) -> None:
+        """Move L (D, D) towards g gᵀ, in place."""
+        bounds = _bounds(len(L), threads.parts)
 
         def add(i: int) -> None:
             rows = slice(bounds[i], bounds[i + 1])
             new = g[rows] @ g.T
             new *= 1 - self.decay
-            P[rows] *= self.decay
-            P[rows] += new
+            L[rows] *= self.decay
+            L[rows] += new
 
         threads.run(add, can_stop=False)
 
-    def _inverse_root(self, P: Array) -> Array:
-        """Return P^(-1/2), by P = V diag(λ) Vᵀ."""
-        λ, V = np.linalg.eigh(P.astype(np.float64))
+    def _inverse_root(self, L: Array) -> Array:
+        """Return L^(-1/2), by L = V diag(λ) Vᵀ."""
+        λ, V = np.linalg.eigh(L.astype(np.float64))
         least = max(self.smallest * λ[-1], np.finfo(np.float32).tiny)
         root: Array = (V / np.sqrt(np.maximum(λ, least))) @ V.T
         return root

@@ -138,21 +138,21 @@ def test_first_adam_step_is_the_rate_against_the_sign(name):
     np.testing.assert_array_equal(params.flat[~moved], start[~moved])
 
 
-def naive_root(P):
-    """Return P^(-1/2), by the iteration of Denman & Beavers (1976)."""
-    Y, Z = P, np.eye(len(P))
+def naive_root(L):
+    """Return L^(-1/2), by the iteration of Denman & Beavers (1976)."""
+    Y, Z = L, np.eye(len(L))
     for _ in range(60):
         Y, Z = (Y + np.linalg.inv(Z)) / 2, (Z + np.linalg.inv(Y)) / 2
     return Z
 
 
 def naive_shampoo(gradients, rates, W):
-    P, m = np.zeros((len(W), len(W))), np.zeros_like(W)
+    L, m = np.zeros((len(W), len(W))), np.zeros_like(W)
     for t, (g, lr) in enumerate(zip(gradients, rates, strict=True)):
-        P = 0.95 * P + 0.05 * np.einsum("ik,jk->ij", g, g)
+        L = 0.95 * L + 0.05 * np.einsum("ik,jk->ij", g, g)
         m = 0.95 * m + 0.05 * g
         if t % 10 == 0:
-            root = naive_root(P)
+            root = naive_root(L)
         u = root @ (0.95 * m + 0.05 * g)
         W = W - lr * 0.2 * u / np.sqrt((u**2).mean())
     return W
@@ -200,7 +200,7 @@ def test_first_step_of_shampoo_makes_all_singular_values_equal():
     make_optimizer(params, TrainConfig(optimizer="shampoo")).update(
         params.flat, g.flat, 0.01, 1
     )
-    # With a single gradient P = U diag(s²) Uᵀ, so that P^(-1/2) g = U Vᵀ.
+    # With a single gradient L = U diag(s²) Uᵀ, so that L^(-1/2) g = U Vᵀ.
     U, _, Vt = np.linalg.svd(g["layer0.Wh"], full_matrices=False)
     step = 0.01 * 0.2 * np.sqrt(24) / 2 * (U @ Vt)  # |U Vᵀ| = √4
     np.testing.assert_allclose(before - params["layer0.Wh"], step, rtol=1e-9)
