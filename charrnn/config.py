@@ -243,7 +243,8 @@ class TrainConfig:
     )
     weight_decay: float = option(
         0.0,
-        "Decoupled weight decay of the matrices (adamw only).",
+        "Decoupled weight decay of the matrices (adamw and shampoo only; in long runs, "
+        "shampoo needs it).",
         group=_LEARNING,
         minimum=0,
     )
@@ -347,10 +348,10 @@ class TrainConfig:
         check_fields(self)
         if sum(bool(n) for n in (self.steps, self.epochs, self.minutes)) > 1:
             raise ConfigError("steps, epochs and minutes exclude each other; give one")
-        if self.weight_decay and self.optimizer != "adamw":
+        if self.weight_decay and self.optimizer not in ("adamw", "shampoo"):
             raise ConfigError(
                 f"weight_decay is {self.weight_decay:g} but the optimizer is "
-                f"{self.optimizer}; expected adamw, or no weight decay"
+                f"{self.optimizer}; expected adamw or shampoo, or no weight decay"
             )
 
 

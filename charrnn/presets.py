@@ -30,6 +30,7 @@ PRESETS = {
             "batch": 32,
             "minutes": 0.5,
             "optimizer": "shampoo",
+            "weight_decay": 0.1,
             "lr": 1e-2,
             "average": 0.99,
         },
@@ -42,6 +43,7 @@ PRESETS = {
             "batch": 32,
             "minutes": 3.0,
             "optimizer": "shampoo",
+            "weight_decay": 0.1,
             "lr": 1e-2,
             "dropout": 0.25,
             "recurrent_dropout": 0.1,
@@ -56,6 +58,7 @@ PRESETS = {
             "batch": 32,
             "minutes": 15.0,
             "optimizer": "shampoo",
+            "weight_decay": 0.1,
             "lr": 8e-3,
             "dropout": 0.35,
             "recurrent_dropout": 0.2,
@@ -70,6 +73,7 @@ PRESETS = {
             "batch": 32,
             "minutes": 60.0,
             "optimizer": "shampoo",
+            "weight_decay": 0.1,
             "lr": 6e-3,
             "dropout": 0.45,
             "recurrent_dropout": 0.25,
@@ -78,13 +82,15 @@ PRESETS = {
     ),
 }
 DEFAULT_PRESET = "small"
+_OF_OPTIMIZER = ("lr", "weight_decay")  # settings that fit one optimizer only
 
 
 def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return all settings: those chosen, else the preset's, else the defaults.
 
     name is the name of a preset, or None for the default preset. If `chosen` has one of
-    steps, epochs and minutes, the preset's length is left out. Raises ConfigError if a
+    steps, epochs and minutes, the preset's length is left out, and if it has another
+    optimizer, so are the rate and the weight decay. Raises ConfigError if a
     setting is invalid, so that a mistake is found before any text is downloaded or
     read.
     """
@@ -99,8 +105,12 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
         value: Any = chosen.get(length, 1)
         if isinstance(value, Real) and not float(value) > 0:
             raise ConfigError(f"{length} is {value}; expected more than 0")
+    unfit: tuple[str, ...] = ()
     if any(length in chosen for length in LENGTHS):
-        preset = {key: value for key, value in preset.items() if key not in LENGTHS}
+        unfit += LENGTHS
+    if chosen.get("optimizer", preset["optimizer"]) != preset["optimizer"]:
+        unfit += _OF_OPTIMIZER
+    preset = {key: value for key, value in preset.items() if key not in unfit}
     settings = defaults | preset | chosen
     network = ModelConfig(vocab=1, **known_settings(ModelConfig, settings))
     training = TrainConfig(**known_settings(TrainConfig, settings))

@@ -44,6 +44,18 @@ def test_chosen_length_takes_the_place_of_the_presets(length):
     }
 
 
+def test_another_optimizer_does_not_get_the_rate_and_the_decay_of_the_presets():
+    own = resolve_settings("quick", {"optimizer": "shampoo"})
+    assert own == resolve_settings("quick", {})
+    assert own["weight_decay"] > 0
+    settings = resolve_settings("quick", {"optimizer": "adam"})
+    assert settings["weight_decay"] == 0
+    assert settings["lr"] == TrainConfig().lr != own["lr"]
+    assert settings["hidden"] == own["hidden"]
+    chosen = {"optimizer": "adamw", "lr": 0.1, "weight_decay": 0.2}
+    assert chosen.items() <= resolve_settings("quick", chosen).items()
+
+
 def test_default_preset_applies_where_none_is_named():
     assert resolve_settings(None, {}) == resolve_settings(DEFAULT_PRESET, {})
 

@@ -174,12 +174,14 @@ class Shampoo(Adam):
         L = β L + (1 - β) g gᵀ                              (D, D)
         m = μ m + (1 - μ) g
         u = L^(-1/2) (μ m + (1 - μ) g)                      (D, C)
-        W -= lr 0.2 √(D C) u / |u|
+        W -= lr (0.2 √(D C) u / |u| + λ W)
 
     The root is computed anew every 10 updates. This is Shampoo (Gupta et al. 2018) from
     one side, with a running mean and the exponent 1/2 (An et al. 2025), and with
     Nesterov's momentum. The step is as long as Adam's typically is, so that one rate
-    fits both (Liu et al. 2025).
+    fits both (Liu et al. 2025). A step of that length, whatever the gradient, lets the
+    weights grow without an end, and after some thousand steps a recurrent matrix makes
+    chaos of the state; the weight decay λ keeps them small.
     """
 
     decay, momentum = 0.95, 0.95  # β, μ
@@ -256,6 +258,7 @@ class Shampoo(Adam):
             return float(np.vdot(u_i, u_i))
 
         length = sqrt(sum(threads.run(whiten, can_stop=False)))
+        W *= 1 - lr * self.config.weight_decay
         if length:
             u *= lr * self.rms * sqrt(W.size) / length
             W -= u

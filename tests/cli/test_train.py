@@ -423,7 +423,7 @@ def test_texts_that_are_not_there():
         (("--steps", "-3"), 1, "steps is -3"),
         (("--val-fraction", "1"), 1, "val_fraction is 1; expected 0 to 0.9"),
         (("--val-fraction", "0.001"), 1, "leave"),
-        (("--weight-decay", "0.1", *BRIEF), 1, "expected adamw"),
+        (("--optimizer", "sgd", "--weight-decay", "0.1", *BRIEF), 1, "expected adamw"),
         (("--steps", "5", "--minutes", "1"), 1, "exclude each other"),
         (("--steps", "5", "--epochs", "1"), 1, "exclude each other"),
         (("--hidden", "many"), 2, "'many' is not a valid integer"),

@@ -146,7 +146,7 @@ def naive_root(L):
     return Z
 
 
-def naive_shampoo(gradients, rates, W):
+def naive_shampoo(gradients, rates, W, decay=0.0):
     L, m = np.zeros((len(W), len(W))), np.zeros_like(W)
     for t, (g, lr) in enumerate(zip(gradients, rates, strict=True)):
         L = 0.95 * L + 0.05 * np.einsum("ik,jk->ij", g, g)
@@ -154,7 +154,7 @@ def naive_shampoo(gradients, rates, W):
         if t % 10 == 0:
             root = naive_root(L)
         u = root @ (0.95 * m + 0.05 * g)
-        W = W - lr * 0.2 * u / np.sqrt((u**2).mean())
+        W = W - lr * (0.2 * u / np.sqrt((u**2).mean()) + decay * W)
     return W
 
 
@@ -170,8 +170,10 @@ WHITENED = "layer0.Wh", "layer1.Wx", "output.W"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_23_updates_of_shampoo_equal_a_naive_twin(threads):
-    params, config = shampoo_params(), TrainConfig(optimizer="shampoo")
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_23_updates_of_shampoo_equal_a_naive_twin(threads, decay):
+    config = TrainConfig(optimizer="shampoo", weight_decay=decay)
+    params = shampoo_params()
     start, rng = params.copy(), np.random.default_rng(1)
     gradients = rng.normal(size=(23, params.flat.size))
     rates = list(rng.uniform(0.01, 0.1, 23))
@@ -181,8 +183,11 @@ def test_23_updates_of_shampoo_equal_a_naive_twin(threads):
             optimizer.update(params.flat, g, lr, t, pool)
     by_name = [params.views(g) for g in gradients]
     for name, W in params.items():
-        twin = naive_shampoo if name in WHITENED else adam_of_arrays
-        expected = twin([views[name] for views in by_name], rates, start[name])
+        found = [views[name] for views in by_name], rates, start[name]
+        if name in WHITENED:
+            expected = naive_shampoo(*found, decay)
+        else:
+            expected = adam_of_arrays(*found)  # which does not decay
         np.testing.assert_allclose(W, expected, rtol=1e-9, err_msg=name)
 
 
