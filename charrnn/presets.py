@@ -108,7 +108,8 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
     unfit: tuple[str, ...] = ()
     if any(length in chosen for length in LENGTHS):
         unfit += LENGTHS
-    if chosen.get("optimizer", preset["optimizer"]) != preset["optimizer"]:
+    optimizer = (defaults | preset)["optimizer"]
+    if chosen.get("optimizer", optimizer) != optimizer:
         unfit += _OF_OPTIMIZER
     preset = {key: value for key, value in preset.items() if key not in unfit}
     settings = defaults | preset | chosen

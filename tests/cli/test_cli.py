@@ -405,7 +405,7 @@ def test_too_little_memory_names_options_that_the_command_has(arguments, advice)
 
 def test_a_cell_that_was_added_can_be_named(monkeypatch):
     error = refused("train", "none.txt", "--cell", "mgu", status=2)
-    assert error.endswith("'mgu' is not one of 'rnn', 'gru', 'lstm'.")
+    assert error.endswith("not one of 'rnn', 'gru', 'lstm', 'mrnn', 'mgru', 'mlstm'.")
     monkeypatch.setitem(CELLS, "mgu", "somewhere.else:MGU")
     assert "none.txt: no such file" in refused("train", "none.txt", "--cell", "mgu")
 

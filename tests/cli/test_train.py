@@ -117,7 +117,7 @@ def test_a_short_text_adapts_the_preset_and_this_is_reported():
         "the text is short, and a large network would memorise it: using hidden 128, "
         "recurrent dropout 0.3, patience 10, unless you give them"
     )
-    assert any(line.startswith("gru, 1 x 128 units") for line in lines)
+    assert any(line.startswith("mgru, 1 x 128 units") for line in lines)
 
 
 @needs_numba
@@ -203,7 +203,7 @@ def test_a_run_is_replaced_with_force_alone():
     assert Path("run/notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("mistake", [("--lr", "0"), ("--weight-decay", "0.1")])
+@pytest.mark.parametrize("mistake", [("--lr", "0"), ("--weight-decay", "-0.1")])
 def test_a_mistake_beside_force_costs_no_run(mistake):
     started("lines.txt", *BRIEF, "--out", "run")
     before = {path: path.read_bytes() for path in Path("run").iterdir()}
