@@ -136,7 +136,7 @@ def test_a_preset_gives_way_to_what_is_chosen(text):
     model = charrnn.train(text, preset="quick", **BRIEF | {"hidden": 9})
     assert model.model.config.hidden == 9
     recorded = model.training
-    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (7e-3, 0, 20)
+    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (1e-2, 0, 20)
 
 
 def test_training_goes_on_from_other_weights(text):
@@ -183,7 +183,7 @@ def test_weights_to_start_from_keep_their_shape_or_the_setting_is_refused(text):
         ({"lr": float("nan")}, "lr is nan"),
         ({"val_fraction": 0.95}, "val_fraction"),
         (
-            BRIEF | {"weight_decay": 0.1},
+            BRIEF | {"optimizer": "adam", "weight_decay": 0.1},
             "weight_decay is 0.1 but the optimizer is adam",
         ),
     ],

@@ -73,6 +73,7 @@ class Savable(Protocol):
 
     trainer: Trainer
     val_ids: Array
+    temperature: float
 
     def best_checkpoint(self) -> Checkpoint:
         """Return what best.npz is to hold."""
@@ -93,8 +94,10 @@ class Saver:
         self._pace = Pace(60 * run.trainer.config.save_every, perf_counter())
         self._pending: list[Validation | Rollback] = []  # not yet in the history
         self._saved_step = run.trainer.progress.step if saved_at else None
-        # The history in best.npz, if that file is known to be right.
-        self._best_saved = self._history_on_disk() if saved_at else None
+        # The history and the temperature in best.npz, if it is known to be right.
+        self._best_saved, self._temperature = None, 1.0
+        if saved_at:
+            self._best_saved, self._temperature = self._best_on_disk()
         self._failure = ""  # of the newest save
         self._is_slow = False  # and the user knows
 
@@ -121,9 +124,11 @@ class Saver:
             if self._saved_step is not None:
                 yield from self._log(event.step)
         elif isinstance(event, Finished):
-            # The temperature of the best weights is known now; or without validations,
-            # the newest weights are the best.
-            self._best_saved = None
+            # Without validations, the newest weights are the best. The temperature is
+            # known only now.
+            is_known = self._temperature == self._run.temperature
+            if not len(self._run.val_ids) or not is_known:
+                self._best_saved = None
             saving = self._save(event.step)
             yield from (each for each in saving if not isinstance(each, SaveFailed))
 
@@ -227,6 +232,7 @@ class Saver:
         if self._best_saved != progress.best_history or not path.is_file():
             save(self._run.best_checkpoint(), path)
             self._best_saved = progress.best_history
+            self._temperature = self._run.temperature
 
     def _write_last(self) -> None:
         sync_history(self._folder)  # it must not be older than the checkpoint
@@ -234,15 +240,15 @@ class Saver:
         self._saved_step = self._run.trainer.progress.step
         self.saved_at = last_saved(self._folder)
 
-    def _history_on_disk(self) -> History | None:
-        """Return the history in best.npz if the weights there are the best."""
+    def _best_on_disk(self) -> tuple[History | None, float]:
+        """Return what best.npz has beside the weights, if those are the best."""
         try:
             found = load(self._folder / BEST)
             network = only_member(found.model, "cannot be resumed")
         except (CheckpointError, ConfigError):
-            return None
+            return None, 1.0
         is_best = np.array_equal(network.params.flat, self._run.trainer.best_params)
-        return found.history if is_best else None
+        return found.history if is_best else None, network.temperature
 
 
 def check_unchanged(folder: Path, saved_at: int) -> None:

@@ -124,9 +124,10 @@ def test_characters_are_tinted_by_their_surprise(client, tab):
     column = page.locator(".column .text").first
     column.locator("i").first.wait_for()
     assert column.text_content() == text
-    likely = trained().losses(text)[3:] < 0.5 * log(2)
+    bits = trained().losses(text)[3:] / log(2)
     tinted = sum(map(len, column.locator("i").all_text_contents()))
-    assert tinted == 150 - likely.sum()
+    # The numbers are sent with few digits.
+    assert (bits > 0.51).sum() <= tinted <= (bits > 0.49).sum() < 150
     page.get_by_label("Tint by surprise").uncheck()
     column.locator("i").first.wait_for(state="detached")
     assert column.text_content() == text
