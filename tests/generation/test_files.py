@@ -102,7 +102,8 @@ def test_an_export_is_imported_again(tmp_path):
     found = LanguageModel.from_checkpoint(import_weights(path))
     assert (found.vocab, found.history) == (trained().vocab, trained().history)
     # The weights contain the temperature now.
-    assert found.losses(sentences(3)) == pytest.approx(trained().losses(sentences(3)))
+    expected = trained().losses(sentences(3))
+    assert found.losses(sentences(3)) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(CheckpointError, match="already exists"):
         trained().export(path)
     trained().export(path, force=True)
