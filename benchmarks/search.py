@@ -34,7 +34,7 @@ from machine import machine
 from recipes import cross_fitted, setting
 
 import charrnn
-from charrnn.presets import DEFAULT_PRESET, PRESETS
+from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
 from charrnn.training.events import Event, Validation
 
 Settings = dict[str, Any]
@@ -65,10 +65,10 @@ def text_of(path: Path, test: float) -> tuple[str, str]:
 
 
 def key_of(path: Path, preset: str, tried: Settings, seed: int, test: float) -> str:
-    """Return what tells a run from all others."""
+    """Return what tells a run from all others: presets may change, so the settings."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    parts = {"text": digest, "preset": preset, "tried": tried, "seed": seed}
-    return json.dumps(parts | {"test": test}, sort_keys=True)
+    settings = resolve_settings(preset, tried | {"seed": seed})
+    return json.dumps({"text": digest, "test": test} | settings, sort_keys=True)
 
 
 def run(path: Path, preset: str, tried: Settings, seed: int, test: float) -> Settings:

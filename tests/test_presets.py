@@ -136,7 +136,7 @@ def test_a_long_text_needs_no_dropout():
 
 @pytest.mark.parametrize(
     ("vocab", "units"),
-    [(10_000, 640), (10_001, 96), (13_333, 96), (13_334, 64), (200_000, 64)],
+    [(10_000, 448), (10_001, 96), (13_333, 96), (13_334, 64), (200_000, 64)],
 )
 def test_a_large_vocabulary_gets_a_narrower_network(vocab, units):
     settings = resolve_settings("large", {})
