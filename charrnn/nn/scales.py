@@ -9,9 +9,9 @@ factor that depends on the input:
 
 and the rest of the cell is as before. A character thus chooses which part of the state
 counts. Q (D, H) begins at zero, where the cell is the plain one. With a one-hot input,
-x[t] Q is a row of Q, so that this costs two elementwise products per step. These are
-the multiplicative networks of Sutskever et al. 2011 and Krause et al. 2016, whose m[t]
-= (x[t] Wmx) * (h[t] Wmh) has h[t] itself in the place of h[t] Wmh, and the 1.
+x[t] Q is a row of Q, so that this costs two elementwise products per step. It is a
+special case of the multiplicative networks of Sutskever et al. 2011 and Krause et al.
+2016, m[t] = (x[t] Wmx) * (h[t] Wmh): Wmh is the identity, and 1 is added to x[t] Wmx.
 
 Backward, with d[t] the gradient with respect to h[t] * s[t], which is du[t] Wh^T:
 

@@ -168,8 +168,9 @@ class AdamW(Adam):
 class Shampoo(Adam):
     """Whitened steps for the matrices that states are multiplied with; Adam for others.
 
-    The rows of a gradient g (D, C) belong to the D units of a layer. Their states have
-    much in common, and so do the rows. L, their second moments, frees a step of that:
+    The rows of a gradient g (D, C) belong to the D units of a layer. Units often do the
+    same, and then their rows are alike. L, the second moments of the rows, takes out
+    what they have in common:
 
         L = β L + (1 - β) g gᵀ                              (D, D)
         m = μ m + (1 - μ) g
@@ -179,9 +180,9 @@ class Shampoo(Adam):
     The root is computed anew every 10 updates. This is Shampoo (Gupta et al. 2018) from
     one side, with a running mean and the exponent 1/2 (An et al. 2025), and with
     Nesterov's momentum. The step is as long as Adam's typically is, so that one rate
-    fits both (Liu et al. 2025). A step of that length, whatever the gradient, lets the
-    weights grow without an end, and after some thousand steps a recurrent matrix makes
-    chaos of the state; the weight decay λ keeps them small.
+    fits both (Liu et al. 2025). Since it does not shrink with the gradient, the weights
+    grow without an end, and after some thousand steps the recurrent network becomes
+    chaotic. The weight decay λ keeps them small.
     """
 
     decay, momentum = 0.95, 0.95  # β, μ
