@@ -153,11 +153,13 @@ def _report_compilation(name: str, cell: str, report: Report) -> None:
 
 def kernels_are_compiled(cell: str) -> bool:
     """Return whether Numba's cache on disk has the training kernels of a cell."""
-    from charrnn.nn.kernels import functions, has_twin
+    from charrnn.nn.compiled import TWINS
+    from charrnn.nn.kernels import functions
 
     # Numba itself knows where its cache is.
     stats: Any = functions("numba").cross_entropy_.stats  # type: ignore[attr-defined]
-    pattern = f"{cell}.backward*.nbi" if has_twin(cell) else "functional.*.nbi"
+    module = TWINS[cell].partition(":")[0].rpartition(".")[2] if cell in TWINS else ""
+    pattern = f"{module}.backward*.nbi" if module else "functional.*.nbi"
     return any(Path(stats.cache_path).glob(pattern))
 
 

@@ -121,8 +121,9 @@ def test_a_short_text_adapts_the_preset_and_this_is_reported():
 
 
 @needs_numba
-def test_compiling_is_announced_once(tmp_path):
-    brief = (*TINY, "--kernels", "numba", "--steps", "2")
+@pytest.mark.parametrize("cell", ["rnn", "mgru"])
+def test_compiling_is_announced_once(tmp_path, cell):
+    brief = (*TINY, "--kernels", "numba", "--steps", "2", "--cell", cell)
     cache = str(tmp_path / "cache")
     for announced in (True, False):
         done = charrnn("train", "lines.txt", *brief, cwd=".", NUMBA_CACHE_DIR=cache)
