@@ -14,7 +14,7 @@ _NAMED = 10  # characters that an error names at most
 
 
 def combine(models: Sequence[LanguageModel]) -> LanguageModel:
-    """Return an ensemble of models; the networks of ensembles become its own.
+    """Return an ensemble of models. One that is an ensemble counts as its networks.
 
     Raises ConfigError unless there are 2 to MOST_MEMBERS networks, of the same
     characters, trained and validated on the same text.

@@ -4,8 +4,8 @@
 
 The loss of such a mixture is never above the mean of the members' losses, because -log
 is convex, and it is usually below that of the best one (Hansen & Salamon 1990; Perrone
-& Cooper 1993). Its logits are log p, whose softmax is p itself. So whatever works on
-the logits of a network, a temperature or a filter, works on those of an ensemble.
+& Cooper 1993). Its logits are log p, whose softmax is p itself. So temperatures and
+filters, which change logits, work with an ensemble as with a single network.
 
 Letters: k networks, T time, N batch (streams), V vocabulary.
 """

@@ -7,7 +7,7 @@ Member `header` is UTF-8 JSON in a uint8 vector; every other member is an array:
 
 A checkpoint to resume from adds
 
-    optimizer/MOMENT/NAME            mostly shaped like the parameters
+    optimizer/MOMENT/NAME            shaped like the parameters, or (H, H) in Shampoo
     state/layer0.0 (N, H)            the state carried from window to window
     best/NAME                        the weights of the lowest validation loss
     good/…                           params, optimizer and state at the last validation
