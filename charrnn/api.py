@@ -61,6 +61,7 @@ def train(
     cell: str | None = None,
     hidden: int | None = None,
     layers: int | None = None,
+    members: int | None = None,
     batch: int | None = None,
     window: int | None = None,
     steps: int | None = None,
@@ -135,6 +136,8 @@ def train(
         The recurrent cell.
     hidden, layers : int, optional
         Units per layer, and the number of layers.
+    members : int, optional
+        Networks that learn side by side; their mean is the model, an ensemble.
     batch, window : int, optional
         Parallel streams, and characters of backpropagation through time.
     steps, epochs, minutes : number, optional
@@ -154,7 +157,7 @@ def train(
     momentum : float, optional
         Momentum of SGD.
     weight_decay : float, optional
-        Decoupled weight decay of AdamW, on matrices only.
+        Decoupled weight decay of AdamW and Shampoo, on matrices only.
     dropout, recurrent_dropout : float, optional
         Fraction of each layer's outputs, and of the recurrent weights, to drop.
     average : float, optional
@@ -330,9 +333,9 @@ def ensemble(models: Sequence[LanguageModel | PathLike]) -> LanguageModel:
     """Return a model whose probabilities are the mean of those of several models.
 
     It predicts better than each of them, as a rule, and takes as long as all of them
-    together. It writes, scores and is saved like any other model; training cannot start
-    from it. Its `members` are the models that it was made of; those of an ensemble
-    become its own.
+    together. It writes, scores and is saved like any other model. Its `members` are the
+    models that it was made of; those of an ensemble become its own. `train` can train
+    an ensemble at once.
 
     Parameters
     ----------

@@ -30,6 +30,7 @@ UNTIL = ("sentence", "line", "paragraph")  # where a text may end
 ON_UNKNOWN = ("error", "skip", "map")  # for characters outside the vocabulary
 LENGTHS = ("steps", "epochs", "minutes")
 MOST_THREADS = 1024
+MOST_MEMBERS = 100  # of an ensemble
 # Settings that may change in a resumed run.
 CHANGEABLE = ("steps", "epochs", "threads", "kernels", "save_every")
 SHAPE = ("cell", "hidden", "layers")  # settings of a network's shape
@@ -161,6 +162,14 @@ _MACHINE = "Speed and reproducibility"
 class TrainConfig:
     """How a network is trained. At most one of minutes, epochs and steps is set."""
 
+    members: int = option(
+        1,
+        "Networks that learn side by side, each from its own initial weights. Their "
+        "mean is the model, an ensemble, which predicts better than each of them.",
+        group=_NETWORK,
+        minimum=1,
+        maximum=MOST_MEMBERS,
+    )
     minutes: float = option(
         0.0,
         "Time of the run, everything included. It is turned into steps at the start, "

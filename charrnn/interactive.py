@@ -61,8 +61,7 @@ def finish(run: Run, *, progress: bool, on_event: OnEvent | None) -> LanguageMod
     validated = isfinite(state.best_loss)
     if not validated:
         newest = run.trainer.averaged_model.params
-        (network,) = checkpoint.model.members
-        network.params.flat[:] = newest.flat
+        checkpoint.model.params.flat[:] = newest.flat
     if interrupted and state.step < run.plan.steps:
         found = (
             f"the best model so far, from step {state.best_step:,}"

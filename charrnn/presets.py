@@ -4,11 +4,13 @@ No NumPy here: the command line shows the presets in `--help` and must start fas
 benchmarks/recipes.md describes how they were found.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
-from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, known_settings
+from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import ConfigError
 from charrnn.option import one_of, settings_of
 
@@ -157,24 +159,23 @@ def adapt_to_text(
     settings: dict[str, Any],
     chosen: dict[str, Any],
     characters: int,
-    network: ModelConfig | None = None,
+    shape: Mapping[str, Any] = MappingProxyType({}),
     vocab: int = 0,
 ) -> Adaptation:
     """Adapt the settings of a preset to a text of this many characters.
 
     vocab is the number of distinct characters. chosen are the settings that the user
     gave; they never change. If training starts from the weights of another network,
-    `network` is its configuration, and its shape is kept. Raises ConfigError if the
-    user chose another shape.
+    `shape` has those of its settings that are kept. Raises ConfigError if the user
+    chose others.
     """
-    shape = {name: getattr(network, name) for name in SHAPE} if network else {}
     for name, value in shape.items():
         if chosen.get(name, value) != value:
             raise ConfigError(
                 f"{name} is {chosen[name]}, but the network to start from has {value}; "
                 "leave it out"
             )
-    settings = settings | shape
+    settings = {**settings, **shape}
     changes: dict[str, Any] = {}
     reasons = []
     for rule, size in ((_for_length, characters), (_for_vocabulary, vocab)):
@@ -182,7 +183,7 @@ def adapt_to_text(
         new = {
             name: value
             for name, value in wanted.items()
-            if name not in chosen | shape and value != settings[name]
+            if name not in {**chosen, **shape} and value != settings[name]
         }
         if new:
             settings, changes = settings | new, changes | new

@@ -98,8 +98,16 @@ class Ranks:
         half of a float32, which has 8 bits of the 24 that tell numbers apart.
         """
 
-    def copy_first(self, array: "NDArray[Any]") -> None:
-        """Replace an array by that of rank 0, in place."""
+    def divide(self, n: int) -> "tuple[slice, Ranks]":
+        """Return which of n networks this rank computes, and the ranks that help it.
+
+        Each rank has some networks for itself. If there are more ranks than networks,
+        several have the same network, and they are the ranks that are returned.
+        """
+        return slice(0, n), self
+
+    def copy_from(self, rank: int, array: "NDArray[Any]") -> None:
+        """Replace an array by that of another rank, in place; all ranks call this."""
 
     def gather(self, work: Callable[[], _T]) -> list[_T]:
         """Return what work() returns on each rank; it fails on all or on none."""
@@ -129,45 +137,22 @@ class Ranks:
         """Do the same, before the process ends."""
 
 
-class MpiRanks(Ranks):
-    """The processes of `mpiexec`."""
+class _MpiGroup(Ranks):
+    """Some of the processes of `mpiexec`, or all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, mpi: Any, communicator: Any) -> None:
         super().__init__()
-        try:
-            import mpi4py
-
-            mpi4py.rc.thread_level = "serialized"  # only one thread at a time calls MPI
-            from mpi4py import MPI
-        except ImportError as error:
-            raise MissingExtraError(
-                "mpiexec started several processes, and mpi4py, with which they work "
-                'together, is missing: pip install "charrnn[mpi]"'
-            ) from error
-        except RuntimeError as error:  # mpi4py finds no MPI library
-            raise MissingExtraError(
-                f"mpi4py cannot use MPI ({str(error).splitlines()[0]}); install MPI: "
-                "from your system, or with pip install mpich"
-            ) from error
         import numpy as np
 
-        self._mpi, self._np = MPI, np
-        self._comm = MPI.COMM_WORLD
+        self._mpi, self._np, self._comm = mpi, np, communicator
         self.number, self.size = self._comm.Get_rank(), self._comm.Get_size()
-        if self.size == 1:
-            raise ConfigError(
-                "mpiexec started several processes, and mpi4py sees only this one; "
-                "they belong to different installations of MPI: use the mpiexec of "
-                f"{MPI.Get_library_version().splitlines()[0].strip()}"
-            )
-        atexit.register(self._at_exit)  # before mpi4py waits for the others
         self._granted = 0
-        self._failed = self._is_finished = False
-        self._host = MPI.Get_processor_name()
+        self._failed = False
+        self._host = mpi.Get_processor_name()
         self._row = np.zeros(2 + _NUMBERS)
         self._rows = np.zeros((self.size, 2 + _NUMBERS))
         self._buffers: dict[int, Any] = {}  # of `_add_short`, by length
-        self._share_cores()
+        self._groups: dict[int, tuple[int, Ranks]] = {}  # of `divide`
 
     @property
     def granted(self) -> int:
@@ -198,7 +183,8 @@ class MpiRanks(Ranks):
             self._granted |= int(wishes)
         status = self._rows[:, 0].max()
         if status == _FAILED:
-            self._fail(None if isinstance(error, Stopped) else error)
+            is_own = error and not isinstance(error, (Stopped, OtherRankError))
+            self._fail(error if is_own else None)
         if status == _GIVEN_UP:
             raise Stopped
         # In the order of the ranks, so that the sum is the same on all of them.
@@ -236,8 +222,20 @@ class MpiRanks(Ranks):
         self._comm.Allgather(received[0].copy(), sent)
         array[:] = lengthened(sent.reshape(-1)[:n], bits[:n])
 
-    def copy_first(self, array: "NDArray[Any]") -> None:
-        self._comm.Bcast(array)
+    def divide(self, n: int) -> tuple[slice, Ranks]:
+        if n == 1:
+            return slice(0, 1), self
+        if n >= self.size:
+            return self.share(n), Ranks()
+        if n not in self._groups:
+            mine = self.number * n // self.size
+            communicator = self._comm.Split(mine, self.number)
+            self._groups[n] = mine, _MpiGroup(self._mpi, communicator)
+        mine, group = self._groups[n]
+        return slice(mine, mine + 1), group
+
+    def copy_from(self, rank: int, array: "NDArray[Any]") -> None:
+        self._comm.Bcast(array, root=rank)
 
     def gather(self, work: Callable[[], _T]) -> list[_T]:
         value: Any = None
@@ -278,19 +276,6 @@ class MpiRanks(Ranks):
             with self.together():  # the others do it
                 pass
 
-    def finish(self) -> None:
-        self._wait()
-        self._is_finished = True
-
-    def leave(self) -> None:
-        self.finish()
-        self._mpi.Finalize()
-
-    def _at_exit(self) -> None:
-        """End the others if this process ends and they do not know why."""
-        if not (self._failed or self._is_finished):
-            self._comm.Abort(1)
-
     def _fail(self, error: Exception | None) -> None:
         """Raise an error that all ranks know of, on all of them."""
         about = f"rank {self.number} on {self._host}: {error}"
@@ -306,6 +291,50 @@ class MpiRanks(Ranks):
         request = self._comm.Ibarrier()
         while not request.Test():
             sleep(_PAUSE)
+
+
+class MpiRanks(_MpiGroup):
+    """The processes of `mpiexec`."""
+
+    def __init__(self) -> None:
+        try:
+            import mpi4py
+
+            mpi4py.rc.thread_level = "serialized"  # only one thread at a time calls MPI
+            from mpi4py import MPI
+        except ImportError as error:
+            raise MissingExtraError(
+                "mpiexec started several processes, and mpi4py, with which they work "
+                'together, is missing: pip install "charrnn[mpi]"'
+            ) from error
+        except RuntimeError as error:  # mpi4py finds no MPI library
+            raise MissingExtraError(
+                f"mpi4py cannot use MPI ({str(error).splitlines()[0]}); install MPI: "
+                "from your system, or with pip install mpich"
+            ) from error
+        super().__init__(MPI, MPI.COMM_WORLD)
+        if self.size == 1:
+            raise ConfigError(
+                "mpiexec started several processes, and mpi4py sees only this one; "
+                "they belong to different installations of MPI: use the mpiexec of "
+                f"{MPI.Get_library_version().splitlines()[0].strip()}"
+            )
+        self._is_finished = False
+        atexit.register(self._at_exit)  # before mpi4py waits for the others
+        self._share_cores()
+
+    def finish(self) -> None:
+        self._wait()
+        self._is_finished = True
+
+    def leave(self) -> None:
+        self.finish()
+        self._mpi.Finalize()
+
+    def _at_exit(self) -> None:
+        """End the others if this process ends and they do not know why."""
+        if not (self._failed or self._is_finished):
+            self._comm.Abort(1)
 
     def _share_cores(self) -> None:
         """Divide the cores among the ranks that may use the same ones."""

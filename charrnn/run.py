@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 
 from charrnn.atomic import Lock
-from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
+from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
 from charrnn.evaluation.calibration import own_temperature
 from charrnn.machine import available_cores, require
 from charrnn.nn import kernels
+from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.predictor import only_member
+from charrnn.nn.predictor import ONE_OF_THEM, Predictor
 from charrnn.nn.workers import interruptibly
 from charrnn.presets import MANY, Adaptation, adapt_to_text
 from charrnn.ranks import Ranks
 from charrnn.shell import quote
-from charrnn.storage.checkpoint import Checkpoint, load
+from charrnn.storage.checkpoint import Checkpoint, Member, load
 from charrnn.storage.run_folder import (
     LAST,
     check_folder,
@@ -83,7 +84,7 @@ class Run:
     _saved_at: int = field(default=0, init=False, repr=False)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Predictor:
         """The model in training, with its newest weights."""
         return self.trainer.model
 
@@ -143,15 +144,18 @@ class Run:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()
         model.params.flat[:] = self.trainer.best_params
-        model.temperature = self.temperature
+        for network in model.members:
+            network.temperature = self.temperature
         return self._checkpoint(model, self.trainer.progress.best_history)
 
     def last_checkpoint(self) -> Checkpoint:
         """Return what resuming needs. The next step changes its arrays."""
         return replace(self.checkpoint, snapshot=self.trainer.snapshot(copy=False))
 
-    def _checkpoint(self, model: Model, history: History) -> Checkpoint:
+    def _checkpoint(self, model: Predictor, history: History) -> Checkpoint:
         beside = self.folder
+        train = asdict(self.config) | {"plan": self.plan.to_json()}
+        members = [Member(train=train) for _ in model.members]
         return Checkpoint(
             model,
             self.vocab,
@@ -162,8 +166,9 @@ class Run:
                 len(self.val_ids),
                 self.val_text.relative_to(beside) if self.val_text else None,
             ),
-            asdict(self.config) | {"plan": self.plan.to_json()},
+            train,
             [*history],
+            members=tuple(members) if len(members) > 1 else (),
         )
 
     def events(self) -> Iterator[Event]:
@@ -201,7 +206,7 @@ class Run:
         """Find the temperature of the best model."""
         if len(self.val_ids) and self.trainer.progress.best_step:
             self.temperature = 1.0
-            model = self.best_checkpoint().model.members[0]
+            model = self.best_checkpoint().model
             self.temperature = own_temperature(model, self.val_ids)
 
     def _saver(self, folder: Path) -> Saver:
@@ -276,25 +281,28 @@ def start_run(
         path = init_from
         source = ranks.first(lambda: load(find_checkpoint(path)))
     adaptation = None
+    shape = _shape_of(source.model) if source else {}
     if chosen is not None:
-        network = _weights_of(source).config if source else None
         adaptation = adapt_to_text(
-            settings, chosen, corpus.characters, network, len(corpus.vocab)
+            settings, chosen, corpus.characters, shape, len(corpus.vocab)
         )
         settings = adaptation.settings
     _check_alike(ranks, [corpus.info.sha256, val.info.sha256 if val else "", settings])
+    settings = settings | shape
     config = TrainConfig(**known_settings(TrainConfig, settings))
-    shape = known_settings(ModelConfig, settings)
-    model, vocab, growth = _new_model(corpus, val, config, shape, source)
+    network = known_settings(ModelConfig, settings)
+    model, vocab, growth = _new_model(corpus, val, config, network, source)
     model = _with_kernels(model, ranks.first(lambda: kernels.resolve(config.kernels)))
     train_ids, val_ids = _split_ids(corpus, val, vocab, config.val_fraction)
     if not source and len(vocab) > MANY:
         # Otherwise it would take most of a short run to learn them.
-        log_frequencies(model.params["output.b"], train_ids)
+        for member in model.members:
+            log_frequencies(member.params["output.b"], train_ids)
     if ranks.size > 1:  # other processors may round otherwise
         model.params.flat[:] = ranks.first(lambda: model.params.flat)
     T, N = fit_windows(len(train_ids), config.window, config.batch)
-    windows = _windows(train_ids, T, N, vocab, config.seed, ranks)
+    _, group = ranks.divide(config.members)
+    windows = _windows(train_ids, T, N, vocab, config.seed, group)
     spent = perf_counter() - begun
     plan = make_plan(model, windows, val_ids, config, spent=spent, ranks=ranks)
     trainer = Trainer(model, windows, val_ids, config, plan, ranks)
@@ -331,9 +339,9 @@ def _new_model(
     corpus: Corpus,
     val: Corpus | None,
     config: TrainConfig,
-    shape: dict[str, Any],
+    network: dict[str, Any],
     source: Checkpoint | None,
-) -> tuple[Model, Vocabulary, Growth | None]:
+) -> tuple[Predictor, Vocabulary, Growth | None]:
     """Return a model with initial weights for the characters of a text."""
     vocab = _vocabulary(corpus, val)
     if len(vocab.characters) < 2:
@@ -341,23 +349,36 @@ def _new_model(
             f"{corpus.name}: every character is {vocab.characters[0]!r}; expected at "
             "least two different ones to learn from"
         )
-    (init_seed,) = np.random.SeedSequence(config.seed).spawn(1)
-    rng = np.random.default_rng(init_seed)
+    (seed,) = np.random.SeedSequence(config.seed).spawn(1)
     if source:
         _check_symbols(corpus, source)
-        growth = grow(_weights_of(source), source.vocab, vocab, rng=rng)
+        rng = np.random.default_rng(seed)
+        growth = grow(source.model, source.vocab, vocab, rng=rng)
         return growth.model, growth.vocab, growth
-    model = Model(ModelConfig(len(vocab), **shape, end=vocab.end))
-    interruptibly(lambda: model.init(rng=rng))
-    return model, vocab, None
+    models = []
+    for own in seed.spawn(config.members) if config.members > 1 else [seed]:
+        model = Model(ModelConfig(len(vocab), **network, end=vocab.end))
+        interruptibly(partial(model.init, rng=np.random.default_rng(own)))
+        models.append(model)
+    return Ensemble(models) if len(models) > 1 else models[0], vocab, None
 
 
-def _weights_of(source: Checkpoint) -> Model:
-    """Return the network to start from. Raises ConfigError for an ensemble."""
-    return only_member(source.model, "cannot be trained further")
+def _shape_of(model: Predictor) -> dict[str, Any]:
+    """Return the settings that a run takes from the weights it starts from.
+
+    Raises ConfigError for an ensemble of different networks.
+    """
+    first, *others = (member.config for member in model.members)
+    if any(config != first for config in others):
+        raise ConfigError(
+            "an ensemble of networks of different shapes cannot be trained; "
+            f"{ONE_OF_THEM}"
+        )
+    shape = {name: getattr(first, name) for name in SHAPE}
+    return shape | {"members": len(model.members)}
 
 
-def _with_kernels(model: Model, name: str) -> Model:
+def _with_kernels(model: Predictor, name: str) -> Predictor:
     """Return the model with these kernels ("auto", "numpy" or "numba")."""
     name = kernels.resolve(name)
     return model if model.kernels == name else model.copy(name)
@@ -553,23 +574,23 @@ def _read_run(
     with _explaining(folder, _MOVED_VAL, changed):
         val_corpus = same_corpus(val_info, val, beside=folder) if val_info else None
     train_ids, val_ids = _split_ids(corpus, val_corpus, vocab, config.val_fraction)
-    network = only_member(checkpoint.model, "cannot be resumed")
     T, N = plan.window, plan.batch
     if fit_windows(len(train_ids), T, N) != (T, N):
         raise CheckpointError(
             f"{folder / LAST}: its text is too short for batch {N} and window {T}; the "
             "file is damaged or was edited"
         )
-    windows = _windows(train_ids, T, N, vocab, config.seed, ranks)
+    _, group = ranks.divide(config.members)
+    windows = _windows(train_ids, T, N, vocab, config.seed, group)
     read = checkpoint.snapshot
     assert read  # by load_last
     snapshot, notes = ranks.first(lambda: with_best_weights(read, folder))
     plan, more = resumed_plan(
-        plan, config, changes, snapshot.progress, network, windows, ranks
+        plan, config, changes, snapshot.progress, checkpoint.model, windows, ranks
     )
     if "save_every" in changes:  # the plan has the others
         config = replace(config, save_every=changes["save_every"])
-    model = _with_kernels(network, plan.kernels)
+    model = _with_kernels(checkpoint.model, plan.kernels)
     trainer = Trainer(model, windows, val_ids, config, plan, ranks)
     trainer.restore(snapshot)
     if not changes.keys().isdisjoint(LENGTHS):

@@ -42,6 +42,7 @@ MODEL = [
     ),
 ]
 TRAIN = [
+    ("members", 0, "members is 0; expected 1 to 100"),
     *[(name, 0, f"{name} is 0; expected at least 1") for name in ("batch", "window")],
     *[
         (name, -1, f"{name} is -1; expected at least 0")

@@ -173,11 +173,11 @@ def test_what_was_chosen_fits_every_text():
 
 def test_the_shape_of_other_weights_is_kept():
     settings = resolve_settings("small", {})
-    network = ModelConfig(65, hidden=200, layers=3, cell="lstm")
-    found = adapt_to_text(settings, {}, 50_000, network).settings
-    assert (found["hidden"], found["layers"], found["cell"]) == (200, 3, "lstm")
+    shape = {"hidden": 200, "layers": 3, "cell": "lstm", "members": 2}
+    found = adapt_to_text(settings, {}, 50_000, shape).settings
+    assert {name: found[name] for name in shape} == shape
     with pytest.raises(ConfigError) as error:
-        adapt_to_text(settings, {"layers": 2}, 50_000, network)
+        adapt_to_text(settings, {"layers": 2}, 50_000, shape)
     assert str(error.value) == (
         "layers is 2, but the network to start from has 3; leave it out"
     )

@@ -74,6 +74,11 @@ NETWORKS = {
         "",
         BASE | {"cell": "lstm", "layers": 2, "dropout": 0.3, "threads": 2},
     ),
+    "ensemble": (
+        sentences(),
+        "",
+        BASE | {"members": 3, "dropout": 0.2, "average": 0.9, "threads": 2},
+    ),
     "bfloat16": (sentences(), "", BASE | {"cell": "gru", "exchange": "bfloat16"}),
     "documents": (NAMES, "lines", BASE | {"batch": 5}),
     "many characters": (

@@ -56,7 +56,7 @@ def command(
     have been trained on the same text, with the same part of it held out. The
     probability of the next character is the mean of theirs. Each network is scored on
     the validation part, and so is their mean. FILE is a checkpoint that `charrnn
-    sample` and other commands take like any other. Training cannot start from it.
+    sample` and other commands take like any other.
     """
     from charrnn.generation.ensembles import combine, source_of
     from charrnn.generation.files import check_free

@@ -163,10 +163,10 @@ def listing(rows: Sequence[Sequence[str]]) -> str:
     return table(fitting, right=range(len(figures)))
 
 
-def describe_layout(layout: Layout) -> str:
+def describe_layout(layout: Layout, what: str = "batch") -> str:
     """Return a description of how a training step uses the cores."""
     if layout.workers > 1:
-        return f"batch split over {layout.workers} threads"
+        return f"{what} split over {layout.workers} threads"
     if layout.blas_threads > 1:
         return f"{layout.blas_threads} threads per matrix product"
     return "1 thread"

@@ -198,7 +198,8 @@ def resume_old_run(
         report(line)
     report(f"resuming {folder} at step {run.trainer.progress.step:,}")
     report(run.text_summary)
-    _report_compilation(run.plan.kernels, run.model.config.cell, report)
+    cell = run.model.members[0].config.cell
+    _report_compilation(run.plan.kernels, cell, report)
     return run
 
 
@@ -219,11 +220,11 @@ def check_unchanged(ctx: click.Context) -> None:
 def print_summary(run: "Run", report: Report) -> None:
     """Report what will be trained, on how much text, and how."""
     from charrnn.cli.format import describe_layout
+    from charrnn.nn.predictor import described
 
     model, plan = run.model, run.plan
-    config = model.config
     report(
-        f"{config.vocab} distinct characters; {len(run.train_ids):,} characters to "
+        f"{model.vocab} distinct characters; {len(run.train_ids):,} characters to "
         f"train on, {len(run.val_ids):,} to validate on"
     )
     if plan.val_characters:
@@ -232,21 +233,21 @@ def print_summary(run: "Run", report: Report) -> None:
             f"{len(run.val_ids):,} characters, spread evenly"
         )
     report(
-        f"{config.cell}, {config.layers} x {config.hidden} units, "
-        f"{model.params.flat.size:,} parameters; {run.trainer.epoch_steps:,} steps per "
-        "epoch"
+        f"{described(model)}, {model.params.flat.size:,} parameters; "
+        f"{run.trainer.epoch_steps:,} steps per epoch"
     )
     if plan.sampled:
         report(
             f"sampled softmax: each step uses its targets and {plan.sampled:,} more "
-            f"characters, drawn by frequency, instead of all {config.vocab:,}"
+            f"characters, drawn by frequency, instead of all {model.vocab:,}"
         )
     notes = run.short_text, run.early_end, run.overtime, run.idle_cores
     for line in filter(None, notes):
         report(line)
-    layout = describe_layout(plan.layout)
+    what = "networks" if run.config.members > 1 else "batch"
+    layout = describe_layout(plan.layout, what)
     if plan.ranks > 1:
-        layout = f"batch split over {plan.ranks} ranks, each with {layout}"
+        layout = f"{what} split over {plan.ranks} ranks, each with {layout}"
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
         f"{run.config.seed}, {layout}"

@@ -1,14 +1,14 @@
 """Temperature scaling: calibrates a model's confidence on held-out text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
 
 from charrnn.evaluation.loss import predictions
+from charrnn.nn.ensemble import log_mean_
 from charrnn.nn.functional import log_softmax
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
 
@@ -43,32 +43,39 @@ def calibration(model: Predictor, ids: Array) -> Calibration:
     The loss of softmax(z / τ) has a single minimum in 1 / τ, found by golden-section
     search over log τ. Guo et al. 2017, "On calibration of modern neural networks".
     """
-    loss = _loss_of_temperature(*_held_out(model, ids))
+    z, y = _held_out(model, ids)
+    loss = _loss_of_temperature([z], y)
     best = _best_temperature(loss)
     points = [(best or 1.0) * factor for factor in _FACTORS]
     return Calibration(best, [(point, loss(point)) for point in points])
 
 
-def own_temperature(model: Model, ids: Array) -> float:
+def own_temperature(model: Predictor, ids: Array) -> float:
     """Return the temperature by which to divide a model's logits; 1 if in doubt.
 
-    ids (n,) are held-out text, of which only a part is used if it is long. A model that
-    was trained for many epochs is too sure of itself, and the loss on other text is
-    lower at a higher temperature.
+    ids (n,) are held-out text, of which only a part is used if it is long. A network
+    that was trained for many epochs is too sure of itself, and the loss on other text
+    is lower at a higher temperature. The networks of an ensemble get the same one, that
+    at which their mean predicts best.
     """
-    z, y = _held_out(model, ids)
+    found = [_held_out(network, ids) for network in model.members]
+    before, y = model.members[0].temperature, found[0][1]
     if len(y) < _FEWEST:
-        return model.temperature
-    return model.temperature * (_best_temperature(_loss_of_temperature(z, y)) or 1.0)
+        return before
+    loss = _loss_of_temperature([z for z, _ in found], y)
+    return before * (_best_temperature(loss) or 1.0)
 
 
-def _loss_of_temperature(z: Array, y: Array) -> Callable[[float], float]:
-    """Return the loss of logits (R, V) and targets (R,) as a function."""
+def _loss_of_temperature(logits: Sequence[Array], y: Array) -> Callable[[float], float]:
+    """Return the loss of a temperature for logits, each (R, V), and targets (R,).
+
+    It is the loss of the mean of the probabilities.
+    """
     rows = np.arange(len(y))
 
     def loss(temperature: float) -> float:
-        scaled = log_softmax(z / np.float32(temperature))
-        return -float(scaled[rows, y].mean(dtype=np.float64))
+        z = log_mean_([each / np.float32(temperature) for each in logits])
+        return -float(log_softmax(z)[rows, y].mean(dtype=np.float64))
 
     return loss
 

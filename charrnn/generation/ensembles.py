@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from charrnn.config import MOST_MEMBERS
 from charrnn.errors import ConfigError
 from charrnn.generation.language_model import LanguageModel
 from charrnn.nn.ensemble import Ensemble
-from charrnn.storage.checkpoint import MOST_MEMBERS, Member
+from charrnn.storage.checkpoint import Member
 from charrnn.text.characters import quoted
 from charrnn.text.streams import printable
 from charrnn.text.vocab import Vocabulary

@@ -1,6 +1,5 @@
 """Text in, text out: a network and the characters that it knows."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
@@ -19,7 +18,7 @@ from charrnn.generation.stops import MOST_EXTRA, cut, ending_of
 from charrnn.generation.unknown import known_only
 from charrnn.nn.functional import softmax
 from charrnn.nn.parameters import Array
-from charrnn.nn.predictor import Predictor, only_member
+from charrnn.nn.predictor import Predictor, described, only_member
 from charrnn.text.vocab import Vocabulary
 
 
@@ -48,20 +47,12 @@ class TextModel:
     @property
     def network(self) -> str:
         """The kind of network in words, or the kinds of an ensemble's networks."""
-        networks = self.model.members
-        kinds = Counter(
-            f"{each.config.cell}, {each.config.layers} x {each.config.hidden} units"
-            for each in networks
-        )
-        if len(networks) == 1:
-            return next(iter(kinds))
-        each = (f"{n} of {kind}" for kind, n in kinds.items())
-        return f"ensemble of {len(networks)} networks: {'; '.join(each)}"
+        return described(self.model)
 
     @property
     def parameters(self) -> int:
         """The number of weights."""
-        return sum(member.params.flat.size for member in self.model.members)
+        return self.model.params.flat.size
 
     @property
     def never_drawn(self) -> tuple[int, ...]:

@@ -17,30 +17,53 @@ import numpy as np
 
 from charrnn.errors import ShapeError
 from charrnn.nn.model import Model, ModelState, Workspace
-from charrnn.nn.parameters import Array
-from charrnn.nn.predictor import Predictor, state_by_member
+from charrnn.nn.parameters import Array, Parameters
+from charrnn.nn.predictor import Predictor, by_member, state_by_member
 
 
 class Ensemble:
     """Networks of one vocabulary that predict together; see `nn.predictor.Predictor`.
 
     Cells, layers and hidden sizes may differ. The members of ensembles become members.
-    Raises ShapeError for no network, or for different vocabularies, end marks or types.
+    They are copies, whose parameters share the flat vector of `params`. There, those of
+    network i have names such as "i.output.W". Raises ShapeError for no network, or for
+    different vocabularies, end marks or types.
     """
 
     def __init__(self, predictors: Sequence[Predictor]) -> None:
-        self.members: tuple[Model, ...] = tuple(
-            member for predictor in predictors for member in predictor.members
-        )
-        if not self.members:
+        networks = [each for predictor in predictors for each in predictor.members]
+        if not networks:
             raise ShapeError("no networks; expected one or more")
-        first = self.members[0]
-        for number, member in enumerate(self.members):
-            if _symbols(member) != _symbols(first):
+        first = networks[0]
+        for number, network in enumerate(networks):
+            if _symbols(network) != _symbols(first):
                 raise ShapeError(
-                    f"network {number} has {_symbols(member)}, network 0 "
+                    f"network {number} has {_symbols(network)}, network 0 "
                     f"{_symbols(first)}; expected the same"
                 )
+        shapes = {
+            f"{i}.{name}": shape
+            for i, network in enumerate(networks)
+            for name, shape in network.params.shapes.items()
+        }
+        self.params = Parameters(shapes, first.dtype)
+        self.members: tuple[Model, ...] = tuple(each.copy() for each in networks)
+        parts = by_member(self, self.params.flat)
+        for member, part in zip(self.members, parts, strict=True):
+            member.move_to(part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled one by one, the members would no longer share one vector.
+        return Ensemble, (self.members,)
+
+    def copy(self, kernels: str = "") -> "Ensemble":
+        """Return an independent copy with these kernels."""
+        return Ensemble([member.copy(kernels) for member in self.members])
+
+    @property
+    def kernels(self) -> str:
+        """The kernels of the first network, which are those of all in training."""
+        return self.members[0].kernels
 
     @property
     def vocab(self) -> int:

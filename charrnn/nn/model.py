@@ -98,8 +98,18 @@ class Model:
         self.dtype = np.dtype(dtype)
         self._use(kernels)
         self.params = Parameters(dict(shapes_of(config)), self.dtype)
-        self._layers = [self.params.scope(f"layer{i}") for i in range(config.layers)]
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Find the parameters of each layer."""
+        L = self.config.layers
+        self._layers = [self.params.scope(f"layer{i}") for i in range(L)]
         self._output = self.params.scope("output")
+
+    def move_to(self, flat: Array) -> None:
+        """Let a part of another flat vector hold the parameters from now on."""
+        self.params.move_to(flat)
+        self._look_up()
 
     def _use(self, name: str) -> None:
         self.cell = kernels.cell(self.config.cell, name)

@@ -50,6 +50,11 @@ class Parameters(Mapping[str, Array]):
         self.flat: Array = np.zeros(sum(map(prod, shapes.values())), dtype)
         self._views = views_of(self.flat, shapes)
 
+    def move_to(self, flat: Array) -> None:
+        """Let a part of another flat vector hold the arrays from now on."""
+        flat[:] = self.flat
+        self.flat, self._views = flat, views_of(flat, self.shapes)
+
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 

@@ -6,13 +6,20 @@ into a network need a `Model` itself.
 Letters: T time, N batch (streams), V vocabulary.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from charrnn.errors import ConfigError
 from charrnn.nn.model import Model, ModelState
-from charrnn.nn.parameters import Array
+from charrnn.nn.parameters import Array, Parameters
+
+# What to do if an ensemble will not do.
+ONE_OF_THEM = (
+    "use one of its networks: in Python, charrnn.load(PATH).members[0].save(FILE)"
+)
 
 
 class Predictor(Protocol):
@@ -22,6 +29,9 @@ class Predictor(Protocol):
     def members(self) -> tuple[Model, ...]:
         """The networks that predict together, one or more."""
 
+    params: Parameters
+    """The weights, in one flat vector: those of the members one after another."""
+
     @property
     def vocab(self) -> int:
         """The number of characters."""
@@ -29,6 +39,13 @@ class Predictor(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the weights, the states and the logits."""
+
+    @property
+    def kernels(self) -> str:
+        """How it computes: "numpy" or "numba"."""
+
+    def copy(self, kernels: str = "") -> "Predictor":
+        """Return an independent copy, with these kernels."""
 
     def zero_state(self, N: int) -> ModelState:
         """Return the state before the first character of N streams.
@@ -54,12 +71,22 @@ class Predictor(Protocol):
 
 def state_by_member(predictor: Predictor, state: ModelState) -> list[ModelState]:
     """Return the states of the members."""
+    return parts_of(state, [member.config.layers for member in predictor.members])
+
+
+def parts_of(state: ModelState, layers: Sequence[int]) -> list[ModelState]:
+    """Return the parts of a state that have so many layers each."""
     found, start = [], 0
-    for member in predictor.members:
-        stop = start + member.config.layers
-        found.append(state[start:stop])
-        start = stop
+    for count in layers:
+        found.append(state[start : start + count])
+        start += count
     return found
+
+
+def by_member(predictor: Predictor, flat: Array) -> list[Array]:
+    """Return the part of each member in a vector like that of the parameters."""
+    sizes = [member.params.flat.size for member in predictor.members]
+    return np.split(flat, np.cumsum(sizes)[:-1])
 
 
 def only_member(predictor: Predictor, trouble: str) -> Model:
@@ -69,7 +96,19 @@ def only_member(predictor: Predictor, trouble: str) -> Model:
     """
     if len(predictor.members) > 1:
         raise ConfigError(
-            f"an ensemble of {len(predictor.members)} networks {trouble}; use one of "
-            "the models that it was made of (in Python, its `members`)"
+            f"an ensemble of {len(predictor.members)} networks {trouble}; {ONE_OF_THEM}"
         )
     return predictor.members[0]
+
+
+def described(predictor: Predictor) -> str:
+    """Return the kind of network in words, or the kinds of an ensemble's networks."""
+    networks = predictor.members
+    kinds = Counter(
+        f"{each.config.cell}, {each.config.layers} x {each.config.hidden} units"
+        for each in networks
+    )
+    if len(networks) == 1:
+        return next(iter(kinds))
+    each = (f"{n} of {kind}" for kind, n in kinds.items())
+    return f"ensemble of {len(networks)} networks: {'; '.join(each)}"

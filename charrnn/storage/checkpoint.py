@@ -13,8 +13,9 @@ A checkpoint to resume from adds
     good/…                           params, optimizer and state at the last validation
 
 One of an ensemble has, instead of `params`, the parameters of each network i under
-`members/i/`, and in its header what is known about each. Its version is 2, because an
-older charrnn cannot read it.
+`members/i/`, and in its header what is known about each. What resuming needs is there,
+too: members/i/state/layer0.0 and so on. Its version is 2, because an older charrnn
+cannot read it.
 
 A file from somebody else is safe to open: nothing in it is executed, and no array is
 read unless its name, shape and type are those of the header's model. Arrays that were
@@ -23,7 +24,7 @@ damaged, or come from another file, do not have the digests in the header.
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -35,7 +36,7 @@ import numpy as np
 import charrnn
 from charrnn import strict_json
 from charrnn.atomic import replacing
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import MOST_MEMBERS, ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError
 from charrnn.evaluation.calibration import COLDEST, HOTTEST
 from charrnn.nn.ensemble import Ensemble
@@ -48,7 +49,7 @@ from charrnn.nn.parameters import (
     can_compute_with,
     views_of,
 )
-from charrnn.nn.predictor import Predictor, only_member
+from charrnn.nn.predictor import Predictor
 from charrnn.option import is_count, is_number
 from charrnn.storage.npz import DAMAGED, Archive, digest_of, folder_of, open_archive
 from charrnn.text.corpus_info import CorpusInfo, SplitInfo
@@ -65,14 +66,15 @@ from charrnn.training.state import (
 
 FORMAT = "charrnn"
 VERSION, ENSEMBLE = 1, 2  # of the format, for a network and for an ensemble
-MOST_MEMBERS = 100
 # If the text consists of so many files that their names have more characters than this,
 # they are not recorded: the header could become too large to be read.
 _NAMES = 4 << 20
 # The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
-# Those that each network of an ensemble has of its own.
-_OF_NETWORK = ("model", "temperature", "train", "history")
+# Those that each network of an ensemble has of its own. If the networks were trained
+# together, they share the last two.
+_OF_NETWORK = ("model", "temperature")
+_OF_RUN = ("train", "history")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ class Checkpoint:
         try:
             settings = dict(self.train)
             plan = Plan.from_json(settings.pop("plan"))
-            return TrainConfig(**settings), plan
+            config = TrainConfig(**settings)
+            plan.check_division(config.members)
+            return config, plan
         except (KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
             raise CheckpointError(
                 f"its configuration cannot be read ({_reason(error)}); the file was "
@@ -118,7 +122,8 @@ class Checkpoint:
 def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the fields in PARTS, as JSON can hold them.
 
-    For an ensemble, "model", "train" and "history" are those of each of its "members".
+    For an ensemble, "model" is that of each of its "members", and so are "train" and
+    "history", unless the members were trained together.
     """
     corpus = checkpoint.corpus
     if sum(map(len, corpus.files)) > _NAMES:
@@ -133,10 +138,18 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     }
     if not checkpoint.members:
         return header
-    shared = {name: each for name, each in header.items() if name not in _OF_NETWORK}
-    members = zip(checkpoint.model.members, checkpoint.members, strict=True)
-    own = [_of_model(network) | asdict(known) for network, known in members]
-    return shared | {"members": own}
+    facts = [asdict(known) for known in checkpoint.members]
+    if checkpoint.train:
+        facts = [_without(_OF_RUN, known) for known in facts]
+    else:
+        header = _without(_OF_RUN, header)
+    members = zip(checkpoint.model.members, facts, strict=True)
+    own = [_of_model(network) | known for network, known in members]
+    return _without(_OF_NETWORK, header) | {"members": own}
+
+
+def _without(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in fields.items() if name not in names}
 
 
 def _of_model(model: Model) -> dict[str, Any]:
@@ -208,18 +221,11 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     arrays: dict[str, Any] = {}
     for folder, network in zip(_folders(len(networks)), networks, strict=True):
         arrays |= _named(folder, network.params)
-    if checkpoint.snapshot:
-        params, snapshot = networks[0].params, checkpoint.snapshot
-        layouts = moment_shapes(checkpoint.settings()[0], params.shapes)
+    if snapshot := checkpoint.snapshot:
         header["progress"] = snapshot.progress.to_json()
-        arrays |= _training_arrays(layouts, snapshot)
-        if snapshot.best is not None:
-            arrays |= _named("best", params.views(snapshot.best))
         if snapshot.last_good:
             header["good_progress"] = snapshot.last_good.progress.to_json()
-            good = _named("params", params.views(snapshot.last_good.params))
-            good |= _training_arrays(layouts, snapshot.last_good)
-            arrays |= {f"good/{name}": array for name, array in good.items()}
+        arrays |= _all_training_arrays(checkpoint, snapshot)
     if half:
         arrays = {name: _halved(path, name, array) for name, array in arrays.items()}
     header["digests"] = _digests(arrays)
@@ -263,6 +269,31 @@ def _named(prefix: str, params: Mapping[str, Array]) -> dict[str, Any]:
     return {f"{prefix}/{name}": array for name, array in params.items()}
 
 
+def _prefixes(networks: int) -> list[str]:
+    """Return what precedes the folders that resuming needs, for each network."""
+    if networks == 1:
+        return [""]
+    return [f"{folder}/" for folder in _folders(networks)]
+
+
+def _all_training_arrays(checkpoint: Checkpoint, snapshot: Snapshot) -> dict[str, Any]:
+    """Return what resuming needs besides the weights, by member name."""
+    networks, config = checkpoint.model.members, checkpoint.settings()[0]
+    params, k = networks[0].params, len(networks)
+    layouts = moment_shapes(config, params.shapes)
+    arrays: dict[str, Any] = {}
+    for prefix, part in zip(_prefixes(k), snapshot.parts(k), strict=True):
+        own = _training_arrays(layouts, part)
+        if part.best is not None:
+            own |= _named("best", params.views(part.best))
+        if part.last_good:
+            good = _named("params", params.views(part.last_good.params))
+            good |= _training_arrays(layouts, part.last_good)
+            own |= {f"good/{name}": array for name, array in good.items()}
+        arrays |= {f"{prefix}{name}": array for name, array in own.items()}
+    return arrays
+
+
 def _training_arrays(
     layouts: Mapping[str, Mapping[str, Shape]], snapshot: Snapshot
 ) -> dict[str, Any]:
@@ -295,13 +326,9 @@ def load(path: Path, *, snapshot: bool = False) -> Checkpoint:
     with open_archive(path) as archive:
         header = _read_header(archive)
         if header["version"] == ENSEMBLE:
-            if snapshot:
-                raise archive.error(
-                    "an ensemble cannot be resumed; resume one of the runs that it was "
-                    "made of"
-                )
-            return _read_ensemble(archive, header)
-        checkpoint = _read_network(archive, "params", header)
+            checkpoint = _read_ensemble(archive, header)
+        else:
+            checkpoint = _read_network(archive, "params", header)
         if snapshot:
             checkpoint.snapshot = _read_snapshot(archive, header, checkpoint)
         return checkpoint
@@ -337,7 +364,7 @@ def _read_ensemble(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
             f"members is {members!r:.40}; expected a list of 2 to {MOST_MEMBERS}; "
             f"{DAMAGED}"
         )
-    shared = {name: each for name, each in header.items() if name not in _OF_NETWORK}
+    shared = _without(_OF_NETWORK, header)
     read, facts = [], []
     for folder, member in zip(_folders(len(members)), members, strict=True):
         name = member.get("name", "") if isinstance(member, dict) else None
@@ -345,17 +372,17 @@ def _read_ensemble(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
             raise archive.error(
                 f"'{folder}' is {member!r:.40} in the header; {DAMAGED}"
             )
-        own = {name: member[name] for name in _OF_NETWORK if name in member}
+        own = {key: member[key] for key in _OF_NETWORK + _OF_RUN if key in member}
         checkpoint = _read_network(archive, folder, shared | own)
         read.append(checkpoint)
-        facts.append(Member(name, checkpoint.train, checkpoint.history))
-    return replace(
-        read[0],
-        model=Ensemble([each.model for each in read]),
-        train={},
-        history=[],
-        members=tuple(facts),
-    )
+        # A history of all networks is that of their mean, and not of each.
+        history = member.get("history", []) and checkpoint.history
+        facts.append(Member(name, checkpoint.train, history))
+    model = Ensemble([each.model for each in read])
+    ensemble = replace(read[0], model=model, members=tuple(facts))
+    if header.get("train"):
+        return ensemble
+    return replace(ensemble, train={}, history=[])
 
 
 def _read_header(archive: Archive) -> dict[str, Any]:
@@ -394,7 +421,12 @@ def _versions(header: Mapping[str, Any]) -> dict[str, str]:
 def _read_snapshot(
     archive: Archive, header: dict[str, Any], checkpoint: Checkpoint
 ) -> Snapshot:
-    model = only_member(checkpoint.model, "cannot be resumed")
+    networks = checkpoint.model.members
+    if len(networks) > 1 and not checkpoint.train:
+        raise archive.error(
+            "an ensemble of networks that were trained one by one cannot be resumed; "
+            "resume one of the runs that it was made of"
+        )
     try:
         config, plan = checkpoint.settings()
         if "progress" not in header:
@@ -408,25 +440,32 @@ def _read_snapshot(
             f"has a model but no training state to resume from: {error}; expected a "
             "last.npz"
         ) from None
-    moments, batch = moment_shapes(config, model.params.shapes), plan.batch
-    snapshot = Snapshot(
-        progress,
-        model.params.flat.copy(),
-        _read_moments(archive, "", moments),
-        _read_state(archive, "state", model, batch),
-    )
-    if good_progress:
-        good = Snapshot(
-            good_progress,
-            _read_flat(archive, "good/params", model.params.shapes),
-            _read_moments(archive, "good/", moments),
-            _read_state(archive, "good/state", model, batch),
+    if len({each.config for each in networks}) > 1 or len(networks) != config.members:
+        raise archive.error(
+            f"its networks are not {config.members} of the same shape; {DAMAGED}"
         )
-        snapshot = replace(snapshot, last_good=good)
-    if archive.has("best"):  # older versions did not write it
-        best = _read_flat(archive, "best", model.params.shapes)
-        snapshot = replace(snapshot, best=best)
-    return snapshot
+    moments, batch = moment_shapes(config, networks[0].params.shapes), plan.batch
+    parts = []
+    for prefix, model in zip(_prefixes(len(networks)), networks, strict=True):
+        part = Snapshot(
+            progress,
+            model.params.flat.copy(),
+            _read_moments(archive, prefix, moments),
+            _read_state(archive, f"{prefix}state", model, batch),
+        )
+        if good_progress:
+            good = Snapshot(
+                good_progress,
+                _read_flat(archive, f"{prefix}good/params", model.params.shapes),
+                _read_moments(archive, f"{prefix}good/", moments),
+                _read_state(archive, f"{prefix}good/state", model, batch),
+            )
+            part = replace(part, last_good=good)
+        if archive.has(f"{prefix}best"):  # older versions did not write it
+            best = _read_flat(archive, f"{prefix}best", model.params.shapes)
+            part = replace(part, best=best)
+        parts.append(part)
+    return Snapshot.joined(parts)
 
 
 def _read_flat(archive: Archive, folder: str, shapes: Mapping[str, Shape]) -> Array:

@@ -25,10 +25,9 @@ from charrnn.atomic import (
     remove_abandoned,
     replacing,
 )
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError
 from charrnn.evaluation.scoreboard import Scoreboard
 from charrnn.nn.parameters import Array
-from charrnn.nn.predictor import only_member
 from charrnn.option import is_number
 from charrnn.storage.checkpoint import Checkpoint, load
 from charrnn.training.events import Rollback, Validation
@@ -273,8 +272,8 @@ def _is_best(path: Path, progress: Progress) -> bool:
 def weights_in(path: Path) -> Array | None:
     """Return the weights in a checkpoint, flat; None if it cannot be read."""
     try:
-        return only_member(load(path).model, "cannot be resumed").params.flat
-    except (CheckpointError, ConfigError):
+        return load(path).model.params.flat
+    except CheckpointError:
         return None
 
 

@@ -16,9 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from charrnn.atomic import LOCK, Lock
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError
 from charrnn.nn.parameters import Array
-from charrnn.nn.predictor import only_member
 from charrnn.storage.checkpoint import Checkpoint, load, save
 from charrnn.storage.run_folder import (
     BEST,
@@ -244,11 +243,11 @@ class Saver:
         """Return what best.npz has beside the weights, if those are the best."""
         try:
             found = load(self._folder / BEST)
-            network = only_member(found.model, "cannot be resumed")
-        except (CheckpointError, ConfigError):
+        except CheckpointError:
             return None, 1.0
-        is_best = np.array_equal(network.params.flat, self._run.trainer.best_params)
-        return found.history if is_best else None, network.temperature
+        is_best = np.array_equal(found.model.params.flat, self._run.trainer.best_params)
+        temperature = found.model.members[0].temperature
+        return found.history if is_best else None, temperature
 
 
 def check_unchanged(folder: Path, saved_at: int) -> None:
@@ -266,12 +265,13 @@ def checkpoint_sizes(trainer: Trainer) -> tuple[int, int]:
     Between two validations, last.npz also has the state at the previous one.
     """
     model = trainer.model
-    weights = model.params.flat.nbytes
-    layouts = moment_shapes(trainer.config, model.params.shapes).values()
+    networks, weights = model.members, model.params.flat.nbytes
+    layouts = moment_shapes(trainer.config, networks[0].params.shapes).values()
     moments = sum(prod(shape) for shapes in layouts for shape in shapes.values())
     parts = [part for layer in model.zero_state(trainer.plan.batch) for part in layer]
     state = sum(part.nbytes for part in parts)
-    state += weights + moments * model.dtype.itemsize
-    characters = _CHARACTER * model.config.vocab
-    best = weights + _HEADER + characters
-    return best, 2 * state + weights + 3 * _HEADER + characters
+    state += weights + len(networks) * moments * model.dtype.itemsize
+    header = len(networks) * _HEADER
+    characters = _CHARACTER * model.vocab
+    best = weights + header + characters
+    return best, 2 * state + weights + 3 * header + characters

@@ -12,10 +12,11 @@ from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.machine import available_cores, physical_cores
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import Sampler
-from charrnn.nn.workers import Layout, Workers, blas_threads
+from charrnn.nn.workers import Layout, blas_threads
 from charrnn.presets import resolve_settings
-from charrnn.training.update import Update
+from charrnn.training.team import Team
 
 # BLAS threads wait for each other by spinning. As soon as another program needs a core,
 # they are many times slower than threads that sleep, so a layout with BLAS threads must
@@ -48,7 +49,7 @@ def candidate_layouts(threads: int, N: int, kernels: str) -> list[Layout]:
 
 
 def fastest_layout(
-    model: Model,
+    model: Predictor,
     config: TrainConfig,
     T: int,
     N: int,
@@ -64,16 +65,15 @@ def fastest_layout(
     turns, so that a short disturbance affects them all, and those that are far behind
     get no further one.
     """
-    model = model.copy()
-    update = Update(model, config, Workers(model, T, N, layouts[0]), sampler)
-    rng, state = np.random.default_rng(0), model.zero_state(N)
-    ids = _characters((T + 1) * N, model.config.vocab, sampler).reshape(T + 1, N)
+    team = Team(model.copy(), config, T, N, layouts[0], sampler=sampler)
+    rng, state = np.random.default_rng(0), team.zero_state()
+    ids = _characters((T + 1) * N, model.vocab, sampler).reshape(T + 1, N)
     t = count(1)  # some optimizers do more in some updates than in others
 
     def once() -> float:
         start = perf_counter()
-        found = update.gradient(ids[:-1], ids[1:], state, rng=rng)
-        update.apply(found.grads, 0.0, next(t))  # a rate of 0 changes no weights
+        found = team.gradient(ids[:-1], ids[1:], state, rng=rng)
+        team.apply(found.grads, 0.0, next(t))  # a rate of 0 changes no weights
         return perf_counter() - start
 
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
@@ -81,10 +81,7 @@ def fastest_layout(
     left = list(layouts)
     while not costs or sum(spent[left[0]]) < seconds:
         for layout in left:
-            # One at a time: with a large vocabulary, their gradients take much memory.
-            update.workers.close()
-            del update.workers
-            update.workers = Workers(model, T, N, layout)
+            team.use(layout)
             once()  # not timed: the caches are as another layout left them
             turn = perf_counter() + _TURN_SECONDS
             while perf_counter() < turn:
@@ -95,7 +92,7 @@ def fastest_layout(
                 sleep(_SPIN_SECONDS)
         left.sort(key=costs.__getitem__)
         left = [one for one in left if costs[one] <= _HOPELESS * costs[left[0]]]
-    update.workers.close()
+    team.close()
     return left[0], median(spent[left[0]])
 
 

@@ -1,10 +1,13 @@
-"""Grow the vocabulary of a trained network for another text; its weights stay."""
+"""Grow the vocabulary of trained networks for another text; their weights stay."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.model import ROWS_BY_ID, Model
+from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 from charrnn.text.vocab import Vocabulary
 
 
@@ -12,7 +15,7 @@ from charrnn.text.vocab import Vocabulary
 class Growth:
     """A model with a larger vocabulary, and the numbers of characters in each text."""
 
-    model: Model
+    model: Predictor
     vocab: Vocabulary
     kept: int  # characters in both texts
     added: int  # only in the new text, with fresh rows and columns
@@ -20,7 +23,7 @@ class Growth:
 
 
 def grow(
-    model: Model, vocab: Vocabulary, text: Vocabulary, *, rng: np.random.Generator
+    model: Predictor, vocab: Vocabulary, text: Vocabulary, *, rng: np.random.Generator
 ) -> Growth:
     """Return a model that knows the characters of both vocabularies.
 
@@ -32,10 +35,21 @@ def grow(
         unknown=(vocab.unknown_id, text.unknown_id) != (None, None),
         end=(vocab.end_id, text.end_id) != (None, None),
     )
-    grown = Model(replace(model.config, vocab=len(union), end=union.end))
-    grown.init(rng=rng)
     old = vocab.ids_in(union)
-    for name, weights in model.params.items():
+    networks = [_grown(each, union, old, rng=rng) for each in model.members]
+    grown = Ensemble(networks) if len(networks) > 1 else networks[0]
+    added = len(union) - len(vocab)
+    return Growth(grown, union, len(text) - added, added, len(union) - len(text))
+
+
+def _grown(
+    network: Model, union: Vocabulary, old: Array, *, rng: np.random.Generator
+) -> Model:
+    """Return a network of another vocabulary, where known characters have ids `old`."""
+    config = replace(network.config, vocab=len(union), end=union.end)
+    grown = Model(config)
+    grown.init(rng=rng)
+    for name, weights in network.params.items():
         view = grown.params[name]
         if name in ROWS_BY_ID:
             view[old] = weights
@@ -43,5 +57,4 @@ def grow(
             view[..., old] = weights
         else:
             view[:] = weights
-    added = len(union) - len(vocab)
-    return Growth(grown, union, len(text) - added, added, len(union) - len(text))
+    return grown

@@ -39,10 +39,7 @@ class Optimizer:
     ) -> None:
         θ = params.flat
         self.config, self._functions = config, functions
-        self.state: dict[str, Array] = {
-            name: Parameters(shapes, θ.dtype).flat
-            for name, shapes in self.state_shapes(params.shapes).items()
-        }
+        self.state = empty_state(config, params)
         self._tmp, self._root = scratch(θ), scratch(θ)
         self._elementwise = [slice(0, len(θ))]  # parts of θ that `update` changes
 
@@ -290,6 +287,13 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "shampoo": Shampoo,
 }
+
+
+def empty_state(config: TrainConfig, params: Parameters) -> dict[str, Array]:
+    """Return the state that the configured optimizer starts with."""
+    shapes = OPTIMIZERS[config.optimizer].state_shapes(params.shapes)
+    dtype = params.flat.dtype
+    return {name: Parameters(each, dtype).flat for name, each in shapes.items()}
 
 
 def make_optimizer(

@@ -15,8 +15,9 @@ from charrnn.config import MOST_THREADS, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate
 from charrnn.evaluation.ngram import FIT_LIMIT
-from charrnn.nn.model import Model
+from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import make_sampler
 from charrnn.nn.workers import Layout, blas_threads
 from charrnn.option import is_count, one_of
@@ -112,17 +113,17 @@ class Plan:
                 f"schedule_start is {self.schedule_start}; expected less than the "
                 f"{self.steps} steps"
             )
-        if self.ranks > self.batch:
-            raise ConfigError(
-                f"{self.ranks} ranks share {self.batch} columns; expected at most one "
-                "rank per column: fewer ranks, or a larger --batch"
-            )
-        if self.layout.workers > self.batch:
-            raise ConfigError(
-                f"workers is {self.layout.workers}; expected at most the batch, "
-                f"{self.batch}"
-            )
         one_of("kernels", self.kernels, ("numpy", "numba"))
+
+    def check_division(self, networks: int) -> None:
+        """Raise ConfigError if ranks or threads have no columns of these networks."""
+        columns = self.batch * networks
+        check_ranks(self.ranks, columns)
+        if self.layout.workers > columns:
+            raise ConfigError(
+                f"workers is {self.layout.workers}; expected at most one per column, "
+                f"{columns}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
@@ -168,13 +169,22 @@ class Plan:
         )
 
 
+def check_ranks(ranks: int, columns: int) -> None:
+    """Raise ConfigError if there are more ranks than columns of all networks."""
+    if ranks > columns:
+        raise ConfigError(
+            f"{ranks} ranks cannot share {columns} columns; expected one column per "
+            "rank at least: start fewer, or give a larger --batch"
+        )
+
+
 def requested_steps(config: TrainConfig, epoch_steps: int) -> int:
     """Return the number of steps that a configuration asks for, in steps or epochs."""
     return config.steps or round(config.epochs * epoch_steps)
 
 
 def make_plan(
-    model: Model,
+    model: Predictor,
     windows: Windows,
     val: Array,
     config: TrainConfig,
@@ -193,12 +203,8 @@ def make_plan(
     ranks = ranks or Ranks()
     begun = perf_counter() - spent
     T, N = windows.T, windows.N
-    if ranks.size > N:
-        raise ConfigError(
-            f"{ranks.size} ranks cannot share {N} columns; expected one column per "
-            "rank at least: start fewer, or give a larger --batch"
-        )
-    sampled, cost = (_SAMPLED, _FULL_COST) if model.config.vocab > MANY else (0, 1)
+    check_ranks(ranks.size, N * len(model.members))
+    sampled, cost = (_SAMPLED, _FULL_COST) if model.vocab > MANY else (0, 1)
     measured = ranks.gather(
         lambda: measured_layout(model, windows, config, config.threads, sampled, ranks)
     )
@@ -241,38 +247,41 @@ def make_plan(
 
 
 def measured_layout(
-    model: Model,
+    model: Predictor,
     windows: Windows,
     config: TrainConfig,
     threads: int,
     sampled: int,
     ranks: Ranks,
 ) -> tuple[Layout, float]:
-    """Return the fastest layout for this rank's columns, and its seconds per update.
+    """Return the fastest layout for this rank's part, and its seconds per update.
 
     It has so many threads, or as many as are fastest if that is 0. The time is 0 if
     nothing needs to be measured.
     """
-    columns = ranks.share(windows.N)
-    width = columns.stop - columns.start
-    layouts = candidate_layouts(threads, width, model.kernels)
+    own, group = ranks.divide(len(model.members))
+    columns = group.share(windows.N)
+    width, networks = columns.stop - columns.start, model.members[own]
+    layouts = candidate_layouts(threads, len(networks) * width, model.kernels)
     if len(layouts) == 1 and not config.minutes:
         return layouts[0], 0.0
-    sampler = make_sampler(windows.ids, model.config.vocab, sampled)
-    return fastest_layout(model, config, windows.T, width, layouts, sampler=sampler)
+    sampler = make_sampler(windows.ids, model.vocab, sampled)
+    part = model if len(networks) == len(model.members) else Ensemble(networks)
+    return fastest_layout(part, config, windows.T, width, layouts, sampler=sampler)
 
 
-def _addition_seconds(model: Model, config: TrainConfig, ranks: Ranks) -> float:
-    """Return the time in which the ranks add their gradients."""
-    if ranks.size == 1:
+def _addition_seconds(model: Predictor, config: TrainConfig, ranks: Ranks) -> float:
+    """Return the time in which the ranks of a network add their gradients."""
+    own, group = ranks.divide(len(model.members))
+    if group.size == 1:
         return 0.0
     with ranks.together():
-        grads = np.zeros_like(model.params.flat)
+        grads = np.zeros_like(model.members[own][0].params.flat)
     short = config.exchange == "bfloat16"
-    ranks.add(grads, short=short)  # not timed: MPI connects the ranks when needed
+    group.add(grads, short=short)  # not timed: MPI connects the ranks when needed
     start = perf_counter()
     for _ in range(_ADDITIONS):
-        ranks.add(grads, short=short)
+        group.add(grads, short=short)
     return (perf_counter() - start) / _ADDITIONS
 
 
@@ -341,15 +350,13 @@ class _Times:
 
 
 def _validation_seconds(
-    model: Model, val: Array, layout: Layout, validated: int, ranks: Ranks
+    model: Predictor, val: Array, layout: Layout, validated: int, ranks: Ranks
 ) -> float:
     """Return the time of a validation, from that of a part of one."""
     characters = validated or len(val)
     if not characters:
         return 0.0
-    measured = min(
-        characters, _MEASURED, max(1, _MEASURED_LOGITS // model.config.vocab)
-    )
+    measured = min(characters, _MEASURED, max(1, _MEASURED_LOGITS // model.vocab))
     with blas_threads(layout.blas_threads):
         start = perf_counter()
         evaluate(model, val, limit=measured, threads=layout.workers, ranks=ranks)

@@ -15,7 +15,7 @@ from charrnn.config import CHANGEABLE, LENGTHS, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.machine import available_cores
 from charrnn.nn.kernels import numba_trouble, resolve
-from charrnn.nn.model import Model
+from charrnn.nn.predictor import Predictor
 from charrnn.nn.workers import Layout
 from charrnn.ranks import Ranks
 from charrnn.text.streams import printable
@@ -46,7 +46,7 @@ def resumed_plan(
     config: TrainConfig,
     changes: Mapping[str, Any],
     progress: Progress,
-    model: Model,
+    model: Predictor,
     windows: Windows,
     ranks: Ranks | None = None,
 ) -> tuple[Plan, list[str]]:
@@ -142,7 +142,7 @@ def _chosen_layout(
     plan: Plan,
     config: TrainConfig,
     threads: int,
-    model: Model,
+    model: Predictor,
     windows: Windows,
     ranks: Ranks,
 ) -> tuple[Layout, str]:

@@ -1,7 +1,7 @@
 """The state of a training: everything that changes from step to step."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
 from typing import Any, TypeAlias
@@ -149,3 +149,44 @@ class Snapshot:
     def validated(self) -> Array:
         """The weights that are validated and saved: the average, if there is one."""
         return self.moments.get("average", self.params)
+
+    def parts(self, k: int) -> list["Snapshot"]:
+        """Return those of k networks of the same shape that are trained together."""
+        if k == 1:
+            return [self]
+        params = np.split(self.params, k)
+        moments = {name: np.split(each, k) for name, each in self.moments.items()}
+        layers = len(self.state) // k
+        best = [None] * k if self.best is None else np.split(self.best, k)
+        last_good = self.last_good.parts(k) if self.last_good else [None] * k
+        return [
+            Snapshot(
+                self.progress,
+                params[i],
+                {name: each[i] for name, each in moments.items()},
+                self.state[i * layers : (i + 1) * layers],
+                best[i],
+                last_good[i],
+            )
+            for i in range(k)
+        ]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Snapshot"]) -> "Snapshot":
+        """Return the snapshot of which these are the parts."""
+        first, *others = parts
+        if not others:
+            return first
+        best = [part.best for part in parts if part.best is not None]
+        good = [part.last_good for part in parts if part.last_good]
+        return cls(
+            first.progress,
+            np.concatenate([part.params for part in parts]),
+            {
+                name: np.concatenate([part.moments[name] for part in parts])
+                for name in first.moments
+            },
+            tuple(layer for part in parts for layer in part.state),
+            np.concatenate(best) if len(best) == len(parts) else None,
+            cls.joined(good) if good else None,
+        )

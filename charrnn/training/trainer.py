@@ -14,16 +14,15 @@ import numpy as np
 from charrnn.config import TrainConfig
 from charrnn.errors import TrainingError
 from charrnn.evaluation.loss import Score, evaluate
-from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
+from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import make_sampler
-from charrnn.nn.workers import Workers, join_states, state_of
 from charrnn.ranks import STATE, STOP, Ranks, Stopped
 from charrnn.text.windows import Windows
 from charrnn.training.events import Event, Finished, Rollback, Step, Validation
 from charrnn.training.plan import Plan
 from charrnn.training.state import Progress, Snapshot
-from charrnn.training.update import Update
+from charrnn.training.team import Team
 
 # A larger gradient diverges: its square must fit into the state of the optimizer.
 _LARGEST_GRADIENT = 1e15
@@ -40,7 +39,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Model,
+        model: Predictor,
         windows: Windows,
         val: Array,
         config: TrainConfig,
@@ -53,12 +52,14 @@ class Trainer:
         self.paused = 0.0  # seconds in which the process was suspended
         self._windows, self._val = windows, val
         T, N = windows.T, windows.N
-        self._columns = self.ranks.share(N)
-        width = self._columns.stop - self._columns.start
-        workers = Workers(model, T, width, plan.layout, self._is_stopping, of=N)
-        sampler = make_sampler(windows.ids, model.config.vocab, plan.sampled)
-        self._update = Update(model, config, workers, sampler, self.ranks, N)
-        self._state = model.zero_state(width)
+        sampler = make_sampler(windows.ids, model.vocab, plan.sampled)
+        self._team = Team(
+            *(model, config, T, N, plan.layout),
+            sampler=sampler,
+            ranks=self.ranks,
+            stop=self._is_stopping,
+        )
+        self._state = self._team.zero_state()
         self._whole_state = self._state  # of all columns, at the step `_gathered_at`
         self._gather_state()
         self._rng = np.random.default_rng(
@@ -68,9 +69,9 @@ class Trainer:
         self.best_params = self._last_good.params
 
     @property
-    def averaged_model(self) -> Model:
+    def averaged_model(self) -> Predictor:
         """The model that is validated, with averaged weights if averaging is on."""
-        return self._update.averaged
+        return self._team.averaged
 
     @property
     def epoch_steps(self) -> int:
@@ -109,8 +110,8 @@ class Trainer:
 
         The model, the best weights and the progress stay.
         """
-        self._update.workers.close()
-        del self._update, self._last_good
+        self._team.close()
+        del self._team, self._last_good
 
     def snapshot(self, *, copy: bool = True) -> Snapshot:
         """Return everything that changes from step to step.
@@ -132,7 +133,7 @@ class Trainer:
         self._last_good = snapshot.last_good or self._snapshot_here()
 
     def _snapshot_here(self, *, copy: bool = True) -> Snapshot:
-        params, moments = self.model.params.flat, self._moments()
+        params, moments = self.model.params.flat, self._team.moments()
         if copy:
             params = params.copy()
             moments = {name: moment.copy() for name, moment in moments.items()}
@@ -150,26 +151,15 @@ class Trainer:
         self.progress = replace(progress, history=[*progress.history])
         self._rng.bit_generator.state = self.progress.rng
         self.model.params.flat[:] = snapshot.params
-        for name, moment in self._moments().items():
-            moment[:] = snapshot.moments[name]
+        self._team.restore(snapshot.moments)
         self._whole_state, self._gathered_at = snapshot.state, progress.step
-        self._state = snapshot.state
-        if self.ranks.size > 1:
-            self._state = state_of(snapshot.state, self._columns)
+        self._state = self._team.part_of(snapshot.state)
 
     def _gather_state(self) -> None:
-        """Collect the state of all columns; all ranks do it at the same time."""
-        states = self.ranks.gather(lambda: self._state)
-        self._whole_state = states[0] if len(states) == 1 else join_states(states)
+        """Collect what the ranks have; all do it at the same time."""
+        self._whole_state = self._team.gathered(self._state)
         self._gathered_at = self.progress.step
         self.ranks.forget(STATE)
-
-    def _moments(self) -> dict[str, Array]:
-        """Return the flat vectors, besides the weights, that a step changes."""
-        moments = dict(self._update.optimizer.state)
-        if self.config.average:
-            moments["average"] = self.averaged_model.params.flat
-        return moments
 
     def run(self) -> Iterator[Event]:
         """Train to the plan's last step, or until `stop` or patience ends it.
@@ -215,16 +205,16 @@ class Trainer:
         progress = self.progress
         epoch, window = divmod(progress.step, self.epoch_steps)
         if window == 0:  # the streams start over
-            self._state = self.model.zero_state(self._update.workers.N)
+            self._state = self._team.zero_state()
         inputs, targets = self._windows.of_epoch(epoch)[window]
         # The state is carried into the next window but the gradient is not: this is the
         # truncation of backpropagation through time.
-        found = self._update.gradient(inputs, targets, self._state, rng=self._rng)
+        found = self._team.gradient(inputs, targets, self._state, rng=self._rng)
         self._check(progress.step + 1, found.loss, found.norm)
         lr = self._lr(progress.step)
         progress.step += 1
-        self._update.apply(found.grads, lr, progress.step)
-        if not self._update.is_finite():  # it must not get into a checkpoint
+        self._team.apply(found.grads, lr, progress.step)
+        if not self._team.is_finite():  # it must not get into a checkpoint
             raise _Diverged(progress.step, inf)
         self._state = found.state
         progress.steps_seen += 1
@@ -261,12 +251,10 @@ class Trainer:
         """
         start = self._clock()
         progress = self.progress
+        self._team.agree()
         score = self._score() if len(self._val) else None
         if self._gathered_at != progress.step:
             self._gather_state()
-        if self.ranks.size > 1:  # other processors may round otherwise
-            for vector in (self.model.params.flat, *self._moments().values()):
-                self.ranks.copy_first(vector)
         best = score is None or score.nats < progress.best_loss
         if best:
             progress.best_step = progress.step
@@ -305,7 +293,7 @@ class Trainer:
 
     def _score(self) -> Score:
         """Return the loss on the validation text."""
-        with self._update.arithmetic():
+        with self._team.arithmetic():
             score = evaluate(
                 self.averaged_model,
                 self._val,
@@ -336,7 +324,7 @@ class Trainer:
         A guess has a loss of log V nats. The limit is three times that, plus 3 for tiny
         vocabularies: a network that still works has a lower loss on any window.
         """
-        return loss < 3 * log(self.model.config.vocab) + 3  # NaN compares false
+        return loss < 3 * log(self.model.vocab) + 3  # NaN compares false
 
     def _roll_back(self, step: int, value: float) -> Rollback:
         tried = self.progress.rollbacks

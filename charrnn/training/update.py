@@ -34,7 +34,8 @@ class Update:
 
     With a sampler, the gradients are those of the sampled softmax. N is the number of
     columns of the whole batch, of which this rank's workers compute some; by default,
-    all.
+    all. `averaged` holds the running average of the weights, if there is one; by
+    default, a copy of the model.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Update:
         sampler: Sampler | None = None,
         ranks: Ranks | None = None,
         N: int = 0,
+        averaged: Model | None = None,
     ) -> None:
         self.model, self.config, self.workers = model, config, workers
         self._sampler = sampler
@@ -53,8 +55,7 @@ class Update:
         self._columns = self._ranks.share(N)
         params, network = model.params, model.config
         self.optimizer = make_optimizer(params, config, model.functions)
-        # The weights to validate and save: a running average, or the model's own.
-        self.averaged = model.copy() if config.average else model
+        self.averaged = averaged or (model.copy() if config.average else model)
         self._clip = CLIPPERS[config.clip_mode]
         self._scratch = scratch(params.flat)
         self._dropout = self._weight_drop = None

@@ -8,6 +8,7 @@ import pytest
 from runner import CliRunner
 from texts import TINY, charrnn, sentences
 
+from charrnn.api import load as load_model
 from charrnn.cli import main
 from charrnn.storage.checkpoint import load
 
@@ -141,14 +142,20 @@ def test_the_commands_that_take_a_model_take_it():
 
 
 def test_the_commands_that_need_one_network_say_what_to_do(tmp_path):
-    advice = "use one of the models that it was made of (in Python, its `members`)"
+    advice = (
+        "use one of its networks: in Python, charrnn.load(PATH).members[0].save(FILE)"
+    )
     error = refused("export", "both.npz", "--out", tmp_path / "a.safetensors")
     assert error == f"an ensemble of 2 networks cannot be exported; {advice}"
     error = refused("neurons", "both.npz", "lines.txt")
     assert error == f"an ensemble of 2 networks has no units of its own; {advice}"
     options = (*TINY[6:], "--init-from", "both.npz", "--out", tmp_path / "run")
     error = refused("train", "lines.txt", *options)
-    assert error == f"an ensemble of 2 networks cannot be trained further; {advice}"
+    assert error == (
+        f"an ensemble of networks of different shapes cannot be trained; {advice}"
+    )
+    load_model("both.npz").members[0].save("one.npz")  # as the advice says
+    invoke("export", "one.npz", "--out", tmp_path / "a.safetensors")
     assert not (tmp_path / "run").exists()
     invoke("ensemble", "a", "b", "--no-eval", "--out", tmp_path / "run")
     error = refused("train", "--resume", "--out", tmp_path / "run")

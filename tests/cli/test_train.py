@@ -589,7 +589,7 @@ def test_help_shows_the_defaults_that_are_used():
 
 # An option for each field, with a value that is not its default.
 GIVEN = {
-    **{"hidden": 9, "layers": 2, "cell": "lstm"},
+    **{"hidden": 9, "layers": 2, "cell": "lstm", "members": 2},
     **{"epochs": 0.03, "batch": 3, "window": 7, "optimizer": "adamw", "lr": 0.003},
     **{"schedule": "step", "warmup": 3, "lr_floor": 0.5, "lr_decay": 0.25},
     **{"lr_drops": 2, "momentum": 0.5, "weight_decay": 0.01, "clip": 2.0},
@@ -610,7 +610,7 @@ def test_every_setting_has_an_option_that_sets_it():
     ]
     started("lines.txt", *options, "--out", "run")
     saved = load(Path("run/last.npz"))
-    settings = vars(saved.model.config) | saved.train
+    settings = vars(saved.model.members[0].config) | saved.train
     assert {name: settings[name] for name in GIVEN} == GIVEN
 
 

@@ -59,11 +59,13 @@ def small_config(**settings):
     return TrainConfig(**SMALL | {"steps": 40, "eval_every": 10} | settings)
 
 
-def small_run(text=None, folder=None, *, shape=None, force=False, **settings):
+def small_run(
+    text=None, folder=None, *, shape=None, force=False, init_from=None, **settings
+):
     """Return a new run on a text."""
     corpus = from_text(text or sentences())
     settings = asdict(small_config(**settings)) | {"hidden": 8} | (shape or {})
-    return start_run(corpus, settings, folder=folder, force=force)
+    return start_run(corpus, settings, folder=folder, force=force, init_from=init_from)
 
 
 @functools.cache

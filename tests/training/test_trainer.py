@@ -103,7 +103,13 @@ def test_resumed_equals_uninterrupted(cell, optimizer, layers):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    "more", [{}, {"dropout": 0.3, "recurrent_dropout": 0.3}, {"average": 0.9}]
+    "more",
+    [
+        {},
+        {"dropout": 0.3, "recurrent_dropout": 0.3},
+        {"average": 0.9},
+        {"members": 3, "dropout": 0.3, "average": 0.9},
+    ],
 )
 def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
     settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2} | more
@@ -168,7 +174,7 @@ def test_a_closed_trainer_has_freed_its_arrays_and_keeps_the_best_weights():
     run = small_run(average=0.9, shape={"hidden": 64})
     finished(run)
     best, progress = run.best_checkpoint().model, run.trainer.progress
-    update = run.trainer._update
+    (update,) = run.trainer._team._updates
     large = [weakref.ref(update), weakref.ref(update.workers._workspaces[0])]
     large += map(weakref.ref, run.trainer.snapshot().moments.values())
     del update
@@ -436,10 +442,13 @@ def assert_goes_on_as_if_never_stopped(run, settings):
     assert_equal_trainers(whole.trainer, other.trainer)
 
 
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_slow_step_is_given_up_and_repeated_when_resumed(threads, monkeypatch):
+def test_a_slow_step_is_given_up_and_repeated_when_resumed(
+    threads, members, monkeypatch
+):
     more = {"dropout": 0.3, "recurrent_dropout": 0.3, "threads": threads}
-    settings = BRIEF | more
+    settings = BRIEF | more | {"members": members}
     run, records = small_run(**settings), []
     compute = Model.loss_and_grads
 
