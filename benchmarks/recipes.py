@@ -21,7 +21,7 @@ from typing import Any
 from machine import machine
 
 import charrnn
-from charrnn.evaluation.calibration import own_temperature
+from charrnn.evaluation.calibration import own_temperature, set_temperature
 from charrnn.evaluation.loss import evaluate
 from charrnn.generation.language_model import LanguageModel
 from charrnn.nn.parameters import Array
@@ -41,12 +41,12 @@ def setting(text: str) -> tuple[str, Any]:
 
 def cross_fitted(model: LanguageModel, held_out: Array) -> float:
     """Return the loss of ids, each half at the temperature fitted on the other."""
-    network, middle = model.model.members[0].copy(), len(held_out) // 2
+    network, middle = model.model.copy(), len(held_out) // 2
     first, second = held_out[:middle], held_out[middle:]
     nats = []
     for fitted, scored in ((first, second), (second, first)):
-        network.temperature = 1.0
-        network.temperature = own_temperature(network, fitted)
+        set_temperature(network, 1.0)
+        set_temperature(network, own_temperature(network, fitted))
         nats.append(evaluate(network, scored, threads=0).nats)
     return sum(nats) / 2
 

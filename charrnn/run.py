@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.atomic import Lock
 from charrnn.config import LENGTHS, SHAPE, ModelConfig, TrainConfig, known_settings
 from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingError
-from charrnn.evaluation.calibration import own_temperature
+from charrnn.evaluation.calibration import own_temperature, set_temperature
 from charrnn.machine import available_cores, require
 from charrnn.nn import kernels
 from charrnn.nn.ensemble import Ensemble
@@ -144,8 +144,7 @@ class Run:
         """Return the model at its lowest validation loss, as a checkpoint."""
         model = self.model.copy()
         model.params.flat[:] = self.trainer.best_params
-        for network in model.members:
-            network.temperature = self.temperature
+        set_temperature(model, self.temperature)
         return self._checkpoint(model, self.trainer.progress.best_history)
 
     def last_checkpoint(self) -> Checkpoint:

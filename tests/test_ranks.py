@@ -25,6 +25,7 @@ from charrnn.ranks import (
     shorten,
     started_by_mpi,
 )
+from charrnn.storage.checkpoint import load
 from charrnn.storage.run_folder import load_last, read_history
 
 pytestmark = needs_mpi
@@ -257,8 +258,10 @@ def train(ranks, *arguments, batch=BATCH, **settings):
     return mpiexec(ranks, *command, **settings)
 
 
-def test_a_run_goes_on_with_any_number_of_ranks(text):
+@pytest.mark.parametrize("members", ["1", "2"])
+def test_a_run_goes_on_with_any_number_of_ranks(text, members):
     how = "--average", "0.9", "--dropout", "0.2", "--eval-every", "20"
+    how += "--members", members
     for run, counts in ("one", (1, 1, 1)), ("many", (3, 2, 1)):
         finished(train(counts[0], text, "--steps", 20, "--out", run, *how))
         for before, ranks, steps in zip(counts, counts[1:], (40, 60), strict=False):
@@ -286,6 +289,15 @@ def test_the_first_rank_alone_prints_and_writes(text):
     assert {path.name for path in Path("run").iterdir()} == {
         *("best.npz", "last.npz", "history.jsonl", ".lock")
     }
+
+
+def test_networks_are_divided_among_the_ranks(text):
+    _, err = finished(train(2, text, "--steps", "12", "--members", "3", "--out", "run"))
+    assert "networks split over 2 ranks, each with 1 thread" in err
+    for name in ("best.npz", "last.npz"):
+        assert len(load(Path("run", name)).model.members) == 3
+    for network in load(Path("run/last.npz")).model.members:
+        assert network.params.flat.any()
 
 
 def wait_for_training(process, steps=3):

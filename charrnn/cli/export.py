@@ -8,7 +8,9 @@ from charrnn.cli.options import (
     GroupedCommand,
     checkpoint_argument,
     grouped,
+    network_option,
     note,
+    one_network,
     open_model,
     print_path,
 )
@@ -40,9 +42,14 @@ _LOADING = {
     default_text="the run's name, in this folder",
     help="File to write.",
 )
+@network_option(_options, "needed for an ensemble, which cannot be exported as one")
 @_options("--force", is_flag=True, help="Replace an existing file.")
 def command(
-    checkpoint: str | None, kind: str | None, out: Path | None, force: bool
+    checkpoint: str | None,
+    kind: str | None,
+    out: Path | None,
+    network: int | None,
+    force: bool,
 ) -> None:
     """Write a model's weights under PyTorch's names.
 
@@ -57,11 +64,17 @@ def command(
 
     kind = kind or (format_of(out) if out else None) or "safetensors"
     model = open_model(checkpoint)
+    if len(model.members) > 1 and not network:
+        raise click.UsageError(
+            f"an ensemble of {len(model.members)} networks cannot be exported as one; "
+            f"choose a network: --network 1 to {len(model.members)}"
+        )
     if out is None:
         assert model.path  # `open_model` has read it from there
         path = model.path.resolve()
         name = path.parent.name if path.name in (BEST, LAST) else path.stem
-        out = Path((name or path.stem) + SUFFIXES[kind])
-    model.export(out, kind, force=force)
+        number = f"-{network}" if len(model.members) > 1 else ""
+        out = Path((name or path.stem) + number + SUFFIXES[kind])
+    one_network(model, network or 1).export(out, kind, force=force)
     note(f"In PyTorch: {_LOADING[kind].format(str(out))}")
     print_path(out)

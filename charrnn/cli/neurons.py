@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.colors import color_option, painted, use_color
-from charrnn.cli.options import GroupedCommand, find_corpus, grouped, note, to_json
+from charrnn.cli.options import (
+    GroupedCommand,
+    find_corpus,
+    grouped,
+    network_option,
+    note,
+    one_network,
+    to_json,
+)
 from charrnn.cli.text_to_score import (
     advancing_bar,
     note_left_out,
@@ -77,6 +85,7 @@ class _UnitName(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes n
     is_flag=True,
     help="Look at the cell state c of an LSTM instead of the hidden state h.",
 )
+@network_option(_options, "the first")
 @color_option(_output)
 @_output(
     "--html",
@@ -97,6 +106,7 @@ def command(
     top: int | None,
     length: int | None,
     cell_state: bool,
+    network: int | None,
     color: str,
     html: Path | None,
     force: bool,
@@ -118,6 +128,7 @@ def command(
     if html:
         check_is_free(html, force=force)
     model, corpus = open_text("neurons", checkpoint, text, sentence, encoding)
+    model = _one_of(model, network)
     part = int(cell_state)
     network_of(model, part)  # raises before the text is read
     name, ids, start = _text_to_read(model, corpus, on_unknown)
@@ -144,6 +155,17 @@ def command(
         click.echo(to_json({"text": name} | ranking.to_dict(), _encoding()))
     elif ranking:
         _print_table(_followers(ranking, per)[: top or 10], ranking)
+
+
+def _one_of(model: "LanguageModel", number: int | None) -> "LanguageModel":
+    """Return the network of a model to look at, and note which it is."""
+    networks = len(model.members)
+    if networks > 1:
+        note(
+            f"an ensemble of {networks} networks; these are the units of network "
+            f"{number or 1} (--network)"
+        )
+    return one_network(model, number or 1)
 
 
 def _text_to_read(

@@ -217,6 +217,31 @@ def checkpoint_argument(command: Any) -> Any:
     return click.argument("checkpoint", required=False, type=click.Path())(command)
 
 
+def network_option(option: Callable[..., Decorator], default: str) -> Decorator:
+    """Return --network, made by `option`; `default` describes it if it is not given."""
+    return option(
+        "--network",
+        type=click.IntRange(1),
+        metavar="N",
+        default_text=default,
+        help="Which network of an ensemble, counted from 1.",
+    )
+
+
+def one_network(model: "LanguageModel", number: int) -> "LanguageModel":
+    """Return a network of an ensemble, or the model itself if it is none.
+
+    Raises UsageError if there is no network of this number.
+    """
+    members = model.members
+    if number > len(members):
+        has = f"{len(members)} network{'s' if len(members) > 1 else ''}"
+        raise click.UsageError(f"--network is {number}, and the model has {has}")
+    if len(members) == 1:
+        return model
+    return members[number - 1]
+
+
 def on_unknown_option(option: Callable[..., Decorator], text: str) -> Decorator:
     """Return --on-unknown, made by `option`; `text` names what has the characters."""
     return option(

@@ -50,6 +50,12 @@ def calibration(model: Predictor, ids: Array) -> Calibration:
     return Calibration(best, [(point, loss(point)) for point in points])
 
 
+def set_temperature(model: Predictor, temperature: float) -> None:
+    """Give a model, or all networks of an ensemble, this temperature of their own."""
+    for network in model.members:
+        network.temperature = temperature
+
+
 def own_temperature(model: Predictor, ids: Array) -> float:
     """Return the temperature by which to divide a model's logits; 1 if in doubt.
 

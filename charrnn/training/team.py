@@ -39,15 +39,13 @@ class TeamGradient(NamedTuple):
 class Team:
     """Updates the networks of a predictor; `Update` documents what it does to each.
 
-    The networks have the same shape.
-    T and N are the steps and the columns of a window. The ranks divide the networks
-    among them; if they are more, several ranks divide the columns of one network.
-    `stop` is asked whether to give up a slow window, with Stopped.
+    All networks have the same shape. T and N are the steps and the columns of a window.
+    The ranks divide the networks among them; if there are more ranks than networks,
+    several ranks divide the columns of one network. `stop` is asked whether to give up
+    a slow window, with Stopped.
 
     Attributes
     ----------
-    columns : slice
-        The columns of this rank.
     averaged : Predictor
         The weights to validate and save: running averages, or the networks' own.
     """
@@ -66,14 +64,17 @@ class Team:
     ) -> None:
         self._predictor, self._ranks, self._stop = predictor, ranks or Ranks(), stop
         self._T, self._N = T, N
-        self.own, self._group = self._ranks.divide(len(predictor.members))
-        self.columns = self._group.share(N)
+        self._own, self._group = self._ranks.divide(len(predictor.members))
+        self._columns = self._group.share(N)
         self.averaged = predictor.copy() if config.average else predictor
         networks, averages = predictor.members, self.averaged.members
         self._updates = [
             Update(*(network, config, workers, sampler, self._group, N), averaged)
             for network, averaged, workers in zip(
-                networks[self.own], averages[self.own], self._start(layout), strict=True
+                networks[self._own],
+                averages[self._own],
+                self._start(layout),
+                strict=True,
             )
         ]
         own = iter(self._updates)
@@ -86,28 +87,27 @@ class Team:
     def _is_own(self) -> list[bool]:
         """Return, for each network, whether this rank computes it."""
         k = len(self._predictor.members)
-        return [self.own.start <= i < self.own.stop for i in range(k)]
+        return [self._own.start <= i < self._own.stop for i in range(k)]
 
     def _start(self, layout: Layout) -> list[Workers]:
         """Start the threads, and return the workers of each network of this rank.
 
-        As many networks as there are threads are computed at a time, in rounds. Those
-        of the last round, or of the only one, share the threads if these are more.
+        There are rounds: each computes as many networks as there are threads. If fewer
+        are left for the last round, each of them gets several threads.
         """
-        networks, W = self._predictor.members[self.own], layout.workers
+        networks, W = self._predictor.members[self._own], layout.workers
         k = len(networks)
-        self._rounds = [slice(i, min(i + W, k)) for i in range(0, k, W)]
+        self._rounds = [range(i, min(i + W, k)) for i in range(0, k, W)]
         self._threads = Threads(min(W, k))
         if self._threads.parts > 1:
             self._threads.start()
-        width = self.columns.stop - self.columns.start
+        width = self._columns.stop - self._columns.start
         found = []
-        for at in self._rounds:
-            members = networks[at]
-            shared = Layout(W // len(members), layout.blas_threads)
+        for numbers in self._rounds:
+            shared = Layout(W // len(numbers), layout.blas_threads)
             found += [
-                Workers(*(model, self._T, width), shared, self._stop, of=self._N)
-                for model in members
+                Workers(*(networks[i], self._T, width), shared, self._stop, of=self._N)
+                for i in numbers
             ]
         return found
 
@@ -142,7 +142,7 @@ class Team:
         if k == 1:
             found = self._updates[0].gradient(inputs, targets, state, rng=rng)
             return TeamGradient(found.loss, [found.grads], found.norm, found.state)
-        seeds = rng.integers(1 << 63, size=k)[self.own]
+        seeds = rng.integers(1 << 63, size=k)[self._own]
         states = parts_of(state, [each.model.config.layers for each in self._updates])
 
         def one(i: int) -> Gradient:
@@ -169,14 +169,14 @@ class Team:
         done: list[_T] = []
         # Here, and not in each thread by itself: then steps took twice as long.
         with self.arithmetic():
-            for at in self._rounds:
-                done += self._together(work, range(at.start, at.stop))
+            for numbers in self._rounds:
+                done += self._together(work, numbers)
         return done
 
     def _together(self, work: Callable[[int], _T], numbers: range) -> list[_T]:
-        """Return work(i) for these numbers, at most as many as there are threads."""
+        """Return work(i) for these numbers, each in a thread of its own."""
 
-        def part(j: int) -> list[_T]:
+        def part(j: int) -> list[_T]:  # nothing, if a thread has no number
             return [work(i) for i in numbers[j : j + 1]]
 
         return [each for found in self._threads.run(part) for each in found]
@@ -226,16 +226,16 @@ class Team:
 
     def zero_state(self) -> ModelState:
         """Return the state of this rank before the first character."""
-        width = self.columns.stop - self.columns.start
-        networks = self._predictor.members[self.own]
+        width = self._columns.stop - self._columns.start
+        networks = self._predictor.members[self._own]
         return tuple(layer for each in networks for layer in each.zero_state(width))
 
     def part_of(self, state: ModelState) -> ModelState:
         """Return this rank's part of the state of all networks and columns."""
         if self._ranks.size == 1:
             return state
-        parts = state_by_member(self._predictor, state)[self.own]
-        return state_of(tuple(chain.from_iterable(parts)), self.columns)
+        parts = state_by_member(self._predictor, state)[self._own]
+        return state_of(tuple(chain.from_iterable(parts)), self._columns)
 
     def gathered(self, state: ModelState) -> ModelState:
         """Return the state of all networks and columns; all ranks call this.
@@ -248,7 +248,7 @@ class Team:
         if len(self._predictor.members) > 1:
             self.agree()
         parts: dict[int, list[ModelState]] = defaultdict(list)
-        for first, part in self._ranks.gather(lambda: (self.own.start, state)):
+        for first, part in self._ranks.gather(lambda: (self._own.start, state)):
             parts[first].append(part)
         return tuple(chain.from_iterable(map(join_states, parts.values())))
 

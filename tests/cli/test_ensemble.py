@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runner import CliRunner
 from texts import TINY, charrnn, sentences
@@ -145,10 +146,6 @@ def test_the_commands_that_need_one_network_say_what_to_do(tmp_path):
     advice = (
         "use one of its networks: in Python, charrnn.load(PATH).members[0].save(FILE)"
     )
-    error = refused("export", "both.npz", "--out", tmp_path / "a.safetensors")
-    assert error == f"an ensemble of 2 networks cannot be exported; {advice}"
-    error = refused("neurons", "both.npz", "lines.txt")
-    assert error == f"an ensemble of 2 networks has no units of its own; {advice}"
     options = (*TINY[6:], "--init-from", "both.npz", "--out", tmp_path / "run")
     error = refused("train", "lines.txt", *options)
     assert error == (
@@ -181,3 +178,36 @@ def test_one_model_is_no_ensemble(arguments):
 
 def test_a_missing_model_is_named():
     assert refused("ensemble", "a", "nowhere.npz").startswith("nowhere.npz: no such fi")
+
+
+def test_a_network_of_it_is_exported(tmp_path, monkeypatch):
+    out = tmp_path / "a.safetensors"
+    assert refused("export", "both.npz", "--out", out, status=2) == (
+        "an ensemble of 2 networks cannot be exported as one; choose a network: "
+        "--network 1 to 2"
+    )
+    assert refused("export", "both.npz", "--network", 3, status=2) == (
+        "--network is 3, and the model has 2 networks"
+    )
+    assert not out.exists()
+    invoke("export", "both.npz", "--network", 2, "--out", out)
+    invoke("import", out, "--out", tmp_path / "second.npz")
+    second = load(Path("both.npz")).model.members[1]
+    found = load(tmp_path / "second.npz").model
+    assert found.config == second.config
+    np.testing.assert_array_equal(found.params.flat, second.params.flat)
+    both = Path("both.npz").resolve()
+    monkeypatch.chdir(tmp_path)
+    assert invoke("export", both, "--network", 1).stdout == "both-1.safetensors\n"
+
+
+def test_the_units_of_a_network_of_it_are_shown():
+    first = invoke("neurons", "both.npz", "lines.txt", "--unit", "0:13", "--json")
+    assert "an ensemble of 2 networks; these are the units of network 1" in first.stderr
+    alone = invoke("neurons", "a", "lines.txt", "--unit", "0:13", "--json")
+    assert json.loads(first.stdout) == json.loads(alone.stdout)
+    # Only the first network has so many units.
+    error = refused(
+        "neurons", "both.npz", "lines.txt", "--unit", "0:13", "--network", 2
+    )
+    assert "there is no unit 0:13" in error

@@ -614,6 +614,23 @@ def test_every_setting_has_an_option_that_sets_it():
     assert {name: settings[name] for name in GIVEN} == GIVEN
 
 
+def test_several_networks_are_one_run():
+    result = started("lines.txt", *BRIEF, "--members", 3, "--out", "run")
+    assert "ensemble of 3 networks: 3 of rnn, 1 x 12 units" in result.stderr
+    assert re.search(r"^validation +\d", result.stdout, re.MULTILINE)
+    more = started("--resume", "--out", "run", "--steps", 30)
+    assert "resuming run at step 20" in more.stderr
+    assert len(load(Path("run/best.npz")).model.members) == 3
+    assert len(load_model("run").generate(length=20, seed=1)) == 20
+    # Training from its weights keeps their number.
+    again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
+    assert refused(*again, "--members", 2) == (
+        "Error: members is 2, but the network to start from has 3; leave it out"
+    )
+    started(*again, "--batch", "4", "--window", "8")
+    assert len(load(Path("other/best.npz")).model.members) == 3
+
+
 def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
     started("lines.txt", *BRIEF, "--out", "run")
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
