@@ -25,6 +25,9 @@ _SPIN_FACTOR = 1.4
 _SPIN_SECONDS = 0.05  # BLAS threads spin on after a product, and slow what comes next
 _TURN_SECONDS = 0.05  # of one layout, before the next has its turn
 _HOPELESS = 1.25  # times as slow as the fastest: a layout that gets no further turn
+# Few updates are no measure, but slow ones are not worth more than this many times the
+# usual time.
+_FEWEST, _LONGER = 10, 10
 _VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
 _PRODUCTS = 9  # products timed for a rate
 
@@ -79,7 +82,7 @@ def fastest_layout(
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
     costs: dict[Layout, float] = {}
     left = list(layouts)
-    while not costs or sum(spent[left[0]]) < seconds:
+    while not costs or _is_short(spent[left[0]], seconds):
         for layout in left:
             team.use(layout)
             once()  # not timed: the caches are as another layout left them
@@ -94,6 +97,12 @@ def fastest_layout(
         left = [one for one in left if costs[one] <= _HOPELESS * costs[left[0]]]
     team.close()
     return left[0], median(spent[left[0]])
+
+
+def _is_short(times: Sequence[float], seconds: float) -> bool:
+    """Return whether more updates should be measured than those that took `times`."""
+    spent = sum(times)
+    return spent < seconds or (len(times) < _FEWEST and spent < _LONGER * seconds)
 
 
 def _characters(n: int, V: int, sampler: Sampler | None) -> Array:
