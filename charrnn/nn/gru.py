@@ -32,7 +32,7 @@ from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
-from charrnn.nn.kernels import NUMPY, Functions
+from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
@@ -40,18 +40,9 @@ from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 class Arrays:
     """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        functions: Functions = NUMPY,
-        multiplicative: bool = False,
-    ) -> None:
-        self.functions = functions
-        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.functions = inputs, inputs.functions
+        (T, N, H), dtype = inputs.size, inputs.dtype
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_gates_then_da = np.empty((T, N, 3 * H), dtype)
         self.m_then_du_n = np.empty((T, N, H), dtype)
@@ -64,16 +55,9 @@ class Arrays:
 class Workspace(Arrays):
     """The arrays, and what the loops in NumPy need besides."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        multiplicative: bool = False,
-    ) -> None:
-        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs)
+        (T, N, H), dtype = inputs.size, inputs.dtype
         self.h_Wh = StepProduct(H, out=blocks(self.u_then_du, 3))
         self.du_WhT = StepProduct(3 * H, out=self.dh)
         self.slopes = np.empty((longest_stretch(T, N, H), 4, N, H), dtype)
@@ -115,7 +99,7 @@ class GRU(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, self.multiplicative)
+        return Workspace(Inputs(T, N, D, H, dtype, NUMPY, self.multiplicative))
 
     def forward(
         self,

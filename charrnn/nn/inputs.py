@@ -17,7 +17,8 @@ from charrnn.nn.scales import Scales
 class Inputs:
     """What the inputs of a window contribute to a layer of H units and G gates.
 
-    With `multiplicative`, the scales of the states as well.
+    With `multiplicative`, the scales of the states as well. The arrays of a cell have
+    the same `size`, which is (T, N, H), the same type, and the same functions.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Inputs:
         functions: Functions = NUMPY,
         multiplicative: bool = False,
     ) -> None:
+        self.size, self.dtype, self.functions = (T, N, H), dtype, functions
         self._gates = Projection(T, N, D, dtype, functions)
         self.scales: Scales | None = None
         if multiplicative:

@@ -32,7 +32,7 @@ from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
-from charrnn.nn.kernels import NUMPY, Functions
+from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
@@ -40,18 +40,9 @@ from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 class Arrays:
     """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        functions: Functions = NUMPY,
-        multiplicative: bool = False,
-    ) -> None:
-        self.functions = functions
-        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.functions = inputs, inputs.functions
+        (T, N, H), dtype = inputs.size, inputs.dtype
         self.h = np.empty((T + 1, N, H), dtype)  # h[0], c[0] are the incoming state
         self.c = np.empty((T + 1, N, H), dtype)
         self.a_then_gates_then_da = np.empty((T, N, 4 * H), dtype)
@@ -64,16 +55,9 @@ class Arrays:
 class Workspace(Arrays):
     """The arrays, and what the loops in NumPy need besides."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        multiplicative: bool = False,
-    ) -> None:
-        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs)
+        (T, N, H), dtype = inputs.size, inputs.dtype
         self.tanh_c = np.empty((T, N, H), dtype)  # tanh(c[t + 1])
         self.h_Wh = StepProduct(H, out=blocks(self.u, 4))
         self.da_WhT = StepProduct(4 * H, out=self.dh)
@@ -114,7 +98,7 @@ class LSTM(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, self.multiplicative)
+        return Workspace(Inputs(T, N, D, H, dtype, NUMPY, self.multiplicative))
 
     def forward(
         self,

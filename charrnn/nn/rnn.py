@@ -27,7 +27,7 @@ import numpy.typing as npt
 from charrnn.nn.cell import Cell, State
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
-from charrnn.nn.kernels import NUMPY, Functions
+from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
 from charrnn.nn.steps import StepProduct, stretches_backward
 
@@ -35,18 +35,9 @@ from charrnn.nn.steps import StepProduct, stretches_backward
 class Arrays:
     """Arrays of one layer for windows of up to (T, N), whatever computes them."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        functions: Functions = NUMPY,
-        multiplicative: bool = False,
-    ) -> None:
-        self.functions = functions
-        self.inputs = Inputs(T, N, D, H, dtype, functions, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.functions = inputs, inputs.functions
+        (T, N, H), dtype = inputs.size, inputs.dtype
         self.h = np.empty((T + 1, N, H), dtype)  # h[0] is the incoming state
         self.a_then_da = np.empty((T, N, H), dtype)
         self.u = np.empty((N, H), dtype)  # h[t] Wh
@@ -57,16 +48,9 @@ class Arrays:
 class Workspace(Arrays):
     """The arrays, and what the loops in NumPy need besides."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        multiplicative: bool = False,
-    ) -> None:
-        super().__init__(T, N, D, H, dtype, NUMPY, multiplicative)
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs)
+        _, _, H = inputs.size
         self.h_Wh = StepProduct(H, out=self.u)
         self.da_WhT = StepProduct(H, out=self.dh)
 
@@ -93,7 +77,7 @@ class RNN(Cell):
     def workspace(
         self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike
     ) -> Workspace:
-        return Workspace(T, N, D, H, dtype, self.multiplicative)
+        return Workspace(Inputs(T, N, D, H, dtype, NUMPY, self.multiplicative))
 
     def forward(
         self,

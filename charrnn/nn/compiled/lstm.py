@@ -13,6 +13,7 @@ from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
 from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
+from charrnn.nn.inputs import Inputs
 from charrnn.nn.parameters import Array
 
 
@@ -116,24 +117,18 @@ def step(weights: Any, layer: int, a: Array, u: Array, state: Array) -> None:
 class Workspace(lstm.Arrays):
     """The arrays of a layer, and Wh packed: first for forward, then backward."""
 
-    def __init__(
-        self,
-        T: int,
-        N: int,
-        D: int,
-        H: int,
-        dtype: npt.DTypeLike,
-        multiplicative: bool,
-    ) -> None:
-        super().__init__(T, N, D, H, dtype, functional, multiplicative)
-        self.Wh, self.WhT = shared_panels(H, 4 * H, dtype)
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs)
+        _, _, H = inputs.size
+        self.Wh, self.WhT = shared_panels(H, 4 * H, inputs.dtype)
 
 
 class CompiledLSTM(lstm.LSTM):
     """The LSTM with compiled loops."""
 
     def workspace(self, T: int, N: int, D: int, H: int, dtype: npt.DTypeLike) -> Any:
-        return Workspace(T, N, D, H, dtype, self.multiplicative)
+        inputs = Inputs(T, N, D, H, dtype, functional, self.multiplicative)
+        return Workspace(inputs)
 
     def forward_loop(self, params: Mapping[str, Array], workspace: Any, T: int) -> None:
         w: Workspace = workspace
