@@ -15,6 +15,7 @@ import ast
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,30 @@ def cross_fitted(model: LanguageModel, held_out: Array) -> float:
     return sum(nats) / 2
 
 
-def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[str, Any]:
-    """Return a line of the table, and the trained model."""
+def trained(
+    on_validation: Callable[[Validation], object] = lambda event: None, **settings: Any
+) -> tuple[LanguageModel, list[Validation]]:
+    """Train with these settings, and return the model and the validations."""
     seen: list[Validation] = []
 
     def collect(event: Event) -> None:
         if isinstance(event, Validation):
             seen.append(event)
-            print(f"\r{event.step:,}: {event.val_loss:.4f} ", end="", file=sys.stderr)
+            on_validation(event)
+
+    model = charrnn.train(progress=False, on_event=collect, **settings)
+    return model, seen
+
+
+def row(text: Path, preset: str, changes: dict[str, Any], seed: int) -> tuple[str, Any]:
+    """Return a line of the table, and the trained model."""
+
+    def show(event: Validation) -> None:
+        print(f"\r{event.step:,}: {event.val_loss:.4f} ", end="", file=sys.stderr)
 
     start = time.perf_counter()
-    settings = {"preset": preset, "seed": seed, "progress": False} | changes
-    model = charrnn.train(text, on_event=collect, **settings)
+    settings = {"preset": preset, "seed": seed} | changes
+    model, seen = trained(show, paths=text, **settings)
     minutes = (time.perf_counter() - start) / 60
     print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
     best = min(seen, key=lambda event: event.val_loss)

@@ -31,11 +31,11 @@ from statistics import median
 from typing import Any
 
 from machine import machine
-from recipes import cross_fitted, setting
+from recipes import cross_fitted, setting, trained
 
-import charrnn
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.option import settings_of as settings_in
 from charrnn.presets import DEFAULT_PRESET, PRESETS, resolve_settings
-from charrnn.training.events import Event, Validation
 
 Settings = dict[str, Any]
 
@@ -73,17 +73,14 @@ def key_of(path: Path, preset: str, tried: Settings, seed: int, test: float) -> 
 
 def run(path: Path, preset: str, tried: Settings, seed: int, test: float) -> Settings:
     """Train once, and return the line of the log."""
-    curve: list[tuple[int, float, float]] = []
-
-    def collect(event: Event) -> None:
-        if isinstance(event, Validation) and event.val_loss is not None:
-            losses = round(event.train_loss, 4), round(event.val_loss, 4)
-            curve.append((event.step, *losses))
-
     text, held_out = text_of(path, test)
     start, cpu = time.perf_counter(), time.process_time()
-    settings = {"preset": preset, "seed": seed, "progress": False} | tried
-    model = charrnn.train(text=text, on_event=collect, **settings)
+    settings = {"preset": preset, "seed": seed} | tried
+    model, seen = trained(text=text, **settings)
+    curve = [
+        (event.step, round(event.train_loss, 4), round(event.val_loss, 4))
+        for event in seen
+    ]
     ids = model.vocab.encode(text)
     line = {
         "key": key_of(path, preset, tried, seed, test),
@@ -189,7 +186,17 @@ def read_log(path: Path) -> dict[str, Settings]:
     if not path.exists():
         return {}
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {line["key"]: line for line in lines}
+    return {with_new_settings(line["key"]): line for line in lines}
+
+
+def with_new_settings(key: str) -> str:
+    """Return the key of a run with the settings that charrnn has got since then."""
+    defaults = {
+        each.name: each.default
+        for kind in (ModelConfig, TrainConfig)
+        for each, _ in settings_in(kind)
+    }
+    return json.dumps(defaults | json.loads(key), sort_keys=True)
 
 
 if __name__ == "__main__":
