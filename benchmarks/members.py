@@ -12,7 +12,7 @@ from machine import machine
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.machine import available_cores
-from charrnn.nn.ensemble import Ensemble
+from charrnn.nn.ensemble import as_one
 from charrnn.nn.kernels import resolve
 from charrnn.nn.model import Model
 from charrnn.nn.workers import Layout
@@ -28,9 +28,8 @@ def seconds_per_network(k: int, hidden: int, kernels: str, threads: int) -> floa
     network = ModelConfig(V, hidden=hidden, cell=settings["cell"])
     models = [Model(network, kernels=kernels) for _ in range(k)]
     config = TrainConfig(**known_settings(TrainConfig, settings))
-    together = Ensemble(models) if k > 1 else models[0]
     _, seconds = fastest_layout(
-        *(together, config, T, N, [Layout(threads)]), seconds=3.0
+        *(as_one(models), config, T, N, [Layout(threads)]), seconds=3.0
     )
     return seconds / k
 

@@ -57,6 +57,7 @@ PRESETS = {
         {
             "cell": "mgru",
             "hidden": 320,
+            "members": 2,
             "batch": 32,
             "minutes": 15.0,
             "optimizer": "shampoo",
@@ -71,15 +72,16 @@ PRESETS = {
         "an hour",
         {
             "cell": "mgru",
-            "hidden": 448,
+            "hidden": 288,
+            "members": 3,
             "batch": 32,
             "minutes": 60.0,
             "optimizer": "shampoo",
             "weight_decay": 0.1,
-            "lr": 8e-3,
-            "dropout": 0.35,
-            "recurrent_dropout": 0.2,
-            "average": 0.999,
+            "lr": 1e-2,
+            "dropout": 0.25,
+            "recurrent_dropout": 0.1,
+            "average": 0.998,
         },
     ),
 }
@@ -126,7 +128,8 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
 _SHORT = 300_000
 _WIDEST = {100_000: 128, _SHORT: 256}
 # In the presets' time, a text longer than _LONG characters is read less than twice, so
-# nothing is memorised and dropout is turned off.
+# nothing is memorised and dropout is turned off. One network then learns more than
+# several, each of which would read even less of it.
 _LONG = 8_000_000
 # With more than MANY distinct characters, nearly all memory and time goes into the
 # weights from and to each of them. The output layer then gets at most _WEIGHTS weights,
@@ -198,7 +201,8 @@ def _for_vocabulary(settings: dict[str, Any], vocab: int) -> tuple[dict[str, Any
     units = max(_NARROWEST, _WEIGHTS // vocab // _MULTIPLE * _MULTIPLE)
     return {
         "hidden": min(settings["hidden"], units),
-    }, f"with {vocab:,} distinct characters, a wider network is slow"
+        "members": 1,
+    }, f"with {vocab:,} distinct characters, more units or networks are slow"
 
 
 def _for_length(
@@ -216,6 +220,7 @@ def _for_length(
         }, "the text is short, and a large network would memorise it"
     if characters > _LONG:
         return {
+            "members": 1,
             "dropout": 0.0,
             "recurrent_dropout": 0.0,
         }, "the text is too long to be memorised; a longer preset learns more from it"

@@ -20,7 +20,7 @@ from charrnn.errors import CheckpointError, ConfigError, TextError, TrainingErro
 from charrnn.evaluation.calibration import own_temperature, set_temperature
 from charrnn.machine import available_cores, require
 from charrnn.nn import kernels
-from charrnn.nn.ensemble import Ensemble
+from charrnn.nn.ensemble import as_one
 from charrnn.nn.init import log_frequencies
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
@@ -359,7 +359,7 @@ def _new_model(
         model = Model(ModelConfig(len(vocab), **network, end=vocab.end))
         interruptibly(partial(model.init, rng=np.random.default_rng(own)))
         models.append(model)
-    return Ensemble(models) if len(models) > 1 else models[0], vocab, None
+    return as_one(models), vocab, None
 
 
 def _shape_of(model: Predictor) -> dict[str, Any]:

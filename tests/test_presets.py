@@ -126,7 +126,7 @@ def test_the_usual_lengths_include_their_limits(characters):
 
 def test_a_long_text_needs_no_dropout():
     adapted = adapt_to_text(resolve_settings("large", {}), {}, 8_000_001)
-    assert adapted.changes == {"dropout": 0.0, "recurrent_dropout": 0.0}
+    assert adapted.changes == {"members": 1, "dropout": 0.0, "recurrent_dropout": 0.0}
     assert adapted.settings["dropout"] == adapted.settings["recurrent_dropout"] == 0
     assert adapted.settings["hidden"] == PRESETS["large"].settings["hidden"]
     assert adapted.reason == (
@@ -136,17 +136,19 @@ def test_a_long_text_needs_no_dropout():
 
 @pytest.mark.parametrize(
     ("vocab", "units"),
-    [(10_000, 448), (10_001, 96), (13_333, 96), (13_334, 64), (200_000, 64)],
+    [(10_000, 288), (10_001, 96), (13_333, 96), (13_334, 64), (200_000, 64)],
 )
 def test_a_large_vocabulary_gets_a_narrower_network(vocab, units):
     settings = resolve_settings("large", {})
     adapted = adapt_to_text(settings, {}, 1_000_000, vocab=vocab)
-    assert adapted.settings == settings | {"hidden": units}
-    if adapted:
-        assert str(adapted) == (
-            f"with {vocab:,} distinct characters, a wider network is slow: using "
-            f"hidden {units}, unless you give them"
-        )
+    if not adapted:
+        assert (adapted.settings["hidden"], vocab) == (units, 10_000)
+        return
+    assert adapted.settings == settings | {"hidden": units, "members": 1}
+    assert str(adapted) == (
+        f"with {vocab:,} distinct characters, more units or networks are slow: using "
+        f"hidden {units}, members 1, unless you give them"
+    )
 
 
 def test_a_short_text_with_a_large_vocabulary_gets_the_narrower_network_of_both():
@@ -154,7 +156,7 @@ def test_a_short_text_with_a_large_vocabulary_gets_the_narrower_network_of_both(
     assert adapted.changes["hidden"] == 96
     assert adapted.reason == (
         "the text is short, and a large network would memorise it; with 10,001 "
-        "distinct characters, a wider network is slow"
+        "distinct characters, more units or networks are slow"
     )
 
 

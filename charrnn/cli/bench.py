@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from charrnn.training.autotune import Speed
 
 _options = grouped("Options")
+_LABEL = 30  # characters
 _FAST = 'pip install "charrnn[fast]"'
 
 
@@ -52,9 +53,8 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
         for name, rate in products.items():
             click.echo(f"  {name:<42}{rate:>7,.0f}")
         click.echo("\nTraining, characters per second")
-        click.echo(
-            f"  {'preset':<20}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores used"
-        )
+        label = f"{'preset':<{_LABEL}}"
+        click.echo(f"  {label}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores used")
     compiled = kernels.resolve("auto") == "numba"
     found: dict[str, Any] = {}
     for name in presets or PRESETS:
@@ -82,6 +82,8 @@ def _row(name: str, plain: "Speed", fast: "Speed | None") -> str:
     shape = f"{settings['cell']} {settings.get('layers', 1)} x {settings['hidden']}"
     compiled = f"{fast.characters:>11,.0f}" if fast else f"{'–':>11}"
     ratio = f"{fast.characters / plain.characters:>7.2f}" if fast else f"{'–':>7}"
-    label = f"{name}, {shape}"
-    layout = describe_layout((fast or plain).layout)
-    return f"  {label:<20}{plain.characters:>10,.0f}{compiled}{ratio}  {layout}"
+    networks = settings.get("members", 1)
+    label = f"{name}, {f'{networks} of ' if networks > 1 else ''}{shape}"
+    what = "networks" if networks > 1 else "batch"
+    layout = describe_layout((fast or plain).layout, what)
+    return f"  {label:<{_LABEL}}{plain.characters:>10,.0f}{compiled}{ratio}  {layout}"

@@ -107,6 +107,11 @@ class Ensemble:
         return tuple(after)
 
 
+def as_one(networks: Sequence[Model]) -> Predictor:
+    """Return an ensemble of several networks, or the network if there is only one."""
+    return Ensemble(networks) if len(networks) > 1 else networks[0]
+
+
 def _symbols(model: Model) -> str:
     end = model.config.end
     mark = f"end mark {end}" if end >= 0 else "no end mark"

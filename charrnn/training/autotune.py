@@ -10,6 +10,7 @@ import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, known_settings
 from charrnn.machine import available_cores, physical_cores
+from charrnn.nn.ensemble import as_one
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
@@ -125,11 +126,13 @@ def preset_speed(name: str, kernels: str, *, seconds: float = 1.0) -> Speed:
     settings = resolve_settings(name, {})
     config = TrainConfig(**known_settings(TrainConfig, settings))
     network = ModelConfig(_VOCAB, **known_settings(ModelConfig, settings))
-    model = Model(network, kernels=kernels)
-    model.init(rng=np.random.default_rng(0))
+    models = [Model(network, kernels=kernels) for _ in range(config.members)]
+    for seed, model in enumerate(models):
+        model.init(rng=np.random.default_rng(seed))
     T, N = config.window, config.batch
-    layouts = candidate_layouts(config.threads, N, kernels)
-    layout, step = fastest_layout(model, config, T, N, layouts, seconds=seconds)
+    layouts = candidate_layouts(config.threads, config.members * N, kernels)
+    together = as_one(models)
+    layout, step = fastest_layout(together, config, T, N, layouts, seconds=seconds)
     return Speed(T * N / step, layout)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from charrnn.nn.ensemble import Ensemble
+from charrnn.nn.ensemble import as_one
 from charrnn.nn.model import ROWS_BY_ID, Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
@@ -37,7 +37,7 @@ def grow(
     )
     old = vocab.ids_in(union)
     networks = [_grown(each, union, old, rng=rng) for each in model.members]
-    grown = Ensemble(networks) if len(networks) > 1 else networks[0]
+    grown = as_one(networks)
     added = len(union) - len(vocab)
     return Growth(grown, union, len(text) - added, added, len(union) - len(text))
 

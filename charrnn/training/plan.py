@@ -15,7 +15,7 @@ from charrnn.config import MOST_THREADS, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate
 from charrnn.evaluation.ngram import FIT_LIMIT
-from charrnn.nn.ensemble import Ensemble
+from charrnn.nn.ensemble import as_one
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import make_sampler
@@ -266,8 +266,9 @@ def measured_layout(
     if len(layouts) == 1 and not config.minutes:
         return layouts[0], 0.0
     sampler = make_sampler(windows.ids, model.vocab, sampled)
-    part = model if len(networks) == len(model.members) else Ensemble(networks)
-    return fastest_layout(part, config, windows.T, width, layouts, sampler=sampler)
+    return fastest_layout(
+        as_one(networks), config, windows.T, width, layouts, sampler=sampler
+    )
 
 
 def _addition_seconds(model: Predictor, config: TrainConfig, ranks: Ranks) -> float:
