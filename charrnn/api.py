@@ -496,6 +496,7 @@ def neurons(
     *,
     cell_state: bool = False,
     on_unknown: str = "error",
+    network: int = 1,
 ) -> Ranking:
     """Return what each hidden unit of a model follows in a text.
 
@@ -513,6 +514,8 @@ def neurons(
         Look at the cell state c of an LSTM instead of the hidden state h.
     on_unknown : {"error", "skip", "map"}
         What to do with unknown characters of the text.
+    network : int
+        Which network of an ensemble, counted from 1.
 
     Returns
     -------
@@ -523,12 +526,13 @@ def neurons(
     Raises
     ------
     ConfigError
-        If `cell_state` is set and the model is no LSTM.
+        If `cell_state` is set and the model is no LSTM, or if there is no such network.
     TextError
         If the text is too short or has characters that the model does not know.
     """
     if not isinstance(model, LanguageModel):
         model = load(model)
+    model = model.member(network)
     start = model.encode_prime("")
     ids = np.concatenate([start, model.encode(text, on_unknown)])
     return rank(model, ids, start=len(start), part=int(cell_state))

@@ -10,7 +10,6 @@ from charrnn.cli.options import (
     grouped,
     network_option,
     note,
-    one_network,
     open_model,
     print_path,
 )
@@ -75,6 +74,6 @@ def command(
         name = path.parent.name if path.name in (BEST, LAST) else path.stem
         number = f"-{network}" if len(model.members) > 1 else ""
         out = Path((name or path.stem) + number + SUFFIXES[kind])
-    one_network(model, network or 1).export(out, kind, force=force)
+    model.member(network or 1).export(out, kind, force=force)
     note(f"In PyTorch: {_LOADING[kind].format(str(out))}")
     print_path(out)

@@ -16,7 +16,6 @@ from charrnn.cli.options import (
     grouped,
     network_option,
     note,
-    one_network,
     to_json,
 )
 from charrnn.cli.text_to_score import (
@@ -165,7 +164,7 @@ def _one_of(model: "LanguageModel", number: int | None) -> "LanguageModel":
             f"an ensemble of {networks} networks; these are the units of network "
             f"{number or 1} (--network)"
         )
-    return one_network(model, number or 1)
+    return model.member(number or 1)
 
 
 def _text_to_read(

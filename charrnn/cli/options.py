@@ -228,20 +228,6 @@ def network_option(option: Callable[..., Decorator], default: str) -> Decorator:
     )
 
 
-def one_network(model: "LanguageModel", number: int) -> "LanguageModel":
-    """Return a network of an ensemble, or the model itself if it is none.
-
-    Raises UsageError if there is no network of this number.
-    """
-    members = model.members
-    if number > len(members):
-        has = f"{len(members)} network{'s' if len(members) > 1 else ''}"
-        raise click.UsageError(f"--network is {number}, and the model has {has}")
-    if len(members) == 1:
-        return model
-    return members[number - 1]
-
-
 def on_unknown_option(option: Callable[..., Decorator], text: str) -> Decorator:
     """Return --on-unknown, made by `option`; `text` names what has the characters."""
     return option(

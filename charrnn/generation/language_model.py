@@ -5,7 +5,7 @@ from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.errors import TextError
+from charrnn.errors import ConfigError, TextError
 from charrnn.generation import files
 from charrnn.generation.model_card import html_card
 from charrnn.generation.text_model import TextModel
@@ -121,6 +121,18 @@ class LanguageModel(TextModel):
             )
             for network, known in zip(self.model.members, self._facts, strict=True)
         ]
+
+    def member(self, number: int) -> "LanguageModel":
+        """Return a network of an ensemble, counted from 1, as a model of its own.
+
+        A model that is no ensemble is its own network number 1. Raises ConfigError if
+        there is no network of this number.
+        """
+        members = self.members
+        if not 1 <= number <= len(members):
+            has = f"{len(members)} network{'s' if len(members) > 1 else ''}"
+            raise ConfigError(f"network is {number}, and the model has {has}")
+        return members[number - 1]
 
     def read_corpus(
         self,

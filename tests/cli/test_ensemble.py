@@ -186,8 +186,8 @@ def test_a_network_of_it_is_exported(tmp_path, monkeypatch):
         "an ensemble of 2 networks cannot be exported as one; choose a network: "
         "--network 1 to 2"
     )
-    assert refused("export", "both.npz", "--network", 3, status=2) == (
-        "--network is 3, and the model has 2 networks"
+    assert refused("export", "both.npz", "--network", 3) == (
+        "network is 3, and the model has 2 networks"
     )
     assert not out.exists()
     invoke("export", "both.npz", "--network", 2, "--out", out)

@@ -153,7 +153,6 @@ def test_what_needs_a_single_network_says_so(ensemble, tmp_path):
         lambda: ensemble.config,
         ensemble.state_dict,
         lambda: ensemble.export(tmp_path / "a.safetensors"),
-        lambda: charrnn.neurons(ensemble, text),
         lambda: charrnn.train(text=text, init_from=ensemble, steps=2, progress=False),
         lambda: small_run_from(ensemble),
     ):
@@ -301,3 +300,18 @@ def test_a_run_of_its_own_is_no_ensemble():
     model = finished(small_run(steps=10))
     assert model.members == [model]
     assert model.to_checkpoint().members == ()
+
+
+def test_each_network_of_it_is_a_model_of_its_own(ensemble):
+    text = sentences(60)
+    for number, member in enumerate(ensemble.members, 1):
+        found = charrnn.neurons(ensemble, text, network=number)
+        alone = charrnn.neurons(member, text)
+        np.testing.assert_array_equal(found.chosen, alone.chosen)
+        assert ensemble.member(number).model is member.model
+        assert member.member(1) is member
+    for number in (0, 4):
+        with pytest.raises(ConfigError, match=f"is {number}, and the model has 3 net"):
+            ensemble.member(number)
+    with pytest.raises(ConfigError, match="is 2, and the model has 1 network"):
+        ensemble.members[0].member(2)
