@@ -179,7 +179,7 @@ def train(
     seed : int, optional
         Seed of the initial weights and of dropout.
     threads : int, optional
-        Threads that share the batch; 0 means the fastest number.
+        Threads that share a step; 0 means the fastest number.
     kernels : {"auto", "numpy", "numba"}, optional
         Plain NumPy, or compiled by Numba; "auto" uses Numba if it is installed.
     mpi : bool
@@ -334,8 +334,8 @@ def ensemble(models: Sequence[LanguageModel | PathLike]) -> LanguageModel:
 
     It predicts better than each of them, as a rule, and takes as long as all of them
     together. It writes, scores and is saved like any other model. Its `members` are the
-    models that it was made of; those of an ensemble become its own. `train` can train
-    an ensemble at once.
+    models that it was made of; those of an ensemble become its own. `train` with
+    `members` trains an ensemble in one run.
 
     Parameters
     ----------

@@ -330,7 +330,7 @@ class TrainConfig:
     )
     threads: int = option(
         0,
-        "Threads that share the batch. To reproduce a run exactly, fix --threads, and "
+        "Threads that share a step. To reproduce a run exactly, fix --threads, and "
         "give --steps or --epochs.",
         group=_MACHINE,
         minimum=0,

@@ -4,10 +4,9 @@ No NumPy here: the command line shows the presets in `--help` and must start fas
 benchmarks/recipes.md describes how they were found.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 from numbers import Real
-from types import MappingProxyType
 from typing import Any
 
 from charrnn.config import LENGTHS, ModelConfig, TrainConfig, known_settings
@@ -128,8 +127,8 @@ def resolve_settings(name: str | None, chosen: dict[str, Any]) -> dict[str, Any]
 _SHORT = 300_000
 _WIDEST = {100_000: 128, _SHORT: 256}
 # In the presets' time, a text longer than _LONG characters is read less than twice, so
-# nothing is memorised and dropout is turned off. One network then learns more than
-# several, each of which would read even less of it.
+# nothing is memorised and dropout is turned off. One wide network then learns more than
+# several narrow ones, each of which would read even less of it.
 _LONG = 8_000_000
 # With more than MANY distinct characters, nearly all memory and time goes into the
 # weights from and to each of them. The output layer then gets at most _WEIGHTS weights,
@@ -162,7 +161,7 @@ def adapt_to_text(
     settings: dict[str, Any],
     chosen: dict[str, Any],
     characters: int,
-    shape: Mapping[str, Any] = MappingProxyType({}),
+    shape: dict[str, Any] | None = None,
     vocab: int = 0,
 ) -> Adaptation:
     """Adapt the settings of a preset to a text of this many characters.
@@ -172,13 +171,14 @@ def adapt_to_text(
     `shape` has those of its settings that are kept. Raises ConfigError if the user
     chose others.
     """
+    shape = shape or {}
     for name, value in shape.items():
         if chosen.get(name, value) != value:
             raise ConfigError(
-                f"{name} is {chosen[name]}, but the network to start from has {value}; "
+                f"{name} is {chosen[name]}, but the model to start from has {value}; "
                 "leave it out"
             )
-    settings = {**settings, **shape}
+    settings = settings | shape
     changes: dict[str, Any] = {}
     reasons = []
     for rule, size in ((_for_length, characters), (_for_vocabulary, vocab)):
@@ -186,7 +186,7 @@ def adapt_to_text(
         new = {
             name: value
             for name, value in wanted.items()
-            if name not in {**chosen, **shape} and value != settings[name]
+            if name not in chosen | shape and value != settings[name]
         }
         if new:
             settings, changes = settings | new, changes | new
@@ -219,7 +219,12 @@ def _for_length(
             "patience": 10,
         }, "the text is short, and a large network would memorise it"
     if characters > _LONG:
+        # As many units as take the time of all networks.
+        units = settings["hidden"] * sqrt(settings["members"])
         return {
+            "hidden": round(units / _MULTIPLE) * _MULTIPLE
+            if settings["members"] > 1
+            else settings["hidden"],
             "members": 1,
             "dropout": 0.0,
             "recurrent_dropout": 0.0,

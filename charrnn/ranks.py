@@ -2,8 +2,9 @@
 
 `mpiexec -n 4 charrnn train` starts four processes, the ranks 0 to 3. Each computes the
 gradient of its share of the columns of a batch, and all of them make the same update
-with the sum. Rank 0 alone prints and writes files. A process by itself is the only
-rank, and MPI is then neither imported nor needed.
+with the sum. Or each computes its share of the networks of an ensemble. Rank 0 alone
+prints and writes files. A process by itself is the only rank, and MPI is then neither
+imported nor needed.
 
 What several ranks do together, all of them do in the same order, and each waits for the
 others. So a rank that fails must tell them before they wait for it: work that may fail
@@ -98,13 +99,13 @@ class Ranks:
         half of a float32, which has 8 bits of the 24 that tell numbers apart.
         """
 
-    def divide(self, n: int) -> "tuple[slice, Ranks]":
-        """Return which of n networks this rank computes, and the ranks that help it.
+    def divide(self, n: int) -> "tuple[range, Ranks]":
+        """Return which of n networks this rank computes, and the ranks that share them.
 
-        Each rank has some networks for itself. If there are more ranks than networks,
-        several have the same network, and they are the ranks that are returned.
+        If there are at least as many networks as ranks, each rank computes its own
+        networks alone. Otherwise, several ranks share the columns of one network.
         """
-        return slice(0, n), self
+        return range(n), self
 
     def copy_from(self, rank: int, array: "NDArray[Any]") -> None:
         """Replace an array by that of another rank, in place; all ranks call this."""
@@ -222,17 +223,20 @@ class _MpiGroup(Ranks):
         self._comm.Allgather(received[0].copy(), sent)
         array[:] = lengthened(sent.reshape(-1)[:n], bits[:n])
 
-    def divide(self, n: int) -> tuple[slice, Ranks]:
+    def divide(self, n: int) -> tuple[range, Ranks]:
         if n == 1:
-            return slice(0, 1), self
+            return range(1), self
         if n >= self.size:
-            return self.share(n), Ranks()
+            return range(n)[self.share(n)], Ranks()
         if n not in self._groups:
+            with self.together():  # not if a rank has failed before
+                pass
             mine = self.number * n // self.size
             communicator = self._comm.Split(mine, self.number)
-            self._groups[n] = mine, _MpiGroup(self._mpi, communicator)
-        mine, group = self._groups[n]
-        return slice(mine, mine + 1), group
+            group = _MpiGroup(self._mpi, communicator)
+            self._groups[n] = mine, group if group.size > 1 else Ranks()
+        mine, ranks = self._groups[n]
+        return range(mine, mine + 1), ranks
 
     def copy_from(self, rank: int, array: "NDArray[Any]") -> None:
         self._comm.Bcast(array, root=rank)

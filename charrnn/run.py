@@ -154,7 +154,7 @@ class Run:
     def _checkpoint(self, model: Predictor, history: History) -> Checkpoint:
         beside = self.folder
         train = asdict(self.config) | {"plan": self.plan.to_json()}
-        members = [Member(train=train) for _ in model.members]
+        members = [Member(train=train | {"members": 1})] * len(model.members)
         return Checkpoint(
             model,
             self.vocab,

@@ -1,4 +1,4 @@
-"""Print the options of `charrnn train`, `sample` and `serve` as Markdown tables."""
+"""Print the options of `charrnn train` and other commands as Markdown tables."""
 
 import importlib
 
@@ -16,4 +16,4 @@ def option_table(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(map(option_table, ("train", "sample", "serve"))))
+    print("\n\n".join(map(option_table, ("train", "sample", "serve", "neurons"))))

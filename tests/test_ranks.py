@@ -300,6 +300,13 @@ def test_networks_are_divided_among_the_ranks(text):
         assert network.params.flat.any()
 
 
+def test_ranks_with_different_shares_of_the_networks_keep_the_minutes(text):
+    # Rank 2 has the second network for itself, and the others share the first one.
+    how = "--members", "2", "--minutes", "0.03", "--exchange", "bfloat16"
+    finished(train(3, text, *how, "--out", "run"))
+    assert load_last(Path("run")).settings()[1].ranks == 3
+
+
 def wait_for_training(process, steps=3):
     """Wait until the ranks train."""
     for line in process.stderr:

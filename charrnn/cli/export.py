@@ -41,7 +41,7 @@ _LOADING = {
     default_text="the run's name, in this folder",
     help="File to write.",
 )
-@network_option(_options, "needed for an ensemble, which cannot be exported as one")
+@network_option(_options, "the only one; an ensemble needs it")
 @_options("--force", is_flag=True, help="Replace an existing file.")
 def command(
     checkpoint: str | None,

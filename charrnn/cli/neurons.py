@@ -126,11 +126,10 @@ def command(
 
     if html:
         check_is_free(html, force=force)
-    model, corpus = open_text("neurons", checkpoint, text, sentence, encoding)
-    model = _one_of(model, network)
-    part = int(cell_state)
+    opened, corpus = open_text("neurons", checkpoint, text, sentence, encoding)
+    model, part = _one_of(opened, network), int(cell_state)
     network_of(model, part)  # raises before the text is read
-    name, ids, start = _text_to_read(model, corpus, on_unknown)
+    name, ids, start = _text_to_read(opened, corpus, on_unknown)
     length = length or (_SHOWN if html or as_json else _SHOWN_IN_TERMINAL)
     shown = text_of(model.vocab, ids[start : start + length])
 
@@ -161,8 +160,8 @@ def _one_of(model: "LanguageModel", number: int | None) -> "LanguageModel":
     networks = len(model.members)
     if networks > 1:
         note(
-            f"an ensemble of {networks} networks; these are the units of network "
-            f"{number or 1} (--network)"
+            f"the model is an ensemble of {networks} networks; these are the units of "
+            f"network {number or 1} (--network chooses another)"
         )
     return model.member(number or 1)
 

@@ -43,11 +43,11 @@ def _field_options(kind: type) -> Decorator:
     """Return a decorator that adds an option for each field of a configuration."""
     text = {each.name: each.default for each, _ in options_of(TextConfig)}
     defaults = text | resolve_settings(None, {})
-    preset = PRESETS[DEFAULT_PRESET].settings
+    by_preset = {name for each in PRESETS.values() for name in each.settings}
     decorators = []
     for field, option in settings_of(kind):
         shown = default_text_of(option, defaults[field.name], field.default)
-        if field.name in preset:
+        if field.name in by_preset:
             shown += ", by preset"
         # Without a default, to tell which options were given.
         decorators.append(field_option(field, option, shown=shown))

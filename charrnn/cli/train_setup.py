@@ -165,7 +165,7 @@ def kernels_are_compiled(cell: str) -> bool:
 
 def _describe_growth(init_from: str | None, growth: "Growth") -> str:
     return (
-        f"starting from {init_from} with its cell, hidden and layers; of its "
+        f"starting from {init_from} with its cell, hidden, layers and members; of its "
         f"characters, {growth.kept} occur in this text and {growth.unused} do not; "
         f"{growth.added} new ones were added"
     )

@@ -15,6 +15,7 @@ from charrnn.nn.predictor import Predictor
 # At most about this many logits are used. With 65 characters that is 23,000
 # predictions, enough to find the temperature to about 0.01.
 _LOGITS = 1_500_000
+_MOST_LOGITS = 15_000_000  # of all networks of an ensemble
 COLDEST, HOTTEST = 0.1, 10.0
 _FEWEST = 1000  # predictions from which to conclude how sure a model may be
 
@@ -61,11 +62,13 @@ def own_temperature(model: Predictor, ids: Array) -> float:
 
     ids (n,) are held-out text, of which only a part is used if it is long. A network
     that was trained for many epochs is too sure of itself, and the loss on other text
-    is lower at a higher temperature. The networks of an ensemble get the same one, that
+    is lower at a higher temperature. All networks of an ensemble get the same one: that
     at which their mean predicts best.
     """
-    found = [_held_out(network, ids) for network in model.members]
-    before, y = model.members[0].temperature, found[0][1]
+    networks = model.members
+    limit = min(_LOGITS, _MOST_LOGITS // len(networks))
+    found = [_held_out(network, ids, limit) for network in networks]
+    before, y = networks[0].temperature, found[0][1]
     if len(y) < _FEWEST:
         return before
     loss = _loss_of_temperature([z for z, _ in found], y)
@@ -94,14 +97,19 @@ def _best_temperature(loss: Callable[[float], float]) -> float | None:
     return exp(found) if inside else None
 
 
-def _held_out(model: Predictor, ids: Array) -> tuple[Array, Array]:
-    """Return logits (R, V) and targets (R,) of windows spread over the text."""
+def _held_out(
+    model: Predictor, ids: Array, limit: int = _LOGITS
+) -> tuple[Array, Array]:
+    """Return logits (R, V) and targets (R,) of windows spread over the text.
+
+    About `limit` logits are returned, or those of the whole text.
+    """
     logits, targets, size = [], [], 0
     for window in predictions(model, ids):
         logits.append(window.logits[window.counts])
         targets.append(window.targets[window.counts])
         size += logits[-1].size
-        if size > _LOGITS:
+        if size > limit:
             break
     return np.concatenate(logits), np.concatenate(targets)
 

@@ -20,7 +20,11 @@ def combine(models: Sequence[LanguageModel]) -> LanguageModel:
     Raises ConfigError unless there are 2 to MOST_MEMBERS networks, of the same
     characters, trained and validated on the same text.
     """
-    members = [member for model in models for member in model.members]
+    members = [
+        (member, member.name or f"{model.name} {number}".strip())
+        for model in models
+        for number, member in enumerate(model.members, 1)
+    ]
     if not 2 <= len(members) <= MOST_MEMBERS:
         raise ConfigError(
             f"{len(members)} networks; expected 2 to {MOST_MEMBERS} in an ensemble"
@@ -34,11 +38,11 @@ def combine(models: Sequence[LanguageModel]) -> LanguageModel:
             )
     source = source_of(models)
     return LanguageModel(
-        Ensemble([member.model for member in members]),
+        Ensemble([member.model for member, _ in members]),
         source.vocab,
         corpus=source.corpus,
         split=source.split,
-        facts=[_known(member) for member in members],
+        facts=[_known(*member) for member in members],
     )
 
 
@@ -47,9 +51,9 @@ def source_of(models: Sequence[LanguageModel]) -> LanguageModel:
     return next((model for model in models if model.corpus.is_own), models[0])
 
 
-def _known(model: LanguageModel) -> Member:
+def _known(model: LanguageModel, name: str) -> Member:
     checkpoint = model.to_checkpoint()
-    return Member(model.name, checkpoint.train, checkpoint.history)
+    return Member(name, checkpoint.train, checkpoint.history)
 
 
 def _place(model: LanguageModel, number: int) -> str:

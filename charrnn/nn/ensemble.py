@@ -18,7 +18,7 @@ import numpy as np
 from charrnn.errors import ShapeError
 from charrnn.nn.model import Model, ModelState, Workspace
 from charrnn.nn.parameters import Array, Parameters
-from charrnn.nn.predictor import Predictor, by_member, state_by_member
+from charrnn.nn.predictor import Predictor, state_by_member
 
 
 class Ensemble:
@@ -26,11 +26,12 @@ class Ensemble:
 
     Cells, layers and hidden sizes may differ. The members of ensembles become members.
     They are copies, whose parameters share the flat vector of `params`. There, those of
-    network i have names such as "i.output.W". Raises ShapeError for no network, or for
+    network i have names such as "i.output.W". `kernels` are those of the copies, by
+    default the networks' own. Raises ShapeError for no network, or for
     different vocabularies, end marks or types.
     """
 
-    def __init__(self, predictors: Sequence[Predictor]) -> None:
+    def __init__(self, predictors: Sequence[Predictor], kernels: str = "") -> None:
         networks = [each for predictor in predictors for each in predictor.members]
         if not networks:
             raise ShapeError("no networks; expected one or more")
@@ -47,10 +48,12 @@ class Ensemble:
             for name, shape in network.params.shapes.items()
         }
         self.params = Parameters(shapes, first.dtype)
-        self.members: tuple[Model, ...] = tuple(each.copy() for each in networks)
-        parts = by_member(self, self.params.flat)
-        for member, part in zip(self.members, parts, strict=True):
-            member.move_to(part)
+        sizes = [network.params.flat.size for network in networks]
+        parts = np.split(self.params.flat, np.cumsum(sizes)[:-1])
+        self.members: tuple[Model, ...] = tuple(
+            _copy_in(part, network, kernels)
+            for part, network in zip(parts, networks, strict=True)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled one by one, the members would no longer share one vector.
@@ -58,7 +61,7 @@ class Ensemble:
 
     def copy(self, kernels: str = "") -> "Ensemble":
         """Return an independent copy with these kernels."""
-        return Ensemble([member.copy(kernels) for member in self.members])
+        return Ensemble(self.members, kernels)
 
     @property
     def kernels(self) -> str:
@@ -110,6 +113,13 @@ class Ensemble:
 def as_one(networks: Sequence[Model]) -> Predictor:
     """Return an ensemble of several networks, or the network if there is only one."""
     return Ensemble(networks) if len(networks) > 1 else networks[0]
+
+
+def _copy_in(part: Array, network: Model, kernels: str) -> Model:
+    """Return a copy of a network, whose parameters are in a part of a vector."""
+    copy = network.copy(kernels)
+    copy.move_to(part)
+    return copy
 
 
 def _symbols(model: Model) -> str:

@@ -7,7 +7,6 @@ Letters: T time, N batch (streams), V vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +17,7 @@ from charrnn.nn.parameters import Array, Parameters
 
 # What to do if an ensemble will not do.
 ONE_OF_THEM = (
-    "use one of its networks: in Python, charrnn.load(PATH).members[0].save(FILE)"
+    "use one of its networks: in Python, charrnn.load(PATH).member(1).save(FILE)"
 )
 
 
@@ -71,22 +70,12 @@ class Predictor(Protocol):
 
 def state_by_member(predictor: Predictor, state: ModelState) -> list[ModelState]:
     """Return the states of the members."""
-    return parts_of(state, [member.config.layers for member in predictor.members])
-
-
-def parts_of(state: ModelState, layers: Sequence[int]) -> list[ModelState]:
-    """Return the parts of a state that have so many layers each."""
     found, start = [], 0
-    for count in layers:
-        found.append(state[start : start + count])
-        start += count
+    for member in predictor.members:
+        stop = start + member.config.layers
+        found.append(state[start:stop])
+        start = stop
     return found
-
-
-def by_member(predictor: Predictor, flat: Array) -> list[Array]:
-    """Return the part of each member in a vector like that of the parameters."""
-    sizes = [member.params.flat.size for member in predictor.members]
-    return np.split(flat, np.cumsum(sizes)[:-1])
 
 
 def only_member(predictor: Predictor, trouble: str) -> Model:

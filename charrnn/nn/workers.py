@@ -42,7 +42,7 @@ _LOOK = 0.1  # seconds between two looks at whether to stop
 class Layout:
     """How a step uses the cores. The same layout gives identical results."""
 
-    workers: int = 1  # parts of the batch, one thread per part
+    workers: int = 1  # threads; each computes a part of the batch, or a network
     blas_threads: int = 1  # threads inside each matrix product
 
 

@@ -365,6 +365,8 @@ def _read_ensemble(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
             f"{DAMAGED}"
         )
     shared = _without(_OF_NETWORK, header)
+    together = bool(header.get("train"))  # the networks were trained in one run
+    names = _OF_NETWORK if together else _OF_NETWORK + _OF_RUN
     read, facts = [], []
     for folder, member in zip(_folders(len(members)), members, strict=True):
         name = member.get("name", "") if isinstance(member, dict) else None
@@ -372,17 +374,20 @@ def _read_ensemble(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
             raise archive.error(
                 f"'{folder}' is {member!r:.40} in the header; {DAMAGED}"
             )
-        own = {key: member[key] for key in _OF_NETWORK + _OF_RUN if key in member}
+        own = {key: member[key] for key in names if key in member}
         checkpoint = _read_network(archive, folder, shared | own)
         read.append(checkpoint)
-        # A history of all networks is that of their mean, and not of each.
-        history = member.get("history", []) and checkpoint.history
-        facts.append(Member(name, checkpoint.train, history))
-    model = Ensemble([each.model for each in read])
-    ensemble = replace(read[0], model=model, members=tuple(facts))
-    if header.get("train"):
-        return ensemble
-    return replace(ensemble, train={}, history=[])
+        facts.append(Member(name, checkpoint.train, checkpoint.history))
+    ensemble = replace(
+        read[0],
+        model=Ensemble([each.model for each in read]),
+        members=tuple(facts),
+    )
+    if not together:
+        return replace(ensemble, train={}, history=[])
+    # The history is that of their mean.
+    alone = Member(train=ensemble.train | {"members": 1})
+    return replace(ensemble, members=(alone,) * len(read))
 
 
 def _read_header(archive: Archive) -> dict[str, Any]:

@@ -26,8 +26,7 @@ _SPIN_FACTOR = 1.4
 _SPIN_SECONDS = 0.05  # BLAS threads spin on after a product, and slow what comes next
 _TURN_SECONDS = 0.05  # of one layout, before the next has its turn
 _HOPELESS = 1.25  # times as slow as the fastest: a layout that gets no further turn
-# Few updates are no measure, but slow ones are not worth more than this many times the
-# usual time.
+# At least _FEWEST updates are timed, unless that takes _LONGER times the usual time.
 _FEWEST, _LONGER = 10, 10
 _VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
 _PRODUCTS = 9  # products timed for a rate

@@ -35,11 +35,15 @@ class Optimizer:
     epsilon: ClassVar[float] = 1e-8
 
     def __init__(
-        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
+        self,
+        params: Parameters,
+        config: TrainConfig,
+        functions: Functions = NUMPY,
+        state: dict[str, Array] | None = None,
     ) -> None:
         θ = params.flat
         self.config, self._functions = config, functions
-        self.state = empty_state(config, params)
+        self.state = state or new_state(config, params)
         self._tmp, self._root = scratch(θ), scratch(θ)
         self._elementwise = [slice(0, len(θ))]  # parts of θ that `update` changes
 
@@ -144,9 +148,13 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
+        self,
+        params: Parameters,
+        config: TrainConfig,
+        functions: Functions = NUMPY,
+        state: dict[str, Array] | None = None,
     ) -> None:
-        super().__init__(params, config, functions)
+        super().__init__(params, config, functions, state)
         self._decays = np.empty(params.flat.size, np.bool_)
         for view in params.views(self._decays).values():
             view.fill(view.ndim > 1)
@@ -188,9 +196,13 @@ class Shampoo(Adam):
     rms = 0.2  # of a step, as a fraction of the rate
 
     def __init__(
-        self, params: Parameters, config: TrainConfig, functions: Functions = NUMPY
+        self,
+        params: Parameters,
+        config: TrainConfig,
+        functions: Functions = NUMPY,
+        state: dict[str, Array] | None = None,
     ) -> None:
-        super().__init__(params, config, functions)
+        super().__init__(params, config, functions, state)
         self._shapes = params.shapes
         squares = self.state_shapes(params.shapes)["L"]
         self._L = views_of(self.state["L"], squares)
@@ -289,15 +301,27 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def empty_state(config: TrainConfig, params: Parameters) -> dict[str, Array]:
-    """Return the state that the configured optimizer starts with."""
-    shapes = OPTIMIZERS[config.optimizer].state_shapes(params.shapes)
+def new_state(
+    config: TrainConfig, params: Parameters, networks: int = 1
+) -> dict[str, Array]:
+    """Return the state with which the configured optimizer starts, by name.
+
+    For several networks with such parameters, each vector has theirs one after another.
+    """
+    layouts = OPTIMIZERS[config.optimizer].state_shapes(params.shapes)
+    sizes = {name: sum(map(prod, each.values())) for name, each in layouts.items()}
     dtype = params.flat.dtype
-    return {name: Parameters(each, dtype).flat for name, each in shapes.items()}
+    return {name: np.zeros(networks * size, dtype) for name, size in sizes.items()}
 
 
 def make_optimizer(
-    params: Parameters, config: TrainConfig, functions: Functions = NUMPY
+    params: Parameters,
+    config: TrainConfig,
+    functions: Functions = NUMPY,
+    state: dict[str, Array] | None = None,
 ) -> Optimizer:
-    """Return the optimizer that the configuration names, with fresh state."""
-    return OPTIMIZERS[config.optimizer](params, config, functions)
+    """Return the optimizer that the configuration names.
+
+    `state` holds its state; by default, it starts with a new one.
+    """
+    return OPTIMIZERS[config.optimizer](params, config, functions, state)

@@ -84,7 +84,7 @@ class Plan:
     val_characters: int = 0
     # Characters drawn at each step for the sampled softmax; 0 for the full softmax.
     sampled: int = 0
-    # Processes that each compute a part of the batch, with the same layout.
+    # Processes that divide the networks or the batch, each with the same layout.
     ranks: int = 1
     # The step at which the schedule of the learning rate begins: 0, or the one at which
     # the run was made longer.
@@ -116,7 +116,7 @@ class Plan:
         one_of("kernels", self.kernels, ("numpy", "numba"))
 
     def check_division(self, networks: int) -> None:
-        """Raise ConfigError if ranks or threads have no columns of these networks."""
+        """Raise ConfigError if there are more ranks or threads than columns."""
         columns = self.batch * networks
         check_ranks(self.ranks, columns)
         if self.layout.workers > columns:
@@ -157,11 +157,11 @@ class Plan:
         factor = min(cores // busy, largest // self.batch)
         if config.threads or cores < _MANY_CORES or factor < 2:
             return ""
-        batch = factor * self.batch
+        batch, columns = factor * self.batch, config.members * self.batch
         cost = min(cost for size, cost in _BATCH_COST.items() if size >= batch)
         threads = f"{busy} thread{'s' if busy > 1 else ''}"
         return (
-            f"{cores - busy} of {cores} cores are idle: {self.batch} columns are too "
+            f"{cores - busy} of {cores} cores are idle: {columns} columns are too "
             f"few for more than {threads}; --batch {batch} "
             f"--lr {config.lr * sqrt(factor):.2g} would use more of them (for "
             "the same number of characters, a batch of that size cost about "
@@ -173,8 +173,8 @@ def check_ranks(ranks: int, columns: int) -> None:
     """Raise ConfigError if there are more ranks than columns of all networks."""
     if ranks > columns:
         raise ConfigError(
-            f"{ranks} ranks cannot share {columns} columns; expected one column per "
-            "rank at least: start fewer, or give a larger --batch"
+            f"{ranks} ranks cannot share {columns} columns; expected at least one "
+            "column per rank: start fewer, or give a larger --batch"
         )
 
 
@@ -261,7 +261,7 @@ def measured_layout(
     """
     own, group = ranks.divide(len(model.members))
     columns = group.share(windows.N)
-    width, networks = columns.stop - columns.start, model.members[own]
+    width, networks = columns.stop - columns.start, [model.members[i] for i in own]
     layouts = candidate_layouts(threads, len(networks) * width, model.kernels)
     if len(layouts) == 1 and not config.minutes:
         return layouts[0], 0.0
@@ -274,10 +274,10 @@ def measured_layout(
 def _addition_seconds(model: Predictor, config: TrainConfig, ranks: Ranks) -> float:
     """Return the time in which the ranks of a network add their gradients."""
     own, group = ranks.divide(len(model.members))
+    with ranks.together():  # also by a rank that has a network for itself
+        grads = np.zeros_like(model.members[own[0]].params.flat)
     if group.size == 1:
         return 0.0
-    with ranks.together():
-        grads = np.zeros_like(model.members[own][0].params.flat)
     short = config.exchange == "bfloat16"
     group.add(grads, short=short)  # not timed: MPI connects the ranks when needed
     start = perf_counter()

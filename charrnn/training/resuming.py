@@ -20,7 +20,12 @@ from charrnn.nn.workers import Layout
 from charrnn.ranks import Ranks
 from charrnn.text.streams import printable
 from charrnn.text.windows import Windows
-from charrnn.training.plan import Plan, measured_layout, requested_steps
+from charrnn.training.plan import (
+    Plan,
+    check_ranks,
+    measured_layout,
+    requested_steps,
+)
 from charrnn.training.state import Progress
 
 _ROUNDING = "from here on, results differ by rounding"
@@ -57,6 +62,7 @@ def resumed_plan(
     that make no sense, and MissingExtraError if Numba is asked for and missing.
     """
     ranks = ranks or Ranks()
+    check_ranks(ranks.size, plan.batch * len(model.members))
     asked, notes = check_changes(changes), []
     if not changes.keys().isdisjoint(LENGTHS):
         steps = requested_steps(asked, len(windows))

@@ -151,7 +151,7 @@ class Snapshot:
         return self.moments.get("average", self.params)
 
     def parts(self, k: int) -> list["Snapshot"]:
-        """Return those of k networks of the same shape that are trained together."""
+        """Return the snapshots of k networks of the same shape; this one joins them."""
         if k == 1:
             return [self]
         params = np.split(self.params, k)

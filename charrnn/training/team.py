@@ -1,13 +1,13 @@
 """Networks that learn the same windows side by side, each by updates of its own.
 
 A single network is a team of one. The members of an ensemble share nothing but the
-text: each has its own initial weights, dropout, gradient and optimizer. So they need
-not wait for each other within a step, and a thread that computes one network alone
-loses less time than one that computes some of the columns of each.
+text: each has its own initial weights, dropout, gradient and optimizer. So they do not
+wait for each other within a step. A thread per network is faster than threads that
+share the columns of each network.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeVar
@@ -17,11 +17,11 @@ import numpy as np
 from charrnn.config import TrainConfig
 from charrnn.nn.model import ModelState
 from charrnn.nn.parameters import Array, Parameters
-from charrnn.nn.predictor import Predictor, by_member, parts_of, state_by_member
+from charrnn.nn.predictor import Predictor, state_by_member
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout, Threads, Workers, join_states, state_of
 from charrnn.ranks import Ranks
-from charrnn.training.optimizers import empty_state
+from charrnn.training.optimizers import new_state
 from charrnn.training.update import Gradient, Update
 
 _T = TypeVar("_T")
@@ -31,8 +31,10 @@ class TeamGradient(NamedTuple):
     """The result for one window."""
 
     loss: float  # mean of the networks, in nats per character
-    grads: list[Parameters]  # of each network of this rank; see `Gradient`
     norm: float  # mean of the networks
+    diverged: bool  # whether any of the networks has
+    clipped: bool  # whether the gradient of any network was
+    grads: list[Parameters]  # of each network of this rank; see `Gradient`
     state: ModelState  # after the window, of the networks of this rank
 
 
@@ -42,12 +44,16 @@ class Team:
     All networks have the same shape. T and N are the steps and the columns of a window.
     The ranks divide the networks among them; if there are more ranks than networks,
     several ranks divide the columns of one network. `stop` is asked whether to give up
-    a slow window, with Stopped.
+    a slow window, with Stopped, and `diverges` whether a network with this loss and
+    norm has diverged.
 
     Attributes
     ----------
     averaged : Predictor
         The weights to validate and save: running averages, or the networks' own.
+    moments : dict of str to array
+        The flat vectors, besides the weights, that an update changes: those of the
+        networks one after another.
     """
 
     def __init__(
@@ -61,54 +67,49 @@ class Team:
         sampler: Sampler | None = None,
         ranks: Ranks | None = None,
         stop: Callable[[], bool] = lambda: False,
+        diverges: Callable[[float, float], bool] = lambda loss, norm: False,
     ) -> None:
-        self._predictor, self._ranks, self._stop = predictor, ranks or Ranks(), stop
-        self._T, self._N = T, N
-        self._own, self._group = self._ranks.divide(len(predictor.members))
-        self._columns = self._group.share(N)
+        self._predictor, self._ranks = predictor, ranks or Ranks()
+        self._stop, self._diverges = stop, diverges
+        self._T, self._N, self._clip = T, N, config.clip
+        networks, k = predictor.members, len(predictor.members)
+        self._own, self._group = self._ranks.divide(k)
+        columns = self._group.share(N)
+        self._columns, self._width = columns, columns.stop - columns.start
         self.averaged = predictor.copy() if config.average else predictor
-        networks, averages = predictor.members, self.averaged.members
+        states = new_state(config, networks[0].params, networks=k)
+        self.moments = dict(states)
+        if config.average:
+            self.moments["average"] = self.averaged.params.flat
+        self._vectors = [predictor.params.flat, *self.moments.values()]
+        workers = iter(self._start(layout))
         self._updates = [
-            Update(*(network, config, workers, sampler, self._group, N), averaged)
-            for network, averaged, workers in zip(
-                networks[self._own],
-                averages[self._own],
-                self._start(layout),
-                strict=True,
+            Update(
+                *(networks[i], config, next(workers), sampler, self._group, N),
+                averaged=self.averaged.members[i],
+                state={name: np.split(each, k)[i] for name, each in states.items()},
             )
+            for i in self._own
         ]
-        own = iter(self._updates)
-        # Of all networks, because rank 0 saves what the other ranks compute.
-        self._states = [
-            next(own).optimizer.state if is_own else empty_state(config, network.params)
-            for network, is_own in zip(networks, self._is_own(), strict=True)
-        ]
-
-    def _is_own(self) -> list[bool]:
-        """Return, for each network, whether this rank computes it."""
-        k = len(self._predictor.members)
-        return [self._own.start <= i < self._own.stop for i in range(k)]
 
     def _start(self, layout: Layout) -> list[Workers]:
         """Start the threads, and return the workers of each network of this rank.
 
-        There are rounds: each computes as many networks as there are threads. If fewer
-        are left for the last round, each of them gets several threads.
+        The networks are computed in rounds, one per thread. If the last round has fewer
+        networks than threads, each gets an equal number of threads.
         """
-        networks, W = self._predictor.members[self._own], layout.workers
-        k = len(networks)
+        k, W = len(self._own), layout.workers
         self._rounds = [range(i, min(i + W, k)) for i in range(0, k, W)]
         self._threads = Threads(min(W, k))
         if self._threads.parts > 1:
             self._threads.start()
-        width = self._columns.stop - self._columns.start
         found = []
         for numbers in self._rounds:
             shared = Layout(W // len(numbers), layout.blas_threads)
-            found += [
-                Workers(*(networks[i], self._T, width), shared, self._stop, of=self._N)
-                for i in numbers
-            ]
+            for i in numbers:
+                model = self._predictor.members[self._own[i]]
+                window = model, self._T, self._width
+                found.append(Workers(*window, shared, self._stop, of=self._N))
         return found
 
     def use(self, layout: Layout) -> None:
@@ -141,33 +142,42 @@ class Team:
         k = len(self._predictor.members)
         if k == 1:
             found = self._updates[0].gradient(inputs, targets, state, rng=rng)
-            return TeamGradient(found.loss, [found.grads], found.norm, found.state)
-        seeds = rng.integers(1 << 63, size=k)[self._own]
-        states = parts_of(state, [each.model.config.layers for each in self._updates])
+            return TeamGradient(
+                found.loss, found.norm, *self._flags(found), [found.grads], found.state
+            )
+        seeds = rng.integers(1 << 63, size=k)
+        layers = len(state) // len(self._own)
 
         def one(i: int) -> Gradient:
-            rng = np.random.default_rng(seeds[i])
-            return self._updates[i].gradient(inputs, targets, states[i], rng=rng)
+            own = state[i * layers : (i + 1) * layers]
+            rng = np.random.default_rng(seeds[self._own[i]])
+            return self._updates[i].gradient(inputs, targets, own, rng=rng)
 
         done: list[Gradient] = []
 
-        def work() -> tuple[float, float]:
+        def work() -> tuple[float, ...]:
             done[:] = self._each(one)
-            # Of each network once, also if several ranks have its columns.
-            share = k * self._group.size
-            losses, norms = zip(*((each.loss, each.norm) for each in done), strict=True)
-            return sum(losses) / share, sum(norms) / share
+            facts = [(each.loss, each.norm, *self._flags(each)) for each in done]
+            # Each network counts once, even if several ranks compute it.
+            count = k * self._group.size
+            return tuple(sum(column) / count for column in zip(*facts, strict=True))
 
-        loss, norm = self._ranks.totals(work)
-        after = tuple(layer for each in done for layer in each.state)
-        return TeamGradient(loss, [each.grads for each in done], norm, after)
+        loss, norm, diverged, clipped = self._ranks.totals(work)
+        after = tuple(chain.from_iterable(each.state for each in done))
+        grads = [each.grads for each in done]
+        return TeamGradient(loss, norm, diverged > 0, clipped > 0, grads, after)
+
+    def _flags(self, found: Gradient) -> tuple[bool, bool]:
+        """Return whether a network has diverged, and whether it was clipped."""
+        return self._diverges(found.loss, found.norm), 0 < self._clip < found.norm
 
     def _each(self, work: Callable[[int], _T]) -> list[_T]:
         """Return work(i) for each network i of this rank."""
         if self._threads.parts == 1:
             return [work(i) for i in range(len(self._updates))]
         done: list[_T] = []
-        # Here, and not in each thread by itself: then steps took twice as long.
+        # The limit is set once, here: setting it in each thread made steps take twice
+        # as long.
         with self.arithmetic():
             for numbers in self._rounds:
                 done += self._together(work, numbers)
@@ -176,10 +186,15 @@ class Team:
     def _together(self, work: Callable[[int], _T], numbers: range) -> list[_T]:
         """Return work(i) for these numbers, each in a thread of its own."""
 
-        def part(j: int) -> list[_T]:  # nothing, if a thread has no number
+        def part(j: int) -> list[_T]:  # empty if there is no network for this thread
             return [work(i) for i in numbers[j : j + 1]]
 
-        return [each for found in self._threads.run(part) for each in found]
+        try:
+            found = self._threads.run(part)
+        except KeyboardInterrupt:
+            self._threads.run(lambda j: None)  # until no weights are masked any more
+            raise
+        return list(chain.from_iterable(found))
 
     def apply(self, grads: Sequence[Parameters], lr: float, t: int) -> None:
         """Update the weights and their averages; t counts updates from 1."""
@@ -198,75 +213,37 @@ class Team:
         with self._updates[0].arithmetic():
             yield
 
-    def moments(self) -> dict[str, Array]:
-        """Return the flat vectors, besides the weights, that an update changes.
-
-        Those of several networks are copied, one after another.
-        """
-        first, *others = self._states
-        moments = {
-            name: np.concatenate([state[name] for state in self._states])
-            if others
-            else vector
-            for name, vector in first.items()
-        }
-        if self.averaged is not self._predictor:
-            moments["average"] = self.averaged.params.flat
-        return moments
-
-    def restore(self, moments: Mapping[str, Array]) -> None:
-        """Set what `moments` returns."""
-        for name, vector in moments.items():
-            if name == "average":
-                self.averaged.params.flat[:] = vector
-                continue
-            parts = np.split(vector, len(self._states))
-            for state, part in zip(self._states, parts, strict=True):
-                state[name][:] = part
-
     def zero_state(self) -> ModelState:
         """Return the state of this rank before the first character."""
-        width = self._columns.stop - self._columns.start
-        networks = self._predictor.members[self._own]
-        return tuple(layer for each in networks for layer in each.zero_state(width))
+        networks = [self._predictor.members[i] for i in self._own]
+        return tuple(
+            layer for each in networks for layer in each.zero_state(self._width)
+        )
 
     def part_of(self, state: ModelState) -> ModelState:
         """Return this rank's part of the state of all networks and columns."""
         if self._ranks.size == 1:
             return state
-        parts = state_by_member(self._predictor, state)[self._own]
-        return state_of(tuple(chain.from_iterable(parts)), self._columns)
+        by_network = state_by_member(self._predictor, state)
+        own = tuple(chain.from_iterable(by_network[i] for i in self._own))
+        return state_of(own, self._columns)
 
     def gathered(self, state: ModelState) -> ModelState:
         """Return the state of all networks and columns; all ranks call this.
 
-        `state` is this rank's part. If the ranks have different networks, they exchange
-        the weights and the moments too.
+        `state` is this rank's part. All ranks get the weights and the moments of each
+        network as well, from the first of the ranks that compute it: the others have
+        not computed it, or their processors may round differently.
         """
         if self._ranks.size == 1:
             return state
-        if len(self._predictor.members) > 1:
-            self.agree()
+        found = self._ranks.gather(lambda: (self._own, state))
         parts: dict[int, list[ModelState]] = defaultdict(list)
-        for first, part in self._ranks.gather(lambda: (self._own.start, state)):
-            parts[first].append(part)
+        k, sent = len(self._predictor.members), 0
+        for rank, (own, part) in enumerate(found):
+            parts[own.start].append(part)
+            for i in range(sent, own.stop):
+                for vector in self._vectors:
+                    self._ranks.copy_from(rank, np.split(vector, k)[i])
+            sent = max(sent, own.stop)
         return tuple(chain.from_iterable(map(join_states, parts.values())))
-
-    def agree(self) -> None:
-        """Let all ranks have the weights and the moments of all networks.
-
-        Those of each network come from the first of the ranks that compute it. The
-        others have rounded otherwise, if they have another processor, or not computed
-        it.
-        """
-        if self._ranks.size == 1:
-            return
-        weights = [self._predictor.params.flat]
-        if self.averaged is not self._predictor:
-            weights.append(self.averaged.params.flat)
-        parts = [by_member(self._predictor, vector) for vector in weights]
-        owners = self._ranks.gather(lambda: self._is_own())
-        for i, state in enumerate(self._states):
-            first = next(rank for rank, is_own in enumerate(owners) if is_own[i])
-            for vector in (*(part[i] for part in parts), *state.values()):
-                self._ranks.copy_from(first, vector)

@@ -58,6 +58,7 @@ class Trainer:
             sampler=sampler,
             ranks=self.ranks,
             stop=self._is_stopping,
+            diverges=self._diverges,
         )
         self._state = self._team.zero_state()
         self._whole_state = self._state  # of all columns, at the step `_gathered_at`
@@ -133,7 +134,7 @@ class Trainer:
         self._last_good = snapshot.last_good or self._snapshot_here()
 
     def _snapshot_here(self, *, copy: bool = True) -> Snapshot:
-        params, moments = self.model.params.flat, self._team.moments()
+        params, moments = self.model.params.flat, self._team.moments
         if copy:
             params = params.copy()
             moments = {name: moment.copy() for name, moment in moments.items()}
@@ -151,7 +152,8 @@ class Trainer:
         self.progress = replace(progress, history=[*progress.history])
         self._rng.bit_generator.state = self.progress.rng
         self.model.params.flat[:] = snapshot.params
-        self._team.restore(snapshot.moments)
+        for name, moment in self._team.moments.items():
+            moment[:] = snapshot.moments[name]
         self._whole_state, self._gathered_at = snapshot.state, progress.step
         self._state = self._team.part_of(snapshot.state)
 
@@ -210,7 +212,9 @@ class Trainer:
         # The state is carried into the next window but the gradient is not: this is the
         # truncation of backpropagation through time.
         found = self._team.gradient(inputs, targets, self._state, rng=self._rng)
-        self._check(progress.step + 1, found.loss, found.norm)
+        if found.diverged:
+            value = found.loss if self._is_usable(found.norm) else found.norm
+            raise _Diverged(progress.step + 1, value)
         lr = self._lr(progress.step)
         progress.step += 1
         self._team.apply(found.grads, lr, progress.step)
@@ -220,7 +224,7 @@ class Trainer:
         progress.steps_seen += 1
         progress.loss_sum += found.loss
         progress.norm_sum += found.norm
-        progress.clipped += 0 < self.config.clip < found.norm
+        progress.clipped += found.clipped
         if self.ranks.size == 1 or self.ranks.granted & STATE:
             self._gather_state()
         progress.seconds += self._clock() - start
@@ -251,10 +255,9 @@ class Trainer:
         """
         start = self._clock()
         progress = self.progress
-        self._team.agree()
-        score = self._score() if len(self._val) else None
-        if self._gathered_at != progress.step:
+        if self._gathered_at != progress.step:  # the weights of all ranks, too
             self._gather_state()
+        score = self._score() if len(self._val) else None
         best = score is None or score.nats < progress.best_loss
         if best:
             progress.best_step = progress.step
@@ -311,12 +314,13 @@ class Trainer:
         self.progress.best_step = self.progress.step
         self.best_params = self.averaged_model.params.flat.copy()
 
-    def _check(self, step: int, loss: float, norm: float) -> None:
-        clipped = min(norm, self.config.clip or inf)
-        if not (isfinite(norm) and clipped < _LARGEST_GRADIENT):
-            raise _Diverged(step, norm)
-        if not self._plausible(loss):
-            raise _Diverged(step, loss)
+    def _diverges(self, loss: float, norm: float) -> bool:
+        """Return whether a network with this loss and this norm has diverged."""
+        return not (self._is_usable(norm) and self._plausible(loss))
+
+    def _is_usable(self, norm: float) -> bool:
+        """Return whether a gradient of this norm can be applied."""
+        return isfinite(norm) and min(norm, self.config.clip or inf) < _LARGEST_GRADIENT
 
     def _plausible(self, loss: float) -> bool:
         """Return whether a loss is finite and not far above that of a uniform guess.

@@ -1,6 +1,6 @@
 """One update of the weights: gradient, clipping, optimizer, running average.
 
-The trainer, the measurements of this machine and the benchmarks all call this.
+`Team` and the benchmarks call this.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Update:
     With a sampler, the gradients are those of the sampled softmax. N is the number of
     columns of the whole batch, of which this rank's workers compute some; by default,
     all. `averaged` holds the running average of the weights, if there is one; by
-    default, a copy of the model.
+    default, it is a copy of the model. `state` is that of the optimizer.
     """
 
     def __init__(
@@ -46,7 +46,9 @@ class Update:
         sampler: Sampler | None = None,
         ranks: Ranks | None = None,
         N: int = 0,
+        *,
         averaged: Model | None = None,
+        state: dict[str, Array] | None = None,
     ) -> None:
         self.model, self.config, self.workers = model, config, workers
         self._sampler = sampler
@@ -54,7 +56,7 @@ class Update:
         N = N or workers.N
         self._columns = self._ranks.share(N)
         params, network = model.params, model.config
-        self.optimizer = make_optimizer(params, config, model.functions)
+        self.optimizer = make_optimizer(params, config, model.functions, state)
         self.averaged = averaged or (model.copy() if config.average else model)
         self._clip = CLIPPERS[config.clip_mode]
         self._scratch = scratch(params.flat)

@@ -415,13 +415,13 @@ def test_the_tables_of_options_have_every_option():
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True
     )
-    names = ("train", "sample", "serve")
+    names = ("train", "sample", "serve", "neurons")
     for name, table in zip(names, done.stdout.split("\n\n"), strict=True):
         params = importlib.import_module(f"charrnn.cli.{name}").command.params
         flags = {param.opts[0] for param in params if param.opts[0].startswith("-")}
         rows = [line.split(" | ") for line in table.splitlines()[2:]]
         assert {
-            re.search(r"(--?[\w-]+)( [\w|]+)?`$", row[0])[1] for row in rows
+            re.search(r"(--?[\w-]+)( [\w|:]+)?`$", row[0])[1] for row in rows
         } == flags
         assert all(len(row) == 3 and row[2].endswith(". |") for row in rows)
 

@@ -144,14 +144,14 @@ def test_the_commands_that_take_a_model_take_it():
 
 def test_the_commands_that_need_one_network_say_what_to_do(tmp_path):
     advice = (
-        "use one of its networks: in Python, charrnn.load(PATH).members[0].save(FILE)"
+        "use one of its networks: in Python, charrnn.load(PATH).member(1).save(FILE)"
     )
     options = (*TINY[6:], "--init-from", "both.npz", "--out", tmp_path / "run")
     error = refused("train", "lines.txt", *options)
     assert error == (
         f"an ensemble of networks of different shapes cannot be trained; {advice}"
     )
-    load_model("both.npz").members[0].save("one.npz")  # as the advice says
+    load_model("both.npz").member(1).save("one.npz")  # as the advice says
     invoke("export", "one.npz", "--out", tmp_path / "a.safetensors")
     assert not (tmp_path / "run").exists()
     invoke("ensemble", "a", "b", "--no-eval", "--out", tmp_path / "run")
@@ -204,6 +204,7 @@ def test_a_network_of_it_is_exported(tmp_path, monkeypatch):
 def test_the_units_of_a_network_of_it_are_shown():
     first = invoke("neurons", "both.npz", "lines.txt", "--unit", "0:13", "--json")
     assert "an ensemble of 2 networks; these are the units of network 1" in first.stderr
+    assert invoke("neurons", "both.npz").stdout  # on its own validation part
     alone = invoke("neurons", "a", "lines.txt", "--unit", "0:13", "--json")
     assert json.loads(first.stdout) == json.loads(alone.stdout)
     # Only the first network has so many units.

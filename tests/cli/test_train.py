@@ -625,7 +625,7 @@ def test_several_networks_are_one_run():
     # Training from its weights keeps their number.
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
     assert refused(*again, "--members", 2) == (
-        "Error: members is 2, but the network to start from has 3; leave it out"
+        "Error: members is 2, but the model to start from has 3; leave it out"
     )
     started(*again, "--batch", "4", "--window", "8")
     assert len(load(Path("other/best.npz")).model.members) == 3
@@ -636,7 +636,7 @@ def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
     error = refused(*again, "--hidden", "13")
     assert error == (
-        "Error: hidden is 13, but the network to start from has 12; leave it out"
+        "Error: hidden is 13, but the model to start from has 12; leave it out"
     )
     assert "cell is gru, but the" in refused(*again, "--cell", "gru")
     started(*again, "--hidden", "12", "--batch", "4", "--window", "8")

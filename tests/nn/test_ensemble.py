@@ -131,5 +131,5 @@ def test_only_a_single_network_does_what_an_ensemble_cannot():
         only_member(Ensemble([network, random_model()]), "cannot fly")
     assert str(error.value) == (
         "an ensemble of 2 networks cannot fly; use one of its networks: in Python, "
-        "charrnn.load(PATH).members[0].save(FILE)"
+        "charrnn.load(PATH).member(1).save(FILE)"
     )

@@ -156,7 +156,7 @@ def test_a_run_that_gives_up_leaves_the_best_weights(tmp_path):
 
     def spoil(event):
         if event.step > 35:
-            run.trainer._team._states[0]["m"][:] = np.nan
+            run.trainer._team.moments["m"][:] = np.nan
 
     with pytest.raises(TrainingError):
         train(run, spoil)

@@ -10,7 +10,7 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.loss import evaluate, losses
 from charrnn.nn.model import Model
 from charrnn.storage.checkpoint import load, save
-from charrnn.training.events import Step, Validation
+from charrnn.training.events import Finished, Rollback, Step, Validation
 from charrnn.training.state import Snapshot
 
 BRIEF = {"steps": 20, "eval_every": 10, "average": 0.9}
@@ -68,6 +68,22 @@ def test_the_threads_change_nothing_but_the_rounding(threads):
     if threads == 3:  # no network is divided
         np.testing.assert_array_equal(*weights)
     np.testing.assert_allclose(*weights, atol=1e-4)
+
+
+def test_one_network_that_diverges_takes_all_of_them_back():
+    run = small_run(members=3, steps=30, eval_every=10)
+    records, spoiled = [], False
+    for event in run.trainer.run():
+        records.append(event)
+        if isinstance(event, Step) and event.step == 15 and not spoiled:
+            spoiled = True
+            # Its own loss is now implausible, and the mean of the three is not.
+            run.model.members[1].params["output.W"][:] *= 60
+    (rollback,) = [each for each in records if isinstance(each, Rollback)]
+    assert (rollback.step, rollback.to_step) == (16, 10)
+    V = run.model.vocab
+    assert rollback.loss < 3 * np.log(V) + 3
+    assert records[-1] == Finished(30, "done")
 
 
 def test_the_mean_of_the_averages_is_validated():
