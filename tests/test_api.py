@@ -164,7 +164,7 @@ def test_weights_to_start_from_keep_their_shape_or_the_setting_is_refused(text):
     shape = charrnn.load("first").model.config
     brief = {k: v for k, v in BRIEF.items() if k not in ("hidden", "layers")}
     assert charrnn.train(text, init_from="first", **brief).model.config == shape
-    with pytest.raises(ConfigError, match="hidden is 300, but the network to start"):
+    with pytest.raises(ConfigError, match="hidden is 300, but the model to start"):
         charrnn.train(text, init_from="first", **brief, hidden=300)
 
 

@@ -31,7 +31,7 @@ def printed(cell):
 @pytest.mark.filterwarnings("default")  # Jupyter's own are not ours to mend
 def test_it_runs(tmp_path, monkeypatch):
     cells = {cell["id"]: cell for cell in executed(NOTEBOOK, tmp_path, monkeypatch)}
-    assert "LanguageModel: gru" in html_of(cells["write-load"])[0]
+    assert "LanguageModel: ensemble of 3 networks" in html_of(cells["write-load"])[0]
     assert printed(cells["write"]).startswith("ROMEO:\n")
     assert ">&#x27;O&#x27;</td>" in html_of(cells["next"])[0]
     assert "temperature 0.3" in html_of(cells["compare"])[0]

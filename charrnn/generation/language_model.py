@@ -56,7 +56,7 @@ class LanguageModel(TextModel):
     >>> import charrnn
     >>> model = charrnn.load("shakespeare")
     >>> model.generate("ROMEO:", length=12, temperature=0)
-    'ROMEO:\\nI will be s'
+    'ROMEO:\\nI will not '
     """
 
     def __init__(
