@@ -71,8 +71,8 @@ VERSION, ENSEMBLE = 1, 2  # of the format, for a network and for an ensemble
 _NAMES = 4 << 20
 # The fields of a checkpoint that its header holds: everything except arrays.
 PARTS = ("model", "vocab", "split", "corpus", "train", "history")
-# Those that each network of an ensemble has of its own. If the networks were trained
-# together, they share the last two.
+# Those that each network of an ensemble has of its own, and those that it shares with
+# the others if they were trained together.
 _OF_NETWORK = ("model", "temperature")
 _OF_RUN = ("train", "history")
 
