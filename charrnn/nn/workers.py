@@ -152,7 +152,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(parts, thread_name_prefix="charrnn")
         self._running: list[Future[Any]] = []
         self._is_done = True  # or the work was given up
-        self._is_quick = False  # whether the newest work was
+        self._is_quick = False  # whether the newest work that can be stopped was
 
     def run(self, work: Callable[[int], _T], *, can_stop: bool = True) -> list[_T]:
         """Return [work(0), … work(parts - 1)], computed in parallel.
@@ -160,14 +160,15 @@ class Threads:
         If it is given up, by Stopped or KeyboardInterrupt, the threads work on for a
         while, and the next call waits for them. Unless `can_stop`, `stop` is not asked.
         """
-        stop = self._stop if can_stop else _never
-        if stop():
+        if not can_stop:
+            return [work(0)] if self.parts == 1 else self._share(work, _never)
+        if self._stop():
             raise Stopped
         start = perf_counter()
         if self.parts == 1 and self._is_quick:
             done = [work(0)]
         else:
-            done = self._share(work, stop)
+            done = self._share(work, self._stop)
         self._is_quick = perf_counter() - start < _QUICK
         return done
 

@@ -147,8 +147,9 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback(folder):
 
 
 def test_ctrl_c_does_not_wait_for_a_slow_step(folder):
-    # A step of a second or more, after the short sample of the one before.
-    slow = ("--cell", "lstm", "--hidden", "500", "--batch", "64", "--window", "256")
+    # A step of some seconds, after the short sample of the one before: the signal must
+    # come before it ends, also on a busy machine.
+    slow = ("--cell", "lstm", "--hidden", "700", "--batch", "64", "--window", "256")
     long = ("--steps", "1000000", "--eval-every", "1000000", "--sample-every", "1")
     with training(folder, *TINY, *slow, *long, until="---\n") as process:
         process.send_signal(signal.SIGINT)

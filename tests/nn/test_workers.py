@@ -175,6 +175,23 @@ def test_work_is_given_up_while_it_goes_on_and_the_next_waits_for_it(parts):
 
 
 @pytest.mark.parametrize("parts", [1, 2])
+def test_quick_work_between_does_not_keep_slow_work_from_being_given_up(parts):
+    # As the products of an optimizer do, between two gradients.
+    go, stop = threading.Event(), threading.Event()
+    threads = Threads(parts, stop.is_set)
+    assert threads.run(lambda i: i, can_stop=False) == [*range(parts)]
+
+    def slow(i):
+        stop.set()
+        go.wait(20)
+
+    with pytest.raises(Stopped):
+        threads.run(slow)
+    go.set()
+    threads.close()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
 def test_an_interrupt_does_not_wait_for_slow_work(parts):
     go, done = threading.Event(), []
 
