@@ -219,12 +219,12 @@ def _for_length(
             "patience": 10,
         }, "the text is short, and a large network would memorise it"
     if characters > _LONG:
-        # As many units as take the time of all networks.
-        units = settings["hidden"] * sqrt(settings["members"])
+        units = settings["hidden"]
+        if settings["members"] > 1:  # as many as take the time of all networks
+            units *= sqrt(settings["members"])
+            units = round(units / _MULTIPLE) * _MULTIPLE
         return {
-            "hidden": round(units / _MULTIPLE) * _MULTIPLE
-            if settings["members"] > 1
-            else settings["hidden"],
+            "hidden": units,
             "members": 1,
             "dropout": 0.0,
             "recurrent_dropout": 0.0,

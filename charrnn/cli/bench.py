@@ -84,6 +84,5 @@ def _row(name: str, plain: "Speed", fast: "Speed | None") -> str:
     ratio = f"{fast.characters / plain.characters:>7.2f}" if fast else f"{'–':>7}"
     networks = settings.get("members", 1)
     label = f"{name}, {f'{networks} of ' if networks > 1 else ''}{shape}"
-    what = "networks" if networks > 1 else "batch"
-    layout = describe_layout((fast or plain).layout, what)
+    layout = describe_layout((fast or plain).layout, networks)
     return f"  {label:<{_LABEL}}{plain.characters:>10,.0f}{compiled}{ratio}  {layout}"

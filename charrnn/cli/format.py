@@ -163,8 +163,12 @@ def listing(rows: Sequence[Sequence[str]]) -> str:
     return table(fitting, right=range(len(figures)))
 
 
-def describe_layout(layout: Layout, what: str = "batch") -> str:
-    """Return a description of how a training step uses the cores."""
+def describe_layout(layout: Layout, networks: int = 1, ranks: int = 1) -> str:
+    """Return a description of how a training step uses the ranks and the cores."""
+    what = "networks" if networks > 1 else "batch"
+    if ranks > 1:
+        each = describe_layout(layout, networks)
+        return f"{what} split over {ranks} ranks, each with {each}"
     if layout.workers > 1:
         return f"{what} split over {layout.workers} threads"
     if layout.blas_threads > 1:

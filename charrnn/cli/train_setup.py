@@ -244,10 +244,7 @@ def print_summary(run: "Run", report: Report) -> None:
     notes = run.short_text, run.early_end, run.overtime, run.idle_cores
     for line in filter(None, notes):
         report(line)
-    what = "networks" if run.config.members > 1 else "batch"
-    layout = describe_layout(plan.layout, what)
-    if plan.ranks > 1:
-        layout = f"{what} split over {plan.ranks} ranks, each with {layout}"
+    layout = describe_layout(plan.layout, run.config.members, plan.ranks)
     report(
         f"{plan.steps:,} steps of {plan.batch} x {plan.window} characters, seed "
         f"{run.config.seed}, {layout}"

@@ -273,6 +273,8 @@ def measured_layout(
 
 def _addition_seconds(model: Predictor, config: TrainConfig, ranks: Ranks) -> float:
     """Return the time in which the ranks of a network add their gradients."""
+    if ranks.size == 1:
+        return 0.0
     own, group = ranks.divide(len(model.members))
     with ranks.together():  # also by a rank that has a network for itself
         grads = np.zeros_like(model.members[own[0]].params.flat)

@@ -20,12 +20,7 @@ from charrnn.nn.workers import Layout
 from charrnn.ranks import Ranks
 from charrnn.text.streams import printable
 from charrnn.text.windows import Windows
-from charrnn.training.plan import (
-    Plan,
-    check_ranks,
-    measured_layout,
-    requested_steps,
-)
+from charrnn.training.plan import Plan, check_ranks, measured_layout, requested_steps
 from charrnn.training.state import Progress
 
 _ROUNDING = "from here on, results differ by rounding"

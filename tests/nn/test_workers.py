@@ -219,7 +219,7 @@ def test_quick_work_in_one_part_needs_no_thread():
 
 
 def blas_limits():
-    # Not those of libraries that other tests have loaded since, such as SciPy's.
+    # Other tests may have loaded more libraries, such as SciPy's, which have no limit.
     return [library.num_threads for library in workers_module._blas_libraries()]
 
 
