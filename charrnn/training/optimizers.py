@@ -46,6 +46,10 @@ class Optimizer:
         self.state = state or new_state(config, params)
         self._tmp, self._root = scratch(θ), scratch(θ)
         self._elementwise = [slice(0, len(θ))]  # parts of θ that `update` changes
+        self._prepare(params)
+
+    def _prepare(self, params: Parameters) -> None:
+        """Make what an optimizer needs besides its state."""
 
     @classmethod
     def state_shapes(
@@ -147,14 +151,7 @@ class AdamW(Adam):
     Only matrices decay; biases have no reason to be small.
     """
 
-    def __init__(
-        self,
-        params: Parameters,
-        config: TrainConfig,
-        functions: Functions = NUMPY,
-        state: dict[str, Array] | None = None,
-    ) -> None:
-        super().__init__(params, config, functions, state)
+    def _prepare(self, params: Parameters) -> None:
         self._decays = np.empty(params.flat.size, np.bool_)
         for view in params.views(self._decays).values():
             view.fill(view.ndim > 1)
@@ -195,14 +192,7 @@ class Shampoo(Adam):
     smallest = 1e-6  # eigenvalue of L, as a fraction of the largest
     rms = 0.2  # of a step, as a fraction of the rate
 
-    def __init__(
-        self,
-        params: Parameters,
-        config: TrainConfig,
-        functions: Functions = NUMPY,
-        state: dict[str, Array] | None = None,
-    ) -> None:
-        super().__init__(params, config, functions, state)
+    def _prepare(self, params: Parameters) -> None:
         self._shapes = params.shapes
         squares = self.state_shapes(params.shapes)["L"]
         self._L = views_of(self.state["L"], squares)
