@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from statistics import median
 from time import perf_counter, sleep
 
@@ -17,6 +16,7 @@ from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout, blas_threads
 from charrnn.presets import resolve_settings
+from charrnn.training.optimizers import OPTIMIZERS
 from charrnn.training.team import Team
 
 # BLAS threads wait for each other by spinning. As soon as another program needs a core,
@@ -28,6 +28,7 @@ _TURN_SECONDS = 0.05  # of one layout, before the next has its turn
 _HOPELESS = 1.25  # times as slow as the fastest: a layout that gets no further turn
 # At least _FEWEST updates are timed, unless that takes _LONGER times the usual time.
 _FEWEST, _LONGER = 10, 10
+_USUAL = 2  # the number of an update that takes no longer than most
 _VOCAB = 65  # of tiny Shakespeare; the step time depends little on it
 _PRODUCTS = 9  # products timed for a rate
 
@@ -71,12 +72,12 @@ def fastest_layout(
     team = Team(model.copy(), config, T, N, layouts[0], sampler=sampler)
     rng, state = np.random.default_rng(0), team.zero_state()
     ids = _characters((T + 1) * N, model.vocab, sampler).reshape(T + 1, N)
-    t = count(1)  # some optimizers do more in some updates than in others
+    every = OPTIMIZERS[config.optimizer].every
 
-    def once() -> float:
+    def once(t: int) -> float:
         start = perf_counter()
         found = team.gradient(ids[:-1], ids[1:], state, rng=rng)
-        team.apply(found.grads, 0.0, next(t))  # a rate of 0 changes no weights
+        team.apply(found.grads, 0.0, t)  # a rate of 0 changes no weights
         return perf_counter() - start
 
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
@@ -85,18 +86,28 @@ def fastest_layout(
     while not costs or _is_short(spent[left[0]], seconds):
         for layout in left:
             team.use(layout)
-            once()  # not timed: the caches are as another layout left them
-            turn = perf_counter() + _TURN_SECONDS
+            once(_USUAL)  # not timed: the caches are as another layout left them
+            times, turn = spent[layout], perf_counter() + _TURN_SECONDS
             while perf_counter() < turn:
-                spent[layout].append(once())
-            costs[layout] = median(spent[layout])
+                times.append(once(len(times) + 1))
+            costs[layout] = seconds_per_update(times, every)
             if layout.blas_threads > 1:
                 costs[layout] *= _SPIN_FACTOR
                 sleep(_SPIN_SECONDS)
         left.sort(key=costs.__getitem__)
         left = [one for one in left if costs[one] <= _HOPELESS * costs[left[0]]]
     team.close()
-    return left[0], median(spent[left[0]])
+    return left[0], seconds_per_update(spent[left[0]], every)
+
+
+def seconds_per_update(times: Sequence[float], every: int) -> float:
+    """Return the mean time of an update without outliers; `times` are the first ones.
+
+    The first of every `every` updates takes longer than the others.
+    """
+    long = times[::every]
+    others = [each for i, each in enumerate(times) if i % every] or long
+    return (median(long) + (every - 1) * median(others)) / every
 
 
 def _is_short(times: Sequence[float], seconds: float) -> bool:

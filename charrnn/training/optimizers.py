@@ -33,6 +33,7 @@ class Optimizer:
 
     moments: ClassVar[tuple[str, ...]]
     epsilon: ClassVar[float] = 1e-8
+    every: ClassVar[int] = 1  # the first of so many updates does more than the others
 
     def __init__(
         self,
@@ -188,7 +189,7 @@ class Shampoo(Adam):
     """
 
     decay, momentum = 0.95, 0.95  # β, μ
-    every = 10  # updates between two roots
+    every = 10  # updates for which a root is used
     smallest = 1e-6  # eigenvalue of L, as a fraction of the largest
     rms = 0.2  # of a step, as a fraction of the rate
 

@@ -9,7 +9,12 @@ from charrnn.nn.model import Model
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout
 from charrnn.training import autotune
-from charrnn.training.autotune import candidate_layouts, fastest_layout
+from charrnn.training.autotune import (
+    candidate_layouts,
+    fastest_layout,
+    seconds_per_update,
+)
+from charrnn.training.optimizers import OPTIMIZERS
 
 CONFIG = TrainConfig(dropout=0.2, recurrent_dropout=0.1, average=0.9)
 
@@ -23,6 +28,28 @@ def test_measuring_returns_a_candidate_and_changes_no_parameter():
     assert fastest in layouts
     assert seconds > 0
     np.testing.assert_array_equal(model.params.flat, before)
+
+
+def test_updates_that_take_longer_count_as_often_as_they_come():
+    # Updates 1, 11 and 21 take 12 s, the others 2 s, and one was disturbed.
+    times = ([12.0] + 9 * [2.0]) * 2 + [12.0, 2.0, 50.0]
+    assert seconds_per_update(times, 10) == pytest.approx(3)
+    assert seconds_per_update(times[:1], 10) == 12
+    assert seconds_per_update([1.0, 3.0, 50.0], 1) == 3
+
+
+def test_an_optimizer_that_does_more_in_some_updates_tells_how_often():
+    model = Model(ModelConfig(6, hidden=5))
+    model.init(rng=np.random.default_rng(0))
+    config = TrainConfig(optimizer="shampoo")
+    optimizer = OPTIMIZERS["shampoo"](model.params, config)
+    roots, θ = [], model.params.flat
+    for t in range(1, 32):
+        before = optimizer.state["root"].copy()
+        optimizer.update(θ, np.random.default_rng(t).normal(size=θ.size), 0.0, t)
+        if not np.array_equal(optimizer.state["root"], before):
+            roots.append(t)
+    assert roots == [*range(1, 32, optimizer.every)]
 
 
 def test_with_a_sampler_the_measured_updates_sample():
