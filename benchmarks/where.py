@@ -1,12 +1,17 @@
 """Where the time of a training step goes: products, calls, and elementwise work.
 
-    python benchmarks/where.py --rows 32 --hidden 256
+    python benchmarks/where.py
+    python benchmarks/where.py --floor
 
 It times `cell.forward` and `cell.backward` of one layer over a window of 64 characters,
 for one worker's share of the batch, on one thread. "loops" are the products of the
 single time steps and "sums" the product over all steps (dWh), both measured alone in
 the same shapes. "calls" is the time of the same passes with one row and one unit, which
 is nearly all overhead of calls; "elementwise, copies" is the remainder.
+
+With --floor, for several sizes, it compares plain NumPy with the least time in which
+NumPy could do the same: the products, and the elementwise operations that the formulas
+need, each on arrays that are in the cache.
 """
 
 import argparse
@@ -22,6 +27,10 @@ from charrnn.nn.steps import StepProduct
 from charrnn.nn.workers import blas_threads
 
 T, V = 64, 65
+# The elementwise operations of a forward and a backward step on (N, H): additions and
+# multiplications, and tanh. A sigmoid is a tanh and two of them, since the factor in
+# its argument could be part of the weights.
+_PASSES = {"rnn": (1 + 4, 1), "gru": (12 + 17, 3), "lstm": (14 + 23, 5)}
 
 
 def milliseconds(work: Callable[[], object], seconds: float) -> float:
@@ -82,14 +91,52 @@ def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
     return loops, lambda: multiply(rows_h.T, rows_a, dWh)
 
 
+def least_passes(kind: str, N: int, H: int) -> Callable[[], object]:
+    """Return the elementwise operations of a window, on arrays in the cache."""
+    rng = np.random.default_rng(0)
+    x, y, out = (rng.standard_normal((N, H), dtype=np.float32) for _ in range(3))
+    products, tanhs = _PASSES[kind]
+
+    def work() -> None:
+        for _ in range(T * products):
+            np.multiply(x, y, out=out)
+        for _ in range(T * tanhs):
+            np.tanh(x, out=out)
+
+    return work
+
+
+def floors(hidden: list[int], rows: list[int], seconds: float) -> None:
+    """Print how near plain NumPy is to the least time it could take."""
+    print("| cell | units | rows | ms | products | least passes | floor / ms |")
+    print("|---|" + "--:|" * 6)
+    for kind in CELLS:
+        for H in hidden:
+            for N in rows:
+                works = [passes(kind, "numpy", N, H), *products(kind, "numpy", N, H)]
+                works += [least_passes(kind, N, H)]
+                with blas_threads(1):
+                    ms, loops, sums, least = (
+                        milliseconds(work, seconds) for work in works
+                    )
+                parts = f"{loops + sums:.1f} | {least:.1f}"
+                share = (loops + sums + least) / ms
+                print(f"| {kind} | {H} | {N} | {ms:.1f} | {parts} | {share:.0%} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--floor", action="store_true")
     parser.add_argument("--rows", type=int, default=32, help="streams of the worker")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement")
     args = parser.parse_args()
+    if args.floor:
+        print(f"{machine()}; one thread, window {T}; milliseconds\n")
+        floors([128, 256, 512], [16, 32], args.seconds)
+        return
     N, H = args.rows, args.hidden
     print(f"{machine()}; {N} rows, {H} units, window {T}; milliseconds\n")
     print("| cell | kernels | total | loops | sums | calls | elementwise, copies |")
