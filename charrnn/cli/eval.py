@@ -28,6 +28,7 @@ from charrnn.shell import quote
 if TYPE_CHECKING:
     from charrnn.generation.language_model import LanguageModel
     from charrnn.generation.text_score import PartScore
+    from charrnn.nn.parameters import Array
     from charrnn.text.corpus import Corpus
 
 _options = grouped("Options")
@@ -42,6 +43,12 @@ _options = grouped("Options")
         help="Also print a score for each line or document.",
     )
 )
+@_options(
+    "--dynamic",
+    is_flag=True,
+    help="Learn each few characters once they are scored. This shows how well a model "
+    "adapts; the file stays as it is.",
+)
 @_options("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     checkpoint: str | None,
@@ -50,6 +57,7 @@ def command(
     per: str | None,
     encoding: str | None,
     on_unknown: str,
+    dynamic: bool,
     as_json: bool,
 ) -> None:
     """Score a model on a text.
@@ -64,9 +72,13 @@ def command(
     corpus = given or _own_text(model)
     is_own = corpus.info.sha256 == model.corpus.sha256
     if is_own and not per and (model.split.validates or not given):
-        _print_scoreboard(model, corpus, as_json)
+        train, val = _own_parts(model, corpus)
+        if dynamic:
+            _print_dynamic(model, val, as_json)
+        else:
+            _print_scoreboard(model, train, val, as_json)
     else:
-        _print_scores(model, corpus, per, on_unknown, as_json)
+        _print_scores(model, corpus, per, on_unknown, dynamic, as_json)
 
 
 def _own_text(model: "LanguageModel") -> "Corpus":
@@ -83,11 +95,9 @@ def _command(model: "LanguageModel") -> str:
     return f"charrnn eval {quote(str(model.path))}"
 
 
-def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -> None:
-    """Print the scores on the two parts of the training text."""
-    from charrnn.cli.format import scoreboard_table
+def _own_parts(model: "LanguageModel", corpus: "Corpus") -> "tuple[Array, Array]":
+    """Return the training and the validation part of the model's own text."""
     from charrnn.errors import TextError
-    from charrnn.evaluation.scoreboard import score
     from charrnn.text.streams import printable
 
     train, val = model.parts_of(corpus)
@@ -96,6 +106,16 @@ def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -
             f"{printable(corpus.name)}: the model was trained on all of it; to score "
             f"it on other text, name one: {_command(model)} TEXT"
         )
+    return train, val
+
+
+def _print_scoreboard(
+    model: "LanguageModel", train: "Array", val: "Array", as_json: bool
+) -> None:
+    """Print the scores on both parts."""
+    from charrnn.cli.format import scoreboard_table
+    from charrnn.evaluation.scoreboard import score
+
     with scoring_bar() as on_progress:
         board = score(model.model, train, val, on_progress=on_progress)
     if as_json:
@@ -104,27 +124,52 @@ def _print_scoreboard(model: "LanguageModel", corpus: "Corpus", as_json: bool) -
         click.echo(scoreboard_table(board, ("train", "validation")))
 
 
+def _print_dynamic(model: "LanguageModel", val: "Array", as_json: bool) -> None:
+    """Print the dynamic score on the validation part."""
+    from charrnn.cli.format import score_table
+    from charrnn.evaluation.loss import Score
+    from charrnn.training.dynamic import dynamic_losses
+
+    with advancing_bar(len(val) - 1) as on_progress:
+        score = Score.of(dynamic_losses(model.model, val, on_progress=on_progress))
+    if as_json:
+        click.echo(json.dumps(score_as_json(score) | {"dynamic": True}))
+    else:
+        click.echo(score_table("validation, dynamic", score))
+
+
 def _print_scores(
     model: "LanguageModel",
     corpus: "Corpus",
     per: str | None,
     on_unknown: str,
+    dynamic: bool,
     as_json: bool,
 ) -> None:
     """Print the score on all of a text and, on request, on each of its parts."""
     from charrnn.cli.format import score_table
-    from charrnn.generation.text_score import read_text, score_parts, score_text
+    from charrnn.evaluation.loss import Score
+    from charrnn.generation import text_score
 
-    text = read_text(model, corpus, on_unknown)
+    text = text_score.read_text(model, corpus, on_unknown)
     note_left_out(text)
-    if per:
-        _print_parts(score_parts(model, text, _last_of(model, per)), as_json)
+    last = _last_of(model, per) if per else -1
     with advancing_bar(len(text.ids) - text.start) as on_progress:
-        score = score_text(model, text, on_progress=on_progress)
+        if per or dynamic:
+            losses = text_score.losses_of(
+                model, text, dynamic=dynamic, on_progress=on_progress
+            )
+            score = Score.of(losses)
+        else:  # without the losses in memory, for a text of any length
+            score = text_score.score_text(model, text, on_progress=on_progress)
+    if per:
+        _print_parts(text_score.score_parts(model, text, losses, last), as_json)
     if as_json:
-        click.echo(json.dumps(score_as_json(score, text)))
+        kind = {"dynamic": True} if dynamic else {}
+        click.echo(json.dumps(score_as_json(score, text) | kind))
     else:
-        click.echo(score_table(corpus.name, score))
+        name = f"{corpus.name}, dynamic" if dynamic else corpus.name
+        click.echo(score_table(name, score))
 
 
 def _last_of(model: "LanguageModel", per: str) -> int:

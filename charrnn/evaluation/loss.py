@@ -50,6 +50,11 @@ class Score:
     nats: float
     characters: int
 
+    @classmethod
+    def of(cls, losses: Array) -> "Score":
+        """Return the mean of losses (n,)."""
+        return cls(float(losses.mean()), len(losses))
+
     @property
     def bits(self) -> float:
         """Bits per character."""

@@ -34,7 +34,7 @@ def score_members(
     scores, sums = [], None
     for network in predictor.members:
         found = losses(network, ids, threads=0, on_progress=on_progress)
-        scores.append(Score(float(found.mean()), len(found)))
+        scores.append(Score.of(found))
         sums = -found if sums is None else np.logaddexp(sums, -found, out=sums)
     assert sums is not None  # there is a network
     nats = float(np.log(len(scores)) - sums.mean())

@@ -20,6 +20,7 @@ from charrnn.nn.functional import softmax
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor, described, only_member
 from charrnn.text.vocab import Vocabulary
+from charrnn.training.dynamic import dynamic_losses
 
 
 class TextModel:
@@ -453,7 +454,9 @@ class TextModel:
         order = np.argsort(-p, kind="stable")[:top]
         return Choices((self.vocab.symbols[i], float(p[i])) for i in order)
 
-    def losses(self, text: str, *, on_unknown: str = "error") -> Array:
+    def losses(
+        self, text: str, *, on_unknown: str = "error", dynamic: bool = False
+    ) -> Array:
         """Return the loss of each character of a text, in nats.
 
         The first character has no loss, because nothing comes before it. So the shape
@@ -462,18 +465,25 @@ class TextModel:
 
         A model of documents predicts the first character, too, and the shape is
         (len(text),).
-        """
-        if self.vocab.end_id is not None and text:
-            return losses(self.model, self.encode_prime(text, on_unknown), threads=0)
-        return losses(self.model, self.encode(text, on_unknown), threads=0)
 
-    def evaluate(self, text: str, *, on_unknown: str = "error") -> Score:
+        If `dynamic` is set, a copy of the model learns the text while it reads it. Such
+        losses are lower, and compare only with each other; see `training/dynamic.py`.
+        """
+        has_end = self.vocab.end_id is not None and text
+        ids = (self.encode_prime if has_end else self.encode)(text, on_unknown)
+        if dynamic:
+            return dynamic_losses(self.model, ids)
+        return losses(self.model, ids, threads=0)
+
+    def evaluate(
+        self, text: str, *, on_unknown: str = "error", dynamic: bool = False
+    ) -> Score:
         """Return how well the model predicts a text, all of it.
 
-        Raises TextError for a text of fewer than 2 characters.
+        It is the mean of `losses`. Raises TextError for a text of fewer than 2
+        characters.
         """
-        found = self.losses(text, on_unknown=on_unknown)
-        return Score(float(found.mean()), len(found))
+        return Score.of(self.losses(text, on_unknown=on_unknown, dynamic=dynamic))
 
 
 def joined(rows: Iterable[Sequence[str]], n: int) -> list[str]:

@@ -14,6 +14,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.documents import file_order
 from charrnn.text.ids import blocks
 from charrnn.text.spool import Spool
+from charrnn.training.dynamic import dynamic_losses
 
 
 @dataclass(frozen=True)
@@ -102,33 +103,57 @@ def score_text(
 
     on_scored gets every prediction; number 0 is the first character of the text.
     """
-    ids = text.ids[text.start - 1 :]
-    if len(ids) < 2:
-        raise TextError("nothing is left to score; expected characters that it knows")
     return evaluate(
-        model.model, ids, threads=0, on_progress=on_progress, on_scored=on_scored
+        model.model,
+        _scored(text),
+        threads=0,
+        on_progress=on_progress,
+        on_scored=on_scored,
     )
 
 
-def score_parts(model: TextModel, text: ReadText, last: int) -> Iterator[PartScore]:
+def _scored(text: ReadText) -> Array:
+    """Return the ids of which all but the first are predicted."""
+    ids = text.ids[text.start - 1 :]
+    if len(ids) < 2:
+        raise TextError("nothing is left to score; expected characters that it knows")
+    return ids
+
+
+def losses_of(
+    model: TextModel,
+    text: ReadText,
+    *,
+    dynamic: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Array:
+    """Return the loss in nats of each character of a text, (n,).
+
+    dynamic lets the weights of a copy follow the text; see `training/dynamic.py`.
+    """
+    ids = _scored(text)
+    if dynamic:
+        return dynamic_losses(model.model, ids, on_progress=on_progress)
+    return losses(model.model, ids, threads=0, on_progress=on_progress)
+
+
+def score_parts(
+    model: TextModel, text: ReadText, losses: Array, last: int
+) -> Iterator[PartScore]:
     """Yield the score of each part of a text; the id `last` ends a part.
 
-    Documents come in the order of the files, if `text.file_order` knows it.
+    losses are those of `losses_of`. Documents come in the order of the files, if
+    `text.file_order` knows it.
     """
-    ids = text.ids[text.start - 1 :]
-    found = losses(model.model, ids, threads=0)
+    ids = _scored(text)
     targets, order = ids[1:], text.file_order()
     if order is not None:
-        targets, found = ids[order], found[order - 1]
+        targets, losses = ids[order], losses[order - 1]
     ends = np.flatnonzero(targets == last) + 1
     if not len(ends) or ends[-1] < len(targets):
         ends = np.append(ends, len(targets))
     begin = 0
     for number, end in enumerate(ends.tolist(), 1):
         part = model.vocab.decode(targets[begin:end])
-        yield PartScore(
-            number,
-            part.rstrip("\n"),
-            Score(float(found[begin:end].mean()), end - begin),
-        )
+        yield PartScore(number, part.rstrip("\n"), Score.of(losses[begin:end]))
         begin = end

@@ -215,6 +215,33 @@ def test_eval_per_line_adds_up_to_the_whole(run):
     assert "expected --per line" in error
 
 
+def test_eval_dynamic_lets_the_model_follow_the_text(run):
+    text = sentences(90, seed=5)
+    Path("other.txt").write_text(text, encoding="utf-8")
+    found = json.loads(invoke("eval", run, "other.txt", "--dynamic", "--json").stdout)
+    model = trained()
+    expected = model.evaluate(model.default_prime() + text, dynamic=True)
+    assert found["nats"] == pytest.approx(expected.nats, abs=1e-6)
+    assert (found["characters"], found["dynamic"]) == (len(text), True)
+    assert found["nats"] < model.evaluate(model.default_prime() + text).nats
+    row = invoke("eval", run, "other.txt", "--dynamic").stdout.splitlines()[1]
+    assert row.split()[:3] == ["other,", "dynamic", f"{expected.nats:.4f}"]
+    *lines, whole = invoke(
+        *("eval", run, "other.txt", "--dynamic", "--per", "line", "--json")
+    ).stdout.splitlines()
+    assert len(lines) == 90
+    assert json.loads(whole) == found
+
+
+def test_eval_dynamic_without_a_text_scores_the_validation_part():
+    found = json.loads(invoke("eval", "--dynamic", "--json").stdout)
+    static = json.loads(invoke("eval", "--json").stdout)["val"]
+    assert found["characters"] == static["characters"]
+    assert found["nats"] != static["nats"]
+    row = invoke("eval", "--dynamic").stdout.splitlines()[1]
+    assert row.split()[:3] == ["validation,", "dynamic", f"{found['nats']:.4f}"]
+
+
 def test_eval_counts_what_it_left_out_and_replaced(run):
     Path("other.txt").write_text("Ännä, Ben Ж.\n", encoding="utf-8")
     skipped = invoke("eval", run, "other.txt", "--on-unknown", "skip", "--json")
