@@ -179,8 +179,8 @@ class TrainConfig:
     )
     epochs: float = option(
         0.0,
-        "Passes over the training text. After about 20, most networks start to "
-        "memorise it.",
+        "Passes over the training text. Without dropout, most networks start to "
+        "memorise it after 10 to 20.",
         group=_LENGTH,
         minimum=0,
         default_text="",
