@@ -10,8 +10,8 @@ the same shapes. "calls" is the time of the same passes with one row and one uni
 is nearly all overhead of calls; "elementwise, copies" is the remainder.
 
 With --floor, for several sizes, it compares plain NumPy with the least time in which
-NumPy could do the same: the products, and the elementwise operations that the formulas
-need, each on arrays that are in the cache.
+NumPy could do the same: the products, the rows of Wx and their gradients, and the
+elementwise operations that the formulas need, each on arrays that are in the cache.
 """
 
 import argparse
@@ -92,12 +92,19 @@ def products(kind: str, name: str, N: int, H: int) -> tuple[Callable, Callable]:
 
 
 def least_passes(kind: str, N: int, H: int) -> Callable[[], object]:
-    """Return the elementwise operations of a window, on arrays in the cache."""
+    """Return what a window takes besides its products, on arrays in the cache."""
     rng = np.random.default_rng(0)
     x, y, out = (rng.standard_normal((N, H), dtype=np.float32) for _ in range(3))
     products, tanhs = _PASSES[kind]
+    GH = kernels.cell(kind, "numpy").shapes(V, H)["b"][0]
+    Wx = rng.standard_normal((V, GH), dtype=np.float32)
+    ids, a = rng.integers(0, V, T * N), np.empty((T * N, GH), np.float32)
+    dWx = np.empty_like(Wx)
+    sum_rows = kernels.functions("numpy").sum_rows
 
     def work() -> None:
+        np.take(Wx, ids, axis=0, out=a, mode="clip")
+        sum_rows(ids, a, dWx)
         for _ in range(T * products):
             np.multiply(x, y, out=out)
         for _ in range(T * tanhs):
