@@ -79,11 +79,13 @@ class _Learner:
     """A copy of a network that predicts windows and learns them."""
 
     def __init__(self, network: Model, rate: float) -> None:
-        self._model = model = network.copy(kernels.resolve("auto"))
+        compiles = network.dtype == np.float32
+        model = network.copy(kernels.resolve("auto" if compiles else "numpy"))
         # Training knows no temperature, so that of the model goes into the weights.
         layer = model.params.scope("output")
         layer["W"][:], layer["b"][:] = model.output_layer()
         model.temperature = 1.0
+        self._model = model
         self._start, self._rate, self._updates = model.params.flat.copy(), rate, 0
         self._optimizer = RMSProp(model.params, TrainConfig(optimizer="rmsprop"))
         self._state = model.zero_state(1)

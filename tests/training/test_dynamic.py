@@ -14,8 +14,8 @@ V, T = 7, 32
 IDS = np.random.default_rng(3).integers(0, V, 3 * T + 6).astype(np.uint8)
 
 
-def random_model(cell="gru", seed=1, temperature=1.0):
-    model = Model(ModelConfig(V, 8, 1, cell))
+def random_model(cell="gru", seed=1, temperature=1.0, dtype=np.float32):
+    model = Model(ModelConfig(V, 8, 1, cell), dtype)
     model.params.flat[:] = np.random.default_rng(seed).normal(
         0, 0.4, model.params.flat.size
     )
@@ -51,6 +51,12 @@ def test_the_losses_are_those_of_a_naive_loop_in_float64(cell, temperature):
     found = dynamic_losses(model, IDS, rate=3e-3)
     assert found.shape == (len(IDS) - 1,)
     np.testing.assert_allclose(found, naive(model, IDS, 3e-3), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_in_float64_is_computed_in_float64():
+    model = random_model("mgru", temperature=1.4, dtype=np.float64)
+    found = dynamic_losses(model, IDS, rate=3e-3)
+    np.testing.assert_allclose(found, naive(model, IDS, 3e-3), rtol=1e-9)
 
 
 def test_at_a_rate_of_0_they_are_those_of_the_model():
