@@ -28,8 +28,8 @@ from charrnn.nn.workers import blas_threads
 
 T, V = 64, 65
 # The elementwise operations of a forward and a backward step on (N, H): additions and
-# multiplications, and tanh. A sigmoid is a tanh and two of them, since the factor in
-# its argument could be part of the weights.
+# multiplications, and tanh. A sigmoid counts as a tanh, a multiplication and an
+# addition: the factor of its argument could be folded into the weights.
 _PASSES = {"rnn": (1 + 4, 1), "gru": (12 + 17, 3), "lstm": (14 + 23, 5)}
 
 

@@ -26,8 +26,9 @@ from charrnn.cli.text_to_score import (
 from charrnn.shell import quote
 
 if TYPE_CHECKING:
+    from charrnn.evaluation.loss import Score
     from charrnn.generation.language_model import LanguageModel
-    from charrnn.generation.text_score import PartScore
+    from charrnn.generation.text_score import PartScore, ReadText
     from charrnn.nn.parameters import Array
     from charrnn.text.corpus import Corpus
 
@@ -126,16 +127,12 @@ def _print_scoreboard(
 
 def _print_dynamic(model: "LanguageModel", val: "Array", as_json: bool) -> None:
     """Print the dynamic score on the validation part."""
-    from charrnn.cli.format import score_table
     from charrnn.evaluation.loss import Score
     from charrnn.training.dynamic import dynamic_losses
 
     with advancing_bar(len(val) - 1) as on_progress:
         score = Score.of(dynamic_losses(model.model, val, on_progress=on_progress))
-    if as_json:
-        click.echo(json.dumps(score_as_json(score) | {"dynamic": True}))
-    else:
-        click.echo(score_table("validation, dynamic", score))
+    _print_score("validation", score, True, as_json)
 
 
 def _print_scores(
@@ -147,7 +144,6 @@ def _print_scores(
     as_json: bool,
 ) -> None:
     """Print the score on all of a text and, on request, on each of its parts."""
-    from charrnn.cli.format import score_table
     from charrnn.evaluation.loss import Score
     from charrnn.generation import text_score
 
@@ -164,12 +160,24 @@ def _print_scores(
             score = text_score.score_text(model, text, on_progress=on_progress)
     if per:
         _print_parts(text_score.score_parts(model, text, losses, last), as_json)
+    _print_score(corpus.name, score, dynamic, as_json, text)
+
+
+def _print_score(
+    name: str,
+    score: "Score",
+    dynamic: bool,
+    as_json: bool,
+    text: "ReadText | None" = None,
+) -> None:
+    """Print a score, and whether it is dynamic; text is as in `score_as_json`."""
+    from charrnn.cli.format import score_table
+
     if as_json:
         kind = {"dynamic": True} if dynamic else {}
         click.echo(json.dumps(score_as_json(score, text) | kind))
     else:
-        name = f"{corpus.name}, dynamic" if dynamic else corpus.name
-        click.echo(score_table(name, score))
+        click.echo(score_table(f"{name}, dynamic" if dynamic else name, score))
 
 
 def _last_of(model: "LanguageModel", per: str) -> int:

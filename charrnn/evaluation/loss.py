@@ -151,11 +151,8 @@ def predictions(
     read. The ids may be a memory map: they are read window by window or, if `limit` is
     not 0, all at once.
     """
+    check_length(ids)
     n = len(ids) - 1
-    if n < 1:
-        raise TextError(
-            f"{len(ids)} characters leave nothing to predict; expected 2 or more"
-        )
     found = cut(n, streams=streams, limit=limit)
     C, S = found.length, len(found.starts)
     warm_up = _WARM_UP if S > 1 else 0
@@ -179,6 +176,14 @@ def predictions(
         logits, state = model.forward(rows[:-1], state, workspace)
         places = found.starts[first:last] + np.arange(start, stop)[:, None]
         yield Predictions(start, logits, rows[1:], places, places < n)
+
+
+def check_length(ids: Array) -> None:
+    """Raise TextError if a text leaves nothing to predict."""
+    if len(ids) < 2:
+        raise TextError(
+            f"{len(ids)} characters leave nothing to predict; expected 2 or more"
+        )
 
 
 def _segments(ids: Array, starts: Array, length: int) -> tuple[Array, Array]:

@@ -101,9 +101,10 @@ def fastest_layout(
 
 
 def seconds_per_update(times: Sequence[float], every: int) -> float:
-    """Return the mean time of an update without outliers; `times` are the first ones.
+    """Return the mean time of an update, without outliers.
 
-    The first of every `every` updates takes longer than the others.
+    times are those of the first updates. The first of every `every` updates takes
+    longer than the others.
     """
     long = times[::every]
     others = [each for i, each in enumerate(times) if i % every] or long

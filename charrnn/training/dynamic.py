@@ -17,17 +17,16 @@ from contextlib import closing
 import numpy as np
 
 from charrnn.config import TrainConfig
-from charrnn.errors import TextError
-from charrnn.evaluation.loss import OnProgress
+from charrnn.evaluation.loss import OnProgress, check_length
 from charrnn.machine import available_cores
 from charrnn.nn import kernels
 from charrnn.nn.functional import softmax_losses_
 from charrnn.nn.model import Model
-from charrnn.nn.parameters import Array
+from charrnn.nn.parameters import Array, scratch
 from charrnn.nn.predictor import Predictor
 from charrnn.nn.workers import Threads, blas_threads
 from charrnn.training.optimizers import RMSProp
-from charrnn.training.update import clip_norm
+from charrnn.training.update import clip_norm, update_average
 
 # The best of those tried on the first third of the held-out part of tiny Shakespeare;
 # rates of 6e-4 to 2e-3 differed by 0.01 nats there.
@@ -49,10 +48,7 @@ def dynamic_losses(
     by side, each by itself; the losses are those of their mean. The model keeps its own
     weights. `on_progress` is called with the characters scored since the last call.
     """
-    if len(ids) < 2:
-        raise TextError(
-            f"{len(ids)} characters leave nothing to predict; expected 2 or more"
-        )
+    check_length(ids)
     learners = [_Learner(network, rate) for network in model.members]
     parts = min(available_cores(), len(learners))
     found = []
@@ -90,6 +86,7 @@ class _Learner:
         self._optimizer = RMSProp(model.params, TrainConfig(optimizer="rmsprop"))
         self._state = model.zero_state(1)
         self._workspace = model.workspace(_WINDOW, 1)
+        self._scratch = scratch(self._start)
 
     def read(self, window: Array) -> Array:
         """Return the losses (T,) of ids (T + 1,), and learn them."""
@@ -103,5 +100,5 @@ class _Learner:
         clip_norm(grads.flat, _CLIP)
         self._updates += 1
         self._optimizer.update(θ, grads.flat, self._rate, self._updates)
-        θ += _DECAY * (self._start - θ)
+        update_average(θ, self._start, 1 - _DECAY, self._scratch)
         return losses
