@@ -10,10 +10,11 @@ from charrnn.cli.options import GroupedCommand, grouped
 from charrnn.presets import PRESETS
 
 if TYPE_CHECKING:
+    from charrnn.nn.workers import Layout
     from charrnn.training.autotune import Speed
 
 _options = grouped("Options")
-_LABEL = 30  # characters
+_LABEL = 26  # characters
 _FAST = 'pip install "charrnn[fast]"'
 
 
@@ -33,7 +34,7 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
 
     The first table shows the speed of two matrix products: a large one, and that of one
     time step. The second shows the characters per second that each preset trains on, in
-    plain NumPy and with compiled kernels, using the cores in the fastest way found.
+    plain NumPy and with compiled kernels, using the threads in the fastest way found.
     This takes about half a minute; close other programs first.
     """
     import numpy as np
@@ -54,7 +55,7 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"  {name:<42}{rate:>7,.0f}")
         click.echo("\nTraining, characters per second")
         label = f"{'preset':<{_LABEL}}"
-        click.echo(f"  {label}{'plain':>10}{'compiled':>11}{'ratio':>7}  cores used")
+        click.echo(f"  {label}{'plain':>10}{'compiled':>11}{'ratio':>7}  threads")
     compiled = kernels.resolve("auto") == "numba"
     found: dict[str, Any] = {}
     for name in presets or PRESETS:
@@ -64,7 +65,7 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
         if fast:
             found[name]["compiled"] = asdict(fast)
         if not as_json:
-            click.echo(_row(name, plain, fast))
+            click.echo(preset_row(name, plain, fast))
     if as_json:
         about = {"cores": cores, "numpy": np.__version__, "products": products}
         click.echo(json.dumps(about | {"presets": found}))
@@ -75,14 +76,22 @@ def command(presets: tuple[str, ...], as_json: bool) -> None:
         )
 
 
-def _row(name: str, plain: "Speed", fast: "Speed | None") -> str:
-    from charrnn.cli.format import describe_layout
-
+def preset_row(name: str, plain: "Speed", fast: "Speed | None") -> str:
+    """Return a preset's row of the second table: at most 80 characters."""
     settings = PRESETS[name].settings
     shape = f"{settings['cell']} {settings.get('layers', 1)} x {settings['hidden']}"
     compiled = f"{fast.characters:>11,.0f}" if fast else f"{'–':>11}"
     ratio = f"{fast.characters / plain.characters:>7.2f}" if fast else f"{'–':>7}"
     networks = settings.get("members", 1)
     label = f"{name}, {f'{networks} of ' if networks > 1 else ''}{shape}"
-    layout = describe_layout((fast or plain).layout, networks)
-    return f"  {label:<{_LABEL}}{plain.characters:>10,.0f}{compiled}{ratio}  {layout}"
+    threads = _threads((fast or plain).layout, networks)
+    return f"  {label:<{_LABEL}}{plain.characters:>10,.0f}{compiled}{ratio}  {threads}"
+
+
+def _threads(layout: "Layout", networks: int) -> str:
+    """Return the number of threads and what they share, in few words."""
+    if layout.workers > 1:
+        return f"{layout.workers}, over the {'networks' if networks > 1 else 'batch'}"
+    if layout.blas_threads > 1:
+        return f"{layout.blas_threads}, inside products"
+    return "1"
