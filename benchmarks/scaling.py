@@ -7,13 +7,17 @@
 
 A step of R ranks that share N columns is taken to last
 
-    compute(N / R) + 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
+    compute(N / R) + sum(R) - hidden
+    sum(R) = 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
+    hidden = (G - 1) / G min(product(N / R), sum(R))
 
 where compute(n) is the measured time of a step with n columns on one rank, its update
 included, and bytes are those of the gradient: the sum over the ranks is a
-reduce-scatter and an allgather, each of log2 R messages. Under mpiexec, latency and
-bandwidth are fitted to measured sums, and the model is compared with measured steps.
-Assumed: all ranks are alike, and no two share a link. The cell is a GRU.
+reduce-scatter and an allgather, each of log2 R messages. product(n) is the measured
+time of the gradient of Wh, whose G gates are computed one after another: while the next
+one is computed, the sum of those before is made. Under mpiexec, latency and bandwidth
+are fitted to measured sums, and the model is compared with measured steps. Assumed: all
+ranks are alike, and no two share a link. The cell is a GRU.
 
 With W threads on one machine, a step is taken to last
 
@@ -28,6 +32,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from math import ceil, log2
 from pathlib import Path
@@ -40,13 +45,15 @@ from charrnn.config import EXCHANGES, ModelConfig, TrainConfig
 from charrnn.machine import usable_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
-from charrnn.nn.workers import Layout, Threads, Workers
+from charrnn.nn.parameters import Array
+from charrnn.nn.steps import gradient_of_Wh
+from charrnn.nn.workers import Layout, Threads, Workers, blas_threads
 from charrnn.ranks import Ranks, world
 from charrnn.run import start_run
 from charrnn.text.reading import read_corpus
 from charrnn.training.update import Update
 
-CELL, V, T = "gru", 65, 64
+CELL, V, T, G = "gru", 65, 64, 3
 HIDDEN = (128, 256, 512, 1024)
 COLUMNS = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCHES = (32, 64, 128, 256, 512, 1024)
@@ -111,6 +118,19 @@ def compute_times(hidden: int, threads: int, seconds: float) -> dict[int, float]
     }
 
 
+def product_times(hidden: int, threads: int, seconds: float) -> dict[int, float]:
+    """Return the time of the gradient of Wh by the columns of one rank."""
+    functions, found = kernels.functions(kernels.resolve("auto")), {}
+    dWh = np.zeros((hidden, G * hidden), np.float32)
+    for n in COLUMNS:
+        read = np.zeros((T, ceil(n / threads), hidden), np.float32)
+        du = (np.zeros((read[..., 0].size, G * hidden), np.float32),)
+        work = partial(gradient_of_Wh, read, du, dWh, functions, lambda gates: None)
+        with blas_threads(1):
+            found[n] = median_time(work, seconds=seconds)
+    return found
+
+
 def interpolated(times: dict[int, float], n: int) -> float:
     """Return the time for n columns, on the line between the measured ones."""
     for a, b in pairwise(sorted(times)):
@@ -125,14 +145,19 @@ def parameters(hidden: int) -> int:
 
 
 def model_of(
-    hidden: int, times: dict[int, float], latency: float, bandwidth: float
+    hidden: int,
+    times: dict[int, float],
+    products: dict[int, float],
+    latency: float,
+    bandwidth: float,
 ) -> Time:
     """Return the modelled time of a step; see the module."""
     size = 4 * parameters(hidden)
 
     def step(R: int, N: int) -> float:
-        compute = interpolated(times, ceil(N / R))
-        return compute + sum_time(R, size, latency, bandwidth)
+        n, total = ceil(N / R), sum_time(R, size, latency, bandwidth)
+        hidden = (G - 1) / G * min(interpolated(products, n), total)
+        return interpolated(times, n) + total - hidden
 
     return step
 
@@ -142,13 +167,19 @@ def sum_time(R: int, size: int, latency: float, bandwidth: float) -> float:
     return 2 * latency * ceil(log2(R)) + 2 * (R - 1) / R * size / bandwidth
 
 
+def add(ranks: Ranks, array: Array, *, short: bool) -> None:
+    """Replace an array by its sum over the ranks."""
+    with ranks.adding([array], short=short):
+        pass
+
+
 def measured_sums(ranks: Ranks, *, short: bool) -> dict[int, float]:
     """Return the time of a sum over the ranks by its bytes."""
     found = {}
     for size in SIZES:
         array = np.zeros(size // 4, np.float32)
         time = median_time(
-            lambda array=array: ranks.add(array, short=short),
+            partial(add, ranks, array, short=short),
             count=max(5, min(200, (1 << 25) // size)),
             before=lambda: ranks.totals(lambda: ()),  # all start together
         )
@@ -319,12 +350,15 @@ def main() -> None:
     # One rank at a time, as if each had its machine for itself.
     times = ranks.first(
         lambda: {
-            hidden: compute_times(hidden, args.threads, args.seconds)
+            hidden: (
+                compute_times(hidden, args.threads, args.seconds),
+                product_times(hidden, args.threads, args.seconds / 5),
+            )
             for hidden in args.hidden
         }
     )
     steps = {
-        hidden: model_of(hidden, times[hidden], latency, bandwidth)
+        hidden: model_of(hidden, *times[hidden], latency, bandwidth)
         for hidden in args.hidden
     }
     if ranks.size > 1:

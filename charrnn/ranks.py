@@ -14,7 +14,7 @@ ends in any other way ends them all.
 
 import atexit
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,8 @@ from charrnn.errors import CharRNNError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from charrnn.exchange import Exchange
 
 _T = TypeVar("_T")
 # The number of ranks and that of this one, as MPICH, Open MPI and srun set them.
@@ -92,12 +94,22 @@ class Ranks:
         """
         return work()
 
-    def add(self, array: "NDArray[Any]", *, short: bool = False) -> None:
-        """Replace a float32 array (n,) by its sum over all ranks, in place.
+    @contextmanager
+    def adding(
+        self, arrays: "Sequence[NDArray[Any]]", *, short: bool = False
+    ) -> "Iterator[Callable[[int], None] | None]":
+        """Replace float32 arrays by their sums over all ranks, in place.
 
-        It is the same on all ranks. If `short`, numbers are sent as bfloat16: the upper
-        half of a float32, which has 8 bits of the 24 that tell numbers apart.
+        The block computes them. It gets a function to call with the number of arrays,
+        from the first, that are final: they are added while it computes the others.
+        (It gets None if there is nothing to add.) All sums are there after the block.
+        If the block fails, they are made as well, because the other ranks wait for
+        them. The sums are the same on all ranks.
+
+        If `short`, numbers are sent as bfloat16: the upper half of a float32, which has
+        8 bits of the 24 that tell numbers apart.
         """
+        yield None
 
     def divide(self, n: int) -> "tuple[range, Ranks]":
         """Return which of n networks this rank computes, and the ranks that share them.
@@ -152,7 +164,7 @@ class _MpiGroup(Ranks):
         self._host = mpi.Get_processor_name()
         self._row = np.zeros(2 + _NUMBERS)
         self._rows = np.zeros((self.size, 2 + _NUMBERS))
-        self._buffers: dict[int, Any] = {}  # of `_add_short`, by length
+        self._exchanges: dict[bool, Exchange] = {}  # of `adding`
         self._groups: dict[int, tuple[int, Ranks]] = {}  # of `divide`
 
     @property
@@ -192,36 +204,24 @@ class _MpiGroup(Ranks):
         sums = self._rows[:, 2:].sum(axis=0).tolist()
         return tuple(sums[: len(numbers)])
 
-    def add(self, array: "NDArray[Any]", *, short: bool = False) -> None:
-        if short:
-            self._add_short(array)
-        else:
-            self._comm.Allreduce(self._mpi.IN_PLACE, array)
+    @contextmanager
+    def adding(
+        self, arrays: "Sequence[NDArray[Any]]", *, short: bool = False
+    ) -> "Iterator[Callable[[int], None] | None]":
+        from charrnn import exchange
 
-    def _add_short(self, array: "NDArray[Any]") -> None:
-        """Add arrays in two rounds, as a reduce-scatter and an allgather.
-
-        Each rank gets one piece from all others, adds it in float32, and sends the sum
-        to all.
-        """
-        np, n = self._np, len(array)
-        if n not in self._buffers:
-            piece = -(-n // self.size)
-            self._buffers[n] = (
-                np.zeros((self.size, piece), np.uint16),
-                np.empty((self.size, piece), np.uint16),
-                np.empty(piece, np.float32),
-                np.empty(self.size * piece, np.uint32),
-            )
-        sent, received, total, bits = self._buffers[n]
-        shorten(array, sent.reshape(-1)[:n], bits[:n])
-        self._comm.Alltoall(sent, received)
-        total.fill(0)
-        for row in received:
-            total += lengthened(row, bits[: len(row)])
-        shorten(total, received[0], bits[: len(total)])
-        self._comm.Allgather(received[0].copy(), sent)
-        array[:] = lengthened(sent.reshape(-1)[:n], bits[:n])
+        if short not in self._exchanges:
+            kind = exchange.BFloat16Exchange if short else exchange.Float32Exchange
+            self._exchanges[short] = kind(self._mpi, self._comm)
+        sums, error = self._exchanges[short], None
+        send = sums.begin(arrays)
+        try:
+            yield send
+        except Exception as caught:  # which the other ranks do not know of yet
+            error = caught
+        sums.end()
+        if error:
+            raise error
 
     def divide(self, n: int) -> tuple[range, Ranks]:
         if n == 1:
@@ -346,34 +346,6 @@ class MpiRanks(_MpiGroup):
 
         here = self._host, usable_cores()
         share_cores(self._comm.allgather(here).count(here))
-
-
-def shorten(array: "NDArray[Any]", out: "NDArray[Any]", bits: "NDArray[Any]") -> None:
-    """Write the nearest bfloat16 of each float32 to out, as uint16; all (n,).
-
-    bits is uint32, and is overwritten.
-    """
-    import numpy as np
-
-    # Just under half a unit of the upper half is added, and 1 more if that is odd. So a
-    # number halfway between two others is rounded to the even one.
-    whole = array.view(np.uint32)
-    np.right_shift(whole, 16, out=bits)
-    bits &= 1
-    bits += 0x7FFF
-    bits += whole
-    bits >>= 16
-    out[:] = bits
-
-
-def lengthened(short: "NDArray[Any]", bits: "NDArray[Any]") -> "NDArray[Any]":
-    """Return the float32 of each bfloat16, in the memory of bits; all (n,)."""
-    import numpy as np
-
-    bits[:] = short
-    bits <<= 16
-    found: NDArray[Any] = bits.view(np.float32)
-    return found
 
 
 def started_by_mpi() -> bool:

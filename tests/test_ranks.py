@@ -17,12 +17,11 @@ import pytest
 from ranks import finished, mpiexec, needs_mpi
 from texts import TINY, sentences
 
+from charrnn.exchange import lengthened, shorten
 from charrnn.ranks import (
     STOP,
     Ranks,
     is_other_rank,
-    lengthened,
-    shorten,
     started_by_mpi,
 )
 from charrnn.storage.checkpoint import load
@@ -213,6 +212,78 @@ def test_what_one_rank_does_all_of_them_know(tmp_path):
     assert re.fullmatch(r"OtherRankError: rank 1 on \S+: no", first)
     assert first == last
     assert others[-1] == (True, True, True)
+
+
+# What a rank has after arrays, one of them not contiguous, were added in several ways.
+ADDITIONS = """
+import json
+import numpy as np
+from charrnn.errors import TextError
+from charrnn.ranks import Stopped, world
+
+ranks, seen = world(), []
+arrays = [np.zeros((3, 4), np.float32)[:, 1:], np.zeros(5, np.float32)]
+
+
+def fill():
+    for place, array in enumerate(arrays):
+        # As bfloat16, these are exact on all ranks, and not all sums are.
+        first = 240 // ranks.size * place
+        array[:] = np.arange(first, first + array.size).reshape(array.shape)
+        array *= 1 + ranks.number
+
+
+def added(sent, error=None, short=False):
+    def work():
+        with ranks.adding(arrays, short=short) as send:
+            fill()
+            for count in sent:
+                send(count)
+            if error:
+                raise error
+        late.append(send)
+        return (1.0,)
+
+    try:
+        return ranks.totals(work)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+late = []
+for short in (False, True):
+    for sent in ([], [1], [2], [1, 1, 2]):
+        seen.append([added(sent, short=short), [each.tolist() for each in arrays]])
+is_second = ranks.number == 1
+seen.append(added([1] if is_second else [1, 2], Stopped() if is_second else None))
+seen.append(added([1]))
+late[0](2)  # too late to send anything
+seen.append([added([2]), [each.tolist() for each in arrays]])
+seen.append(added([] if is_second else [1], TextError("no") if is_second else None))
+found = ranks._comm.gather(seen)
+if ranks.is_first:
+    print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("count", COUNTS[1:])
+def test_arrays_are_added_in_any_number_of_pieces(tmp_path, count):
+    (tmp_path / "additions.py").write_text(ADDITIONS)
+    out, _ = finished(mpiexec(count, tmp_path / "additions.py"))
+    factor = count * (count + 1) // 2
+    matrix = (np.arange(9.0).reshape(3, 3) * factor).tolist()
+    sums = [matrix, ((np.arange(5.0) + 240 // count) * factor).tolist()]
+    short = [[nearest_bfloat16(each) for each in row] for row in (*matrix, sums[1])]
+    for number, seen in enumerate(json.loads(out)):
+        total, found = [float(count)], seen[:4] + seen[10:11]
+        assert found == [[total, sums]] * 5
+        for each in seen[4:8]:
+            assert each == [total, [short[:3], short[3]]]
+        assert seen[8:10] == ["Stopped: ", total]
+        if number == 1:
+            assert seen[11] == "TextError: no"
+        else:
+            assert re.fullmatch(r"OtherRankError: rank 1 on \S+: no", seen[11])
 
 
 def test_a_process_by_itself_is_the_only_rank():

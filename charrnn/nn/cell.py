@@ -4,7 +4,7 @@ Letters: T time, N batch (streams), D input size, H hidden, G gates.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -15,6 +15,7 @@ from charrnn.config import CELLS
 from charrnn.nn.parameters import Array, Shape
 
 State: TypeAlias = tuple[Array, ...]  # of one layer; only its cell uses the parts
+GatesDone: TypeAlias = Callable[[int], None]
 
 
 class Cell(Protocol):
@@ -64,6 +65,7 @@ class Cell(Protocol):
         dh: Array,
         workspace: Any,
         grads: Mapping[str, Array],
+        gates_done: GatesDone | None = None,
     ) -> tuple[Array | None, State]:
         """Backpropagate through the window of the last forward pass.
 
@@ -73,6 +75,9 @@ class Cell(Protocol):
         dh (T, N, H) is the gradient with respect to the outputs. The gradients of the
         parameters overwrite `grads`. Returns the gradients with respect to the inputs
         (None if they were ids) and to the incoming state.
+
+        gates_done may be called with 1 … G as soon as so many gates, from the first,
+        have their columns of the gradient of Wh; it may be sent to others meanwhile.
         """
 
     def step(

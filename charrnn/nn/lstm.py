@@ -27,14 +27,19 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import Cell, State
+from charrnn.nn.cell import Cell, GatesDone, State
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
-from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
+from charrnn.nn.steps import (
+    StepProduct,
+    gradient_of_Wh,
+    longest_stretch,
+    stretches_backward,
+)
 
 
 class Arrays:
@@ -151,6 +156,7 @@ class LSTM(Cell):
         dh: Array,
         workspace: Workspace,
         grads: Mapping[str, Array],
+        gates_done: GatesDone | None = None,
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_gates_then_da[:T]
@@ -158,9 +164,8 @@ class LSTM(Cell):
         if workspace.starts is not None:  # the states that these steps have read
             h[:-1][workspace.starts] = read[workspace.starts] = 0
         self.backward_loop(params, dh, workspace, T)
-        workspace.functions.multiply(
-            read.reshape(-1, H).T, da.reshape(-1, 4 * H), grads["Wh"]
-        )
+        du, functions = (da.reshape(-1, 4 * H),), workspace.functions
+        gradient_of_Wh(read, du, grads["Wh"], functions, gates_done)
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(), workspace.dc.copy())
 

@@ -7,7 +7,7 @@
 Letters: T time, N batch (streams), H hidden, V vocabulary, L layers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charrnn.config import ModelConfig
 from charrnn.errors import ShapeError
 from charrnn.nn import kernels
-from charrnn.nn.cell import State
+from charrnn.nn.cell import GatesDone, State
 from charrnn.nn.init import glorot_uniform
 from charrnn.nn.parameters import Array, Parameters, Shape, blocks
 from charrnn.nn.sampled import Sample
@@ -27,6 +27,7 @@ _LOGITS = 1 << 21
 _PRODUCT = 1 << 18  # elements of a product that is added to another array
 
 ModelState: TypeAlias = tuple[State, ...]  # one cell state per layer, lowest first
+PiecesDone: TypeAlias = Callable[[int], None]
 
 
 def shapes_of(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
@@ -229,6 +230,7 @@ class Model:
         workspace: Workspace,
         masks: Array | None = None,
         sample: Sample | None = None,
+        pieces_done: PiecesDone | None = None,
     ) -> tuple[float, Parameters, ModelState]:
         """Return the mean loss in nats per character, its gradients, the state after.
 
@@ -236,6 +238,8 @@ class Model:
         sample, loss and gradients are estimates (`nn/sampled.py`). The gradients belong
         to the workspace. They stop at the window's first step: this is the truncation
         in truncated backpropagation through time (Williams & Peng 1990).
+
+        pieces_done is called with the number of `gradient_pieces` that are final.
         """
         V = self.config.vocab
         if targets.shape != inputs.shape or targets.max(initial=0) >= V:
@@ -250,8 +254,22 @@ class Model:
             loss = self._output_layer(targets, layer, grads, workspace)
         else:
             loss = self._sampled_output_layer(targets, sample, workspace)
-        self._backward(workspace, masks)
+        self._backward(workspace, masks, pieces_done)
         return loss, workspace.grads, state
+
+    def gradient_pieces(self, grads: Parameters) -> list[Array]:
+        """Return views of a gradient, in the order in which backward computes them.
+
+        Those of the output layer come first, and then each layer's, from the top: Wh by
+        gate, and the other parameters.
+        """
+        pieces = list(grads.scope("output").values())
+        for i in reversed(range(self.config.layers)):
+            layer = grads.scope(f"layer{i}")
+            Wh = layer.pop("Wh")
+            pieces += np.split(Wh, Wh.shape[1] // len(Wh), axis=1)
+            pieces += layer.values()
+        return pieces
 
     def _sampled_output_layer(
         self, targets: Array, sample: Sample, workspace: Workspace
@@ -300,18 +318,37 @@ class Model:
                 db += dlogits.sum(axis=0)
         return loss
 
-    def _backward(self, workspace: Workspace, masks: Array | None) -> None:
+    def _backward(
+        self,
+        workspace: Workspace,
+        masks: Array | None,
+        pieces_done: PiecesDone | None,
+    ) -> None:
         """Fill the gradients of the cells, given dh."""
         T = len(workspace.outputs)
-        dh = workspace.dh[:T]
+        dh, done = workspace.dh[:T], len(workspace.output_grads)
+        gates_done: GatesDone | None = None
+        if pieces_done:
+            pieces_done(done)
         for i in reversed(range(self.config.layers)):
+            grads = workspace.layer_grads[i]
             if masks is not None:
                 dh *= masks[i, :T]
+            if pieces_done:
+                gates_done = _counting_from(done, pieces_done)
             dinputs, _ = self.cell.backward(
-                self._layers[i], dh, workspace.layers[i], workspace.layer_grads[i]
+                self._layers[i], dh, workspace.layers[i], grads, gates_done
             )
+            if pieces_done:
+                G = grads["Wh"].shape[1] // self.config.hidden
+                done += G + len(grads) - 1
+                pieces_done(done)
             if dinputs is not None:  # None at the lowest layer, whose inputs are ids
                 dh = dinputs
+
+
+def _counting_from(before: int, pieces_done: PiecesDone) -> GatesDone:
+    return lambda gates: pieces_done(before + gates)
 
 
 def _logits(outputs: Array, layer: dict[str, Array], workspace: Workspace) -> Array:

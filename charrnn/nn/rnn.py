@@ -24,12 +24,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import Cell, State
+from charrnn.nn.cell import Cell, GatesDone, State
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
-from charrnn.nn.steps import StepProduct, stretches_backward
+from charrnn.nn.steps import StepProduct, gradient_of_Wh, stretches_backward
 
 
 class Arrays:
@@ -116,6 +116,7 @@ class RNN(Cell):
         dh: Array,
         workspace: Workspace,
         grads: Mapping[str, Array],
+        gates_done: GatesDone | None = None,
     ) -> tuple[Array | None, State]:
         T, H = workspace.inputs.take_window(dh), dh.shape[-1]
         h, da = workspace.h[: T + 1], workspace.a_then_da[:T]
@@ -123,9 +124,8 @@ class RNN(Cell):
         read = workspace.inputs.states_read(h[:-1])
         if workspace.starts is not None:
             read[workspace.starts] = 0
-        workspace.functions.multiply(
-            read.reshape(-1, H).T, da.reshape(-1, H), grads["Wh"]
-        )
+        du, functions = (da.reshape(-1, H),), workspace.functions
+        gradient_of_Wh(read, du, grads["Wh"], functions, gates_done)
         dinputs = workspace.inputs.backward(params, da, grads)  # dWx, db, and dx
         return dinputs, (workspace.dh.copy(),)
 

@@ -1,4 +1,4 @@
-"""What the loops over time of all cells share: the product of a step, and stretches.
+"""What all cells share: the product of a step, stretches, and the gradient of Wh.
 
 A BLAS copies the right-hand matrix of each product into a layout of its own, which for
 8 to 64 rows can take as long as the arithmetic. For small products, OpenBLAS, which
@@ -8,10 +8,14 @@ sizes of a recurrent network this is up to three times as fast there, and makes 
 difference on processors without AVX-512.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from charrnn.nn.cell import GatesDone
 from charrnn.nn.gates import columns
-from charrnn.nn.parameters import Array
+from charrnn.nn.kernels import Functions
+from charrnn.nn.parameters import Array, blocks
 
 _SMALL = 100**3  # the largest N·K·M of a product without the copy
 _WIDTHS = (64, 32, 16)  # columns of a block; wider ones need fewer calls
@@ -37,8 +41,8 @@ class StepProduct:
 
     def use(self, W: Array) -> None:
         """Take this matrix from now on."""
-        for part, blocks, _ in self._parts:
-            blocks[:] = columns(W[..., part], blocks.shape[-3])
+        for part, split, _ in self._parts:
+            split[:] = columns(W[..., part], split.shape[-3])
 
     def __call__(self, x: Array) -> None:
         for _, W, out in self._parts:
@@ -59,3 +63,27 @@ def stretches_backward(T: int, N: int, H: int) -> list[slice]:
     """
     length = longest_stretch(T, N, H)
     return [slice(max(0, stop - length), stop) for stop in range(T, 0, -length)]
+
+
+def gradient_of_Wh(
+    read: Array,
+    du: Sequence[Array],
+    dWh: Array,
+    functions: Functions,
+    gates_done: GatesDone | None = None,
+) -> None:
+    """Write Σ read[t]^T du[t] into dWh (H, G·H), and report each gate if asked to.
+
+    read (T, N, H) are the states that Wh was multiplied with. The matrices du, each
+    (T·N, some of the columns), are side by side the gradient of the products.
+    """
+    H, first = read.shape[-1], 0
+    readT = read.reshape(-1, H).T
+    for part in du:
+        width = part.shape[1]
+        for block in blocks(width, H if gates_done else width):
+            columns = slice(first + block.start, first + block.stop)
+            functions.multiply(readT, part[:, block], dWh[:, columns])
+            if gates_done:
+                gates_done(columns.stop // H)
+        first += width

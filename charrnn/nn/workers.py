@@ -27,7 +27,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from charrnn.machine import require_threads
-from charrnn.nn.model import Model, ModelState
+from charrnn.nn.model import Model, ModelState, PiecesDone
 from charrnn.nn.parameters import Array, Parameters
 from charrnn.nn.sampled import Sample
 from charrnn.ranks import Stopped
@@ -246,8 +246,14 @@ class Workers:
         self._workspaces = [
             model.workspace(T, part.stop - part.start) for part in self._parts
         ]
+        self._pieces = [model.gradient_pieces(each.grads) for each in self._workspaces]
         self.threads = Threads(len(self._parts), stop)
         self.threads.start()
+
+    @property
+    def pieces(self) -> list[Array]:
+        """The gradient of all columns, in the pieces of `Model.gradient_pieces`."""
+        return self._pieces[0]
 
     def close(self) -> None:
         """End the threads."""
@@ -260,8 +266,17 @@ class Workers:
         state: ModelState,
         masks: Array | None = None,
         sample: Sample | None = None,
+        pieces_done: PiecesDone | None = None,
     ) -> tuple[float, Parameters, ModelState]:
-        """Return the same as `Model.loss_and_grads`, for all columns."""
+        """Return the same as `Model.loss_and_grads`, for all columns.
+
+        pieces_done is called by one thread at a time. Many workers do not call it: they
+        add their gradients faster in the end, all of them together.
+        """
+        many = len(self._parts) >= _MANY
+        relay: _Relay | None = None
+        if pieces_done and not many:
+            relay = _Relay(self._pieces, self._shares, pieces_done)
 
         def work(i: int) -> tuple[float, ModelState]:
             columns, share = self._parts[i], self._shares[i]
@@ -272,19 +287,20 @@ class Workers:
                 self._workspaces[i],
                 None if masks is None else masks[:, :, columns],
                 sample,
+                relay.of(i) if relay else None,
             )
-            if share < 1:
+            if share < 1 and not relay:
                 grads.flat *= share
             return loss * share, after
 
         done = self.threads.run(work)
         losses, states = zip(*done, strict=True)
-        if len(self._parts) < _MANY:
-            self._add(slice(None))
-        else:
+        if many:
             bounds = np.linspace(0, self.model.params.flat.size, len(self._parts) + 1)
             slices = [slice(a, b) for a, b in pairwise(bounds.astype(int))]
             self.threads.run(lambda i: self._add(slices[i]))
+        elif not relay:
+            self._add(slice(None))
         return sum(losses), self._workspaces[0].grads, join_states(states)
 
     def _add(self, elements: slice) -> None:
@@ -293,6 +309,46 @@ class Workers:
         total, *others = (workspace.grads.flat for workspace in self._workspaces)
         for grads in others:
             total[elements] += grads[elements]
+
+
+class _Relay:
+    """Adds each piece of the workers' gradients as soon as all of them have it.
+
+    Each piece counts with the worker's share of the columns. The sums go to the pieces
+    of the first worker, and their number to pieces_done.
+    """
+
+    def __init__(
+        self,
+        pieces: list[list[Array]],
+        shares: list[float],
+        pieces_done: PiecesDone,
+    ) -> None:
+        self._pieces, self._shares, self._done = pieces, shares, pieces_done
+        self._counts, self._added = [0] * len(pieces), 0
+        self._lock = Lock()
+
+    def of(self, i: int) -> PiecesDone:
+        """Return the function that worker i calls with its number of pieces."""
+
+        def pieces_done(count: int) -> None:
+            for piece in self._pieces[i][self._counts[i] : count]:
+                piece *= self._shares[i]
+            with self._lock:
+                self._counts[i] = count
+                self._add(min(self._counts))
+
+        return pieces_done
+
+    def _add(self, count: int) -> None:
+        # In a fixed order, as in `Workers`.
+        for k in range(self._added, count):
+            total, *others = (pieces[k] for pieces in self._pieces)
+            for piece in others:
+                total += piece
+        if count > self._added:
+            self._added = count
+            self._done(count)
 
 
 def state_of(state: ModelState, columns: slice) -> ModelState:

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.config import TrainConfig
 from charrnn.nn.dropout import Dropout, WeightDrop
-from charrnn.nn.model import Model, ModelState
+from charrnn.nn.model import Model, ModelState, PiecesDone
 from charrnn.nn.parameters import Array, Parameters, blocks, scratch
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Workers, blas_threads
@@ -27,6 +27,15 @@ class Gradient(NamedTuple):
     grads: Parameters  # clipped; overwritten by the next call
     norm: float  # before clipping; with clip_mode "value" the largest magnitude
     state: ModelState  # after the window
+
+
+class _Part(NamedTuple):
+    """What one rank finds; its gradients are added to those of the others."""
+
+    loss: float
+    grads: Parameters
+    state: ModelState
+    masks: dict[str, Array]  # of the recurrent weights, and so of their gradients
 
 
 class Update:
@@ -85,18 +94,20 @@ class Update:
             drawn_for = np.concatenate(self._ranks.gather(lambda: targets), axis=1)
         else:
             drawn_for = targets
-        found: list[tuple[Parameters, ModelState]] = []
+        short = self.config.exchange == "bfloat16"
+        found: list[_Part] = []
 
         def work() -> tuple[float]:
             window = inputs, targets, state, drawn_for
-            loss, grads, after = self._loss_and_grads(*window, rng)
-            found.append((grads, after))
-            return (loss,)
+            with self._ranks.adding(self.workers.pieces, short=short) as pieces_done:
+                found.append(self._loss_and_grads(*window, rng, pieces_done))
+            return (found[0].loss,)
 
         with self.arithmetic():
             (loss,) = self._ranks.totals(work)
-            grads, after = found[0]
-            self._ranks.add(grads.flat, short=self.config.exchange == "bfloat16")
+            _, grads, after, masks = found[0]
+            for name, mask in masks.items():
+                grads[name][:] *= mask
             norm = self._clip(grads.flat, self.config.clip)
         return Gradient(loss, grads, norm, after)
 
@@ -107,20 +118,18 @@ class Update:
         state: ModelState,
         drawn_for: Array,
         rng: np.random.Generator,
-    ) -> tuple[float, Parameters, ModelState]:
+        pieces_done: PiecesDone | None,
+    ) -> _Part:
         """Return this rank's part; drawn_for are the targets of all columns."""
         masks = None
         if self._dropout:  # drawn for all columns, so that R ranks draw what one does
             masks = self._dropout.draw(rng=rng)[:, :, self._columns]
         sample = self._sampler.draw(drawn_for, rng=rng) if self._sampler else None
-        window = inputs, targets, state, masks, sample
+        window = inputs, targets, state, masks, sample, pieces_done
         if not self._weight_drop:
-            return self.workers.loss_and_grads(*window)
+            return _Part(*self.workers.loss_and_grads(*window), {})
         with self._weight_drop.applied(rng=rng) as dropped:
-            found = self.workers.loss_and_grads(*window)
-        for name, mask in dropped.items():
-            found[1][name][:] *= mask
-        return found
+            return _Part(*self.workers.loss_and_grads(*window), dropped)
 
     def apply(self, grads: Parameters, lr: float, t: int) -> None:
         """Update the weights and their average; t counts updates from 1."""

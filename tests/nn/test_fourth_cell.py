@@ -74,7 +74,7 @@ class MGU(Cell):
             w.out[t] = after = (1 - w.f[t]) * w.h[t] + w.f[t] * w.n[t]
         return w.out[:T], (after.copy(),)
 
-    def backward(self, params, dh, workspace, grads):
+    def backward(self, params, dh, workspace, grads, gates_done=None):
         w, T, H = workspace, workspace.inputs.take_window(dh), dh.shape[-1]
         Wh_f, Wh_n = params["Wh"][:, :H], params["Wh"][:, H:]
         da, dWh = w.a[:T], grads["Wh"]

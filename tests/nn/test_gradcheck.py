@@ -23,7 +23,7 @@ def with_wrong_gradient(kind, name):
     """Return the real cell with the gradient of one parameter off by 0.1 %."""
 
     class SlightlyWrong(type(make_cell(kind))):
-        def backward(self, params, dh, workspace, grads):
+        def backward(self, params, dh, workspace, grads, gates_done=None):
             results = super().backward(params, dh, workspace, grads)
             grads[name][...] *= WRONG_BY
             return results
@@ -33,7 +33,7 @@ def with_wrong_gradient(kind, name):
 
 def with_wrong_input_gradient(kind):
     class SlightlyWrong(type(make_cell(kind))):
-        def backward(self, params, dh, workspace, grads):
+        def backward(self, params, dh, workspace, grads, gates_done=None):
             dinputs, dstate = super().backward(params, dh, workspace, grads)
             return None if dinputs is None else dinputs * WRONG_BY, dstate
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from extras import PLAIN_AND_COMPILED
 
 from charrnn.config import CELLS, ModelConfig
 from charrnn.errors import ShapeError
@@ -25,8 +26,8 @@ T, V, H = 4, 6, 5
 every_cell = pytest.mark.parametrize("kind", CELLS)
 
 
-def random_model(kind="rnn", dtype=np.float64):
-    model = Model(ModelConfig(V, H, 2, kind), dtype)
+def random_model(kind="rnn", dtype=np.float64, kernels="numpy"):
+    model = Model(ModelConfig(V, H, 2, kind), dtype, kernels)
     rng = np.random.default_rng(0)
     model.params.flat[:] = rng.normal(0, 0.5, model.params.flat.shape)
     return model
@@ -82,6 +83,42 @@ def test_parts_of_a_batch_add_up_to_it(workers):
         part.close()
     assert losses == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-14)
+
+
+@every_cell
+@pytest.mark.parametrize("kernels", PLAIN_AND_COMPILED)
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_each_piece_of_the_gradient_is_final_when_it_is_reported(
+    kind, kernels, workers
+):
+    model, N = random_model(kind, np.float32, kernels), 7
+    batch = random_batch(model, N)
+    whole = Workers(model, T, N, Layout(workers)).loss_and_grads(*batch)[1].flat
+    some = Workers(model, T, N, Layout(workers), of=2 * N)
+    pieces, reported = some.pieces, []
+
+    def done(count):
+        reported.append([piece.copy() for piece in pieces[:count]])
+
+    found = some.loss_and_grads(*batch, pieces_done=done)[1].flat
+    np.testing.assert_allclose(found, whole / 2, rtol=1e-5, atol=1e-7)
+    if workers == 5:  # they add their gradients together, in the end
+        assert not reported
+    else:  # each gate at the earliest, and at the latest all of them
+        counts = [len(each) for each in reported]
+        assert counts == sorted(set(counts))
+        gates = len(model.params["layer0.b"]) // H
+        first = len(model.params.scope("output"))
+        assert set(range(first, first + gates + 1)) <= set(counts)
+        assert counts[-1] == len(pieces)
+    for each in reported:
+        for early, final in zip(each, pieces, strict=False):
+            np.testing.assert_array_equal(early, final)
+    # Together, the pieces are the whole gradient.
+    assert sum(piece.size for piece in pieces) == found.size
+    for piece in pieces:
+        piece.fill(np.nan)
+    assert np.isnan(found).all()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
