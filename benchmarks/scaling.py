@@ -7,9 +7,9 @@
 
 A step of R ranks that share N columns is taken to last
 
-    compute(N / R) + sum(R) - hidden
+    compute(N / R) + sum(R) - overlap
     sum(R) = 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
-    hidden = (G - 1) / G min(product(N / R), sum(R))
+    overlap = (G - 1) / G min(product(N / R), sum(R))
 
 where compute(n) is the measured time of a step with n columns on one rank, its update
 included, and bytes are those of the gradient: the sum over the ranks is a
@@ -156,8 +156,8 @@ def model_of(
 
     def step(R: int, N: int) -> float:
         n, total = ceil(N / R), sum_time(R, size, latency, bandwidth)
-        hidden = (G - 1) / G * min(interpolated(products, n), total)
-        return interpolated(times, n) + total - hidden
+        overlap = (G - 1) / G * min(interpolated(products, n), total)
+        return interpolated(times, n) + total - overlap
 
     return step
 
