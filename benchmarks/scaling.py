@@ -7,17 +7,15 @@
 
 A step of R ranks that share N columns is taken to last
 
-    compute(N / R) + sum(R) - overlap
-    sum(R) = 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
-    overlap = (G - 1) / G min(product(N / R), sum(R))
+    compute(N / R) + 2 latency ceil(log2 R) + 2 (R - 1) / R bytes / bandwidth
 
 where compute(n) is the measured time of a step with n columns on one rank, its update
 included, and bytes are those of the gradient: the sum over the ranks is a
-reduce-scatter and an allgather, each of log2 R messages. product(n) is the measured
-time of the gradient of Wh, whose G gates are computed one after another: while the next
-one is computed, the sum of those before is made. Under mpiexec, latency and bandwidth
-are fitted to measured sums, and the model is compared with measured steps. Assumed: all
-ranks are alike, and no two share a link. The cell is a GRU.
+reduce-scatter and an allgather, each of log2 R messages. Under mpiexec, latency and
+bandwidth are fitted to measured sums, and the model is compared with measured steps.
+Ranks on several machines are also measured without overlap, as the model takes it: the
+gradient is sent when it is complete. Assumed: all ranks are alike, and no two share a
+link. The cell is a GRU.
 
 With W threads on one machine, a step is taken to last
 
@@ -46,14 +44,13 @@ from charrnn.machine import usable_cores
 from charrnn.nn import kernels
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
-from charrnn.nn.steps import gradient_of_Wh
-from charrnn.nn.workers import Layout, Threads, Workers, blas_threads
+from charrnn.nn.workers import Layout, Threads, Workers
 from charrnn.ranks import Ranks, world
 from charrnn.run import start_run
 from charrnn.text.reading import read_corpus
 from charrnn.training.update import Update
 
-CELL, V, T, G = "gru", 65, 64, 3
+CELL, V, T = "gru", 65, 64
 HIDDEN = (128, 256, 512, 1024)
 COLUMNS = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCHES = (32, 64, 128, 256, 512, 1024)
@@ -118,19 +115,6 @@ def compute_times(hidden: int, threads: int, seconds: float) -> dict[int, float]
     }
 
 
-def product_times(hidden: int, threads: int, seconds: float) -> dict[int, float]:
-    """Return the time of the gradient of Wh by the columns of one rank."""
-    functions, found = kernels.functions(kernels.resolve("auto")), {}
-    dWh = np.zeros((hidden, G * hidden), np.float32)
-    for n in COLUMNS:
-        read = np.zeros((T, ceil(n / threads), hidden), np.float32)
-        du = (np.zeros((read[..., 0].size, G * hidden), np.float32),)
-        work = partial(gradient_of_Wh, read, du, dWh, functions, lambda gates: None)
-        with blas_threads(1):
-            found[n] = median_time(work, seconds=seconds)
-    return found
-
-
 def interpolated(times: dict[int, float], n: int) -> float:
     """Return the time for n columns, on the line between the measured ones."""
     for a, b in pairwise(sorted(times)):
@@ -145,19 +129,14 @@ def parameters(hidden: int) -> int:
 
 
 def model_of(
-    hidden: int,
-    times: dict[int, float],
-    products: dict[int, float],
-    latency: float,
-    bandwidth: float,
+    hidden: int, times: dict[int, float], latency: float, bandwidth: float
 ) -> Time:
     """Return the modelled time of a step; see the module."""
     size = 4 * parameters(hidden)
 
     def step(R: int, N: int) -> float:
-        n, total = ceil(N / R), sum_time(R, size, latency, bandwidth)
-        overlap = (G - 1) / G * min(interpolated(products, n), total)
-        return interpolated(times, n) + total - overlap
+        compute = interpolated(times, ceil(N / R))
+        return compute + sum_time(R, size, latency, bandwidth)
 
     return step
 
@@ -204,14 +183,17 @@ def compared(
 ) -> Iterator[str]:
     """Yield a table of steps on all ranks, and on the first one by itself.
 
-    If that may use as many cores, it also has a column for as many threads.
+    If that may use as many cores, it also has a column for as many threads. If the
+    ranks are on several machines, it has one for steps without overlap.
     """
     R, many = ranks.size, ranks.size * args.threads
     has_cores = ranks.first(lambda: len(usable_cores()) >= many)
     threads = f" {many} threads, ms |" if has_cores else ""
+    overlaps = ranks.is_spread
+    more = threads + overlaps * f" {R} ranks without overlap, ms |"
     yield (
-        f"\n| units | batch | one rank, ms |{threads} {R} ranks, ms | times as fast | "
-        f"modelled |\n|--:|--:|--:|{'--:|' * has_cores}--:|--:|--:|"
+        f"\n| units | batch | one rank, ms |{more} {R} ranks, ms | times as fast | "
+        f"modelled |\n|--:|--:|--:|{'--:|' * (has_cores + overlaps)}--:|--:|--:|"
     )
     for hidden in args.hidden:
         for N in (32, 64, 128):
@@ -227,6 +209,10 @@ def compared(
                 shown += f" | {1000 * other:.1f}"
             work = stepping(hidden, N, ranks, args.threads, args.exchange)
             count = max(5, int(args.seconds / one))  # the same on all ranks
+            if overlaps:
+                ranks.is_spread = False
+                shown += f" | {1000 * median_time(work, count=count):.1f}"
+                ranks.is_spread = True
             time = median_time(work, count=count)
             expected = steps[hidden](1, N) / steps[hidden](R, N)
             yield (
@@ -350,15 +336,12 @@ def main() -> None:
     # One rank at a time, as if each had its machine for itself.
     times = ranks.first(
         lambda: {
-            hidden: (
-                compute_times(hidden, args.threads, args.seconds),
-                product_times(hidden, args.threads, args.seconds / 5),
-            )
+            hidden: compute_times(hidden, args.threads, args.seconds)
             for hidden in args.hidden
         }
     )
     steps = {
-        hidden: model_of(hidden, *times[hidden], latency, bandwidth)
+        hidden: model_of(hidden, times[hidden], latency, bandwidth)
         for hidden in args.hidden
     }
     if ranks.size > 1:

@@ -54,11 +54,13 @@ class Ranks:
         The rank of this process, from 0.
     size : int
         The number of ranks.
+    is_spread : bool
+        Whether they are on several machines.
     wishes : int
         The requests of this rank: STOP, STATE, their sum, or 0.
     """
 
-    number, size = 0, 1
+    number, size, is_spread = 0, 1, False
 
     def __init__(self) -> None:
         self.wishes = 0
@@ -100,9 +102,9 @@ class Ranks:
     ) -> "Iterator[Callable[[int], None] | None]":
         """Replace float32 arrays by their sums over all ranks, in place.
 
-        The block computes them. It gets a function to call with the number of arrays,
-        from the first, that are final: they are added while it computes the others.
-        (It gets None if there is nothing to add.) All sums are there after the block.
+        The block computes them. It may get a function to call with the number of
+        arrays, from the first, that are final: they are added while it computes the
+        others. It gets None if that is of no use. All sums are there after the block.
         If the block fails, they are made as well, because the other ranks wait for
         them. The sums are the same on all ranks.
 
@@ -162,6 +164,7 @@ class _MpiGroup(Ranks):
         self._granted = 0
         self._failed = False
         self._host = mpi.Get_processor_name()
+        self.is_spread = len({*communicator.allgather(self._host)}) > 1
         self._row = np.zeros(2 + _NUMBERS)
         self._rows = np.zeros((self.size, 2 + _NUMBERS))
         self._exchanges: dict[bool, Exchange] = {}  # of `adding`
@@ -216,7 +219,8 @@ class _MpiGroup(Ranks):
         sums, error = self._exchanges[short], None
         send = sums.begin(arrays)
         try:
-            yield send
+            # Within a machine, sums are fast, and computing in pieces costs more.
+            yield send if self.is_spread else None
         except Exception as caught:  # which the other ranks do not know of yet
             error = caught
         sums.end()

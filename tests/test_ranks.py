@@ -36,11 +36,13 @@ NAMES = "\n".join(f"{a}{b}{c}" for a in "bdgkl" for b in "aeiou" for c in "lmnr"
 LOSSES = """
 import json, sys
 from charrnn.config import TextConfig, TrainConfig
-from charrnn.ranks import world
+from charrnn.ranks import _MpiGroup, world
 from charrnn.run import start_run
 from charrnn.text.reading import from_text
 from charrnn.training.events import Step, Validation
 
+if len(sys.argv) > 2:  # compute as if the ranks were on several machines
+    _MpiGroup.is_spread = property(lambda self: True, lambda self, value: None)
 ranks, found = world(), {}
 for name, (text, documents, settings) in json.load(open(sys.argv[1])).items():
     corpus = from_text(text, TextConfig(documents=documents))
@@ -96,7 +98,8 @@ def losses(tmp_path_factory):
     (folder / "networks.json").write_text(json.dumps(NETWORKS))
     (folder / "losses.py").write_text(LOSSES)
     script = folder / "losses.py", folder / "networks.json"
-    return {n: json.loads(finished(mpiexec(n, *script))[0]) for n in COUNTS}
+    spread = {n: ("spread",) * (n > 1) for n in COUNTS}
+    return {n: json.loads(finished(mpiexec(n, *script, *spread[n]))[0]) for n in COUNTS}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -222,6 +225,7 @@ from charrnn.errors import TextError
 from charrnn.ranks import Stopped, world
 
 ranks, seen = world(), []
+ranks.is_spread = True
 arrays = [np.zeros((3, 4), np.float32)[:, 1:], np.zeros(5, np.float32)]
 
 
