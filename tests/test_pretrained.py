@@ -14,6 +14,7 @@ from texts import charrnn, save_trained
 from charrnn.cli import main
 from charrnn.errors import CheckpointError
 from charrnn.evaluation.loss import evaluate
+from charrnn.nn.kernels import resolve
 from charrnn.storage.checkpoint import load
 from charrnn.storage.run_folder import PRETRAINED, find_checkpoint, newest_run
 from charrnn.text.download.registry import CORPORA
@@ -76,7 +77,7 @@ def test_its_loss_is_what_the_card_says(tinyshakespeare):
     _, val = corpus.split(
         corpus.ids_in(checkpoint.vocab), checkpoint.split.val_fraction
     )
-    found = evaluate(checkpoint.model, val).nats
+    found = evaluate(checkpoint.model.copy(resolve("auto")), val).nats
     assert found == pytest.approx(figure("validation loss"), abs=2e-4)
 
 
