@@ -56,14 +56,19 @@ def test_what_was_compiled_before_a_change_is_dropped(tmp_path):
         ("gru.py", 10),
         ("product.py", 30),
         ("__pycache__/gru.f-1.py312.nbi", 20),
+        ("__pycache__/gru.f-1.py312.1.nbc", 20),
         ("__pycache__/gru.g-1.py312.nbi", 40),
+        ("__pycache__/gru.g-1.py312.1.nbc", 40),
+        ("__pycache__/gru.g-1.py312.2.nbc", 40),
+        ("__pycache__/gru.moved-1.py312.1.nbc", 20),
         ("__pycache__/gru.cpython-312.pyc", 5),
     ):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time, time))
     drop_stale(tmp_path)
     left = sorted(path.name for path in (tmp_path / "__pycache__").iterdir())
-    assert left == ["gru.cpython-312.pyc", "gru.g-1.py312.nbi"]
+    code = ["gru.g-1.py312.1.nbc", "gru.g-1.py312.2.nbc", "gru.g-1.py312.nbi"]
+    assert left == ["gru.cpython-312.pyc", *code]
 
 
 @needs_numba

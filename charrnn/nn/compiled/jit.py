@@ -24,12 +24,16 @@ def drop_stale(folder: Path) -> None:
     """Remove compiled code from `folder` that is older than its newest module.
 
     Numba itself only checks the file of a function, not those of the functions that it
-    calls.
+    calls, and leaves the code of functions that have moved. Code `f.1.nbc` belongs to
+    the index `f.nbi`.
     """
     changed = max((file.stat().st_mtime for file in folder.glob("*.py")), default=0.0)
     for index in (folder / "__pycache__").glob("*.nbi"):
         if index.stat().st_mtime < changed:
             index.unlink(missing_ok=True)
+    for code in (folder / "__pycache__").glob("*.nbc"):
+        if not code.with_suffix("").with_suffix(".nbi").exists():
+            code.unlink(missing_ok=True)
 
 
 with suppress(OSError):  # no source files, or no permission
