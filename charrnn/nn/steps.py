@@ -19,6 +19,8 @@ from charrnn.nn.parameters import Array, blocks
 
 _SMALL = 100**3  # the largest N·K·M of a product without the copy
 _WIDTHS = (64, 32, 16)  # columns of a block; wider ones need fewer calls
+_CONFLICT = 1 << 10  # bytes; what is a multiple of this apart shares lines of a cache
+_COLUMNS, _GAP = 64, 16  # columns copied at a time, and elements between them
 _STRETCH = 1 << 15  # elements (N, H) of several steps that fit in a core's cache
 
 
@@ -33,6 +35,7 @@ class StepProduct:
         width = next((w for w in (M, *_WIDTHS) if N * K * w <= _SMALL), M)
         split = M - M % width  # the columns after it are a narrower block
         self._parts: list[tuple[slice, Array, Array]] = []
+        self._spread = np.empty((0, 0), out.dtype)
         for start, stop, count in ((0, split, M // width), (split, M, 1)):
             if start < stop:
                 part, w = slice(start, stop), (stop - start) // count
@@ -42,7 +45,27 @@ class StepProduct:
     def use(self, W: Array) -> None:
         """Take this matrix from now on."""
         for part, split, _ in self._parts:
-            split[:] = columns(W[..., part], split.shape[-3])
+            wanted = columns(W[..., part], split.shape[-3])
+            if W.strides[-1] % _CONFLICT:
+                split[:] = wanted
+            else:
+                self._copy_transposed(wanted, split)
+
+    def _copy_transposed(self, W: Array, out: Array) -> None:
+        """Copy blocks (B, K, M) whose columns are far apart in memory.
+
+        If that is a multiple of a large power of two, the elements of a row share a few
+        lines of the cache and evict each other. So the columns are first copied next to
+        each other, a little further apart.
+        """
+        K = W.shape[1]
+        if self._spread.shape[1] < K:
+            self._spread = np.empty((_COLUMNS, K + _GAP), W.dtype)
+        for source, target in zip(W, out, strict=True):
+            for block in blocks(W.shape[2], _COLUMNS):
+                some = self._spread[: block.stop - block.start, :K].T
+                some[:] = source[:, block]
+                target[:, block] = some
 
     def __call__(self, x: Array) -> None:
         for _, W, out in self._parts:

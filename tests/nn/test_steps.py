@@ -8,10 +8,14 @@ from charrnn.nn.steps import StepProduct, longest_stretch, stretches_backward
 
 
 # 16 x 256 x 256 is just too large for one block; 200 leaves a narrow block; 7 and 127
-# have no blocks; 512 rows have none that is small enough.
+# have no blocks; 512 rows have none that is small enough. Columns of 256, 512 and 1024
+# elements are copied in another way.
 @pytest.mark.parametrize(
     ("N", "K", "M"),
-    [(16, 256, 256), (16, 200, 200), (3, 7, 7), (40, 127, 127), (512, 300, 200)],
+    [
+        *[(16, 256, 256), (16, 200, 200), (3, 7, 7), (40, 127, 127), (512, 300, 200)],
+        *[(16, 512, 200), (40, 1024, 127)],
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_product_in_blocks_is_the_product(N, K, M, dtype):
