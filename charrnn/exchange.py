@@ -32,8 +32,9 @@ class Exchange(ABC):
     def begin(self, arrays: Sequence[Array]) -> Callable[[int], None]:
         """Take these arrays, whose numbers may not be there yet.
 
-        Returns a function that starts to add them, up to their number that it is given.
-        After `end` it does nothing: a thread whose work was given up may go on to it.
+        Returns a function that is called with a number of arrays, from the first, and
+        starts to add these. After `end` it does nothing: a thread whose work was given
+        up may still call it.
         """
         self._arrays, self._started = arrays, 0
         mine = self._round
@@ -61,7 +62,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def _start(self, i: int, array: Array) -> Any:
-        """Return the request that adds array i, or begins to."""
+        """Send array i; return the request of MPI."""
 
     @abstractmethod
     def _finish(self) -> None:

@@ -76,8 +76,8 @@ class Cell(Protocol):
         parameters overwrite `grads`. Returns the gradients with respect to the inputs
         (None if they were ids) and to the incoming state.
 
-        gates_done may be called with 1 … G as soon as so many gates, from the first,
-        have their columns of the gradient of Wh; it may be sent to others meanwhile.
+        gates_done may be called with 1 … G, as soon as so many gates, from the first,
+        have their columns of the gradient of Wh. Other ranks can get these meanwhile.
         """
 
     def step(

@@ -19,7 +19,7 @@ from charrnn.nn.parameters import Array, blocks
 
 _SMALL = 100**3  # the largest N·K·M of a product without the copy
 _WIDTHS = (64, 32, 16)  # columns of a block; wider ones need fewer calls
-_CONFLICT = 1 << 10  # bytes; what is a multiple of this apart shares lines of a cache
+_CONFLICT = 1 << 10  # bytes; data that far apart compete for a few lines of the cache
 _COLUMNS, _GAP = 64, 16  # columns copied at a time, and elements between them
 _STRETCH = 1 << 15  # elements (N, H) of several steps that fit in a core's cache
 
@@ -52,11 +52,10 @@ class StepProduct:
                 self._copy_transposed(wanted, split)
 
     def _copy_transposed(self, W: Array, out: Array) -> None:
-        """Copy blocks (B, K, M) whose columns are far apart in memory.
+        """Copy blocks (B, K, M) whose columns are a multiple of `_CONFLICT` apart.
 
-        If that is a multiple of a large power of two, the elements of a row share a few
-        lines of the cache and evict each other. So the columns are first copied next to
-        each other, a little further apart.
+        The elements of a row would evict each other from the cache. So the columns are
+        first copied to memory where they are a little further apart.
         """
         K = W.shape[1]
         if self._spread.shape[1] < K:
@@ -95,10 +94,10 @@ def gradient_of_Wh(
     functions: Functions,
     gates_done: GatesDone | None = None,
 ) -> None:
-    """Write Σ read[t]^T du[t] into dWh (H, G·H), and report each gate if asked to.
+    """Write Σ read[t]^T du[t] into dWh (H, G·H); with gates_done, gate by gate.
 
-    read (T, N, H) are the states that Wh was multiplied with. The matrices du, each
-    (T·N, some of the columns), are side by side the gradient of the products.
+    read (T, N, H) are the states that Wh was multiplied with. du are matrices with T·N
+    rows. Side by side, they are the gradient of the products, (T·N, G·H).
     """
     H, first = read.shape[-1], 0
     readT = read.reshape(-1, H).T
