@@ -61,7 +61,6 @@ PRESETS = {
             "optimizer": "shampoo",
             "weight_decay": 0.1,
             "lr": 1e-2,
-            "dropout": 0.25,
             "recurrent_dropout": 0.1,
             "average": 0.998,
         },
