@@ -1,4 +1,4 @@
-"""Sums of arrays over the ranks of MPI, made while the next arrays are being computed.
+"""Add arrays over the ranks of MPI while the next arrays are being computed.
 
 MPI adds an array on its own while this process computes, but it mostly proceeds during
 calls of MPI. So each new array also moves those before it along.
@@ -70,7 +70,7 @@ class Exchange(ABC):
 
 
 class Float32Exchange(Exchange):
-    """Sends the numbers as they are."""
+    """Sends all 32 bits of each number."""
 
     def _start(self, i: int, array: Array) -> Any:
         if array.flags.c_contiguous:
@@ -89,7 +89,7 @@ class Float32Exchange(Exchange):
 
 
 class _ShortMemory:
-    """What it takes to add n numbers as bfloat16 on R ranks."""
+    """The arrays of one rank, of R, for the sum of n numbers as bfloat16."""
 
     def __init__(self, n: int, R: int) -> None:
         piece = -(-n // R)

@@ -159,7 +159,7 @@ class _MpiGroup(Ranks):
         super().__init__()
         import numpy as np
 
-        self._mpi, self._np, self._comm = mpi, np, communicator
+        self._mpi, self._comm = mpi, communicator
         self.number, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self._granted = 0
         self._failed = False
@@ -211,9 +211,9 @@ class _MpiGroup(Ranks):
     def adding(
         self, arrays: "Sequence[NDArray[Any]]", *, short: bool = False
     ) -> "Iterator[Callable[[int], None] | None]":
-        from charrnn import exchange
-
         if short not in self._exchanges:
+            from charrnn import exchange
+
             kind = exchange.BFloat16Exchange if short else exchange.Float32Exchange
             self._exchanges[short] = kind(self._mpi, self._comm)
         sums, error = self._exchanges[short], None

@@ -60,7 +60,7 @@ class WeightDrop:
         """Mask the weights in place during the block; yield the masks by name.
 
         The gradient of the masked weights, times the masks, is that of the weights. The
-        next block overwrites the masks.
+        masks are valid until the next block.
         """
         masks = {name: mask.draw(rng=rng) for name, mask in self._masks.items()}
         for name, Wh in self._weights.items():
