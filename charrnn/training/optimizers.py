@@ -215,12 +215,12 @@ class Shampoo(Adam):
         threads = threads or Threads(1)
         weights, grads = views_of(θ, self._shapes), views_of(g, self._shapes)
         for name, L in self._L.items():
-            g = grads[name]
-            self._add_moments(L, g, threads)
-            if t % self.every == 1:
-                self._roots[name][:] = self._inverse_root(L)
-            W, m, root = weights[name], self._m[name], self._roots[name]
-            self._whitened_step(W, g, m, root, lr, threads)
+            self._add_moments(L, grads[name], threads)
+        if t % self.every == 1:
+            self._renew_roots(threads)
+        for name, root in self._roots.items():
+            W, m = weights[name], self._m[name]
+            self._whitened_step(W, grads[name], m, root, lr, threads)
 
     def _add_moments(self, L: Array, g: Array, threads: Threads) -> None:
         """Move L (D, D) towards g gᵀ, in place."""
@@ -234,6 +234,16 @@ class Shampoo(Adam):
             L[rows] += new
 
         threads.run(add, can_stop=False)
+
+    def _renew_roots(self, threads: Threads) -> None:
+        """Compute L^(-1/2) of all matrices, each in one thread."""
+        names = list(self._L)
+
+        def renew(i: int) -> None:
+            for name in names[i :: threads.parts]:
+                self._roots[name][:] = self._inverse_root(self._L[name])
+
+        threads.run(renew, can_stop=False)
 
     def _inverse_root(self, L: Array) -> Array:
         """Return L^(-1/2), by L = V diag(λ) Vᵀ."""
