@@ -3,13 +3,21 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 
 import hypothesis
 import pytest
 from browser import open_tab, running_browser
 from loopback import CERTIFICATE, dead_address, serving
-from places import find_tinyshakespeare
+from places import ROOT, find_tinyshakespeare
+
+# Without bytecode, each of the many processes that tests start would compile charrnn
+# again, and pytest all tests.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(ROOT / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # The same examples each time, none kept in a folder, and no timing.
 hypothesis.settings.register_profile(

@@ -48,6 +48,7 @@ def test_notebook_is_kept_without_outputs():
 
 @needs_jupyter
 @pytest.mark.filterwarnings("default")  # Jupyter's own are not ours to mend
+@pytest.mark.slow
 def test_notebook_runs_without_a_corpus(tmp_path, monkeypatch):
     # It finds no data/ where it starts.
     cells = executed(NOTEBOOK, tmp_path, monkeypatch)

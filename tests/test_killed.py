@@ -65,6 +65,7 @@ def going_on(run):
 
 
 @pytest.mark.parametrize("moment", [at_random, in_a_write])
+@pytest.mark.slow
 def test_a_killed_training_loses_nothing_that_was_saved(folder, moment):
     rng, run, killed, left = random.Random(1), folder / moment.__name__, 0, set()
     for _ in range(3):
@@ -105,6 +106,7 @@ def test_of_two_trainings_that_start_at_once_one_is_refused(tmp_path):
     assert load(tmp_path / "run" / "last.npz").train["seed"] == seed
 
 
+@pytest.mark.slow
 def test_whatever_would_replace_a_run_in_training_is_refused(folder):
     exported = charrnn("export", "whole", "--out", "it.safetensors", cwd=folder)
     assert exported.returncode == 0, exported.stderr

@@ -160,6 +160,7 @@ def test_help_needs_no_numpy(tmp_path):
 
 @linux
 @pytest.mark.parametrize("megabytes", [240, 320, 400, 410])
+@pytest.mark.slow
 def test_a_training_with_little_memory_ends_with_one_line(tmp_path, megabytes):
     (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
     assert charrnn(*TINY_RUN, cwd=tmp_path).returncode == 0

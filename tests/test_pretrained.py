@@ -71,6 +71,7 @@ def test_its_card_has_its_digest_and_figures():
     )
 
 
+@pytest.mark.slow
 def test_its_loss_is_what_the_card_says(tinyshakespeare):
     checkpoint = load(PRETRAINED)
     corpus = read_corpus([tinyshakespeare])

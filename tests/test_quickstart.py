@@ -29,6 +29,7 @@ def printed(cell):
 
 @needs_jupyter
 @pytest.mark.filterwarnings("default")  # Jupyter's own are not ours to mend
+@pytest.mark.slow
 def test_it_runs(tmp_path, monkeypatch):
     cells = {cell["id"]: cell for cell in executed(NOTEBOOK, tmp_path, monkeypatch)}
     assert "LanguageModel: ensemble of 3 networks" in html_of(cells["write-load"])[0]

@@ -334,6 +334,7 @@ def train(ranks, *arguments, batch=BATCH, **settings):
 
 
 @pytest.mark.parametrize("members", ["1", "2"])
+@pytest.mark.slow
 def test_a_run_goes_on_with_any_number_of_ranks(text, members):
     how = "--average", "0.9", "--dropout", "0.2", "--eval-every", "20"
     how += "--members", members

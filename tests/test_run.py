@@ -125,6 +125,7 @@ def test_best_holds_the_weights_of_the_lowest_validation_loss(tmp_path):
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.slow
 def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, cell, layers):
     settings = {"shape": {"cell": cell, "layers": layers}}
     whole = folder_of(tmp_path, "whole", **settings)
@@ -370,6 +371,7 @@ def test_what_a_header_lacks_of_its_text_has_a_default(tmp_path):
     assert load(folder / "last.npz").corpus == from_text(sentences(), as_before).info
 
 
+@pytest.mark.slow
 def test_a_run_killed_without_warning_resumes_to_the_same_end(tmp_path):
     (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
     run = ("lines.txt", *TINY, "--steps", 2000, "--eval-every", 50)

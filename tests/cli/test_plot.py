@@ -193,6 +193,7 @@ def test_without_any_extra_training_shows_its_losses():
 
 
 @needs_tensorboard
+@pytest.mark.slow
 def test_training_writes_event_files_that_a_resumed_run_continues():
     assert train("--out", "run", "--tensorboard", "logs").returncode == 0
     (first,) = Path("logs").iterdir()

@@ -514,6 +514,7 @@ def test_a_full_disk_is_one_line(options):
         ("next", "café ", "french"),
     ],
 )
+@pytest.mark.slow
 def test_any_character_is_written_whatever_the_locale_says(french, arguments, environ):
     done = charrnn(*arguments, cwd=".", text=False, **environ)
     assert done.returncode == 0, done.stderr

@@ -110,6 +110,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits(folder, number, status):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_what_a_signal_stopped_resumes_to_the_same_end(folder, number):
     whole = charrnn("train", "lines.txt", *FINITE, "--out", "whole", cwd=folder)
     with training(folder, *FINITE, until="step   200") as process:

@@ -86,6 +86,7 @@ def is_harmless(text):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_no_string_of_a_checkpoint_steers_a_terminal(kind, arguments):
     checkpoint = evil(kind)
     arguments = [checkpoint if a == "CHECKPOINT" else a for a in arguments]

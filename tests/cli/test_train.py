@@ -122,6 +122,7 @@ def test_a_short_text_adapts_the_preset_and_this_is_reported():
 
 @needs_numba
 @pytest.mark.parametrize("cell", ["rnn", "mgru"])
+@pytest.mark.slow
 def test_compiling_is_announced_once(tmp_path, cell):
     brief = (*TINY, "--kernels", "numba", "--steps", "2", "--cell", cell)
     cache = str(tmp_path / "cache")

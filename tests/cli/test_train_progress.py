@@ -66,6 +66,7 @@ def test_the_bar_says_when_it_validates(shown):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.slow
 def test_a_small_curve_shows_the_course_of_the_losses(encoding, tmp_path):
     (tmp_path / "lines.txt").write_text(sentences(), encoding="utf-8")
     options = (*TINY, "--hidden", "64", "--steps", "4000", "--eval-every", "800")

@@ -102,6 +102,7 @@ def test_the_loss_is_that_of_the_formula(monkeypatch, kernels, rows):
 
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.slow
 def test_gradients_with_a_fixed_sample_are_the_numeric_ones(kind, layers):
     model = random_model(cell=kind, layers=layers)
     window = random_window(model)

@@ -72,6 +72,7 @@ def until_saved_between_validations(run):
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.slow
 def test_a_run_saved_between_validations_resumes_to_the_same_end(tmp_path, average):
     settings = {"steps": 2500, "eval_every": 500, "average": average}
     train(small_run(folder=tmp_path / "whole", **settings))
@@ -200,6 +201,7 @@ def fill(disk, but=0):
     (disk / "filler").write_bytes(b"x" * (free - but))
 
 
+@pytest.mark.slow
 def test_a_run_outlives_a_full_disk(tmp_path):
     whole = small_run(folder=tmp_path / "whole", steps=4000, eval_every=100)
     for _ in whole.events():
@@ -330,6 +332,7 @@ print(sorted(endings))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_byte_costs_nothing(tmp_path):
     whole, run = (small_run(folder=tmp_path / name) for name in ("whole", "run"))
     for _ in whole.events():

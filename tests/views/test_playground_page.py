@@ -275,6 +275,7 @@ def test_a_running_training_is_followed(client, place, tab):
 
 @pytest.mark.parametrize("size", [PHONE, SCREEN])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
 def test_nothing_stands_in_the_way(client, browser, scheme, size):
     with open_tab(browser, color_scheme=scheme) as tab:
         page = tab.open(link(client, t="0.2,0.5,0.8,1,1.3"), size)

@@ -74,6 +74,7 @@ def test_strings_of_strangers_do_nothing(tab, file, comparison):
 
 @pytest.mark.parametrize("size", [PHONE, SCREEN])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
 def test_nothing_stands_in_the_way(browser, file, size, scheme):
     with open_tab(browser, color_scheme=scheme) as tab:
         page = tab.open(file, size)
