@@ -1,6 +1,6 @@
 """Measure this machine: the fastest layout, the speed of presets and of products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, sleep
@@ -16,6 +16,7 @@ from charrnn.nn.predictor import Predictor
 from charrnn.nn.sampled import Sampler
 from charrnn.nn.workers import Layout, blas_threads
 from charrnn.presets import resolve_settings
+from charrnn.ranks import Ranks
 from charrnn.training.optimizers import OPTIMIZERS
 from charrnn.training.team import Team
 
@@ -70,16 +71,8 @@ def fastest_layout(
     get no further one.
     """
     team = Team(model.copy(), config, T, N, layouts[0], sampler=sampler)
-    rng, state = np.random.default_rng(0), team.zero_state()
-    ids = _characters((T + 1) * N, model.vocab, sampler).reshape(T + 1, N)
+    once = _updates_of(team, model, T, N, sampler)
     every = OPTIMIZERS[config.optimizer].every
-
-    def once(t: int) -> float:
-        start = perf_counter()
-        found = team.gradient(ids[:-1], ids[1:], state, rng=rng)
-        team.apply(found.grads, 0.0, t)  # a rate of 0 changes no weights
-        return perf_counter() - start
-
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
     costs: dict[Layout, float] = {}
     left = list(layouts)
@@ -98,6 +91,47 @@ def fastest_layout(
         left = [one for one in left if costs[one] <= _HOPELESS * costs[left[0]]]
     team.close()
     return left[0], seconds_per_update(spent[left[0]], every)
+
+
+def seconds_together(
+    model: Predictor,
+    config: TrainConfig,
+    T: int,
+    N: int,
+    layout: Layout,
+    ranks: Ranks,
+    *,
+    sampler: Sampler | None = None,
+) -> float:
+    """Return the seconds per update of all ranks together, with a batch of N columns.
+
+    All ranks call this, and get the same.
+    """
+    columns = ranks.divide(len(model.members))[1].share(N)
+    width, every = columns.stop - columns.start, OPTIMIZERS[config.optimizer].every
+    with ranks.together():
+        team = Team(model.copy(), config, T, N, layout, sampler=sampler, ranks=ranks)
+        once = _updates_of(team, model, T, width, sampler)
+    once(_USUAL)  # not timed: MPI connects the ranks when needed
+    times = [once(t) for t in range(1, max(every, _FEWEST) + 1)]
+    team.close()
+    return max(ranks.gather(lambda: seconds_per_update(times, every)))
+
+
+def _updates_of(
+    team: Team, model: Predictor, T: int, N: int, sampler: Sampler | None
+) -> Callable[[int], float]:
+    """Return a function that makes update t on (T, N), and returns its seconds."""
+    rng, state = np.random.default_rng(0), team.zero_state()
+    ids = _characters((T + 1) * N, model.vocab, sampler).reshape(T + 1, N)
+
+    def once(t: int) -> float:
+        start = perf_counter()
+        found = team.gradient(ids[:-1], ids[1:], state, rng=rng)
+        team.apply(found.grads, 0.0, t)  # a rate of 0 changes no weights
+        return perf_counter() - start
+
+    return once
 
 
 def seconds_per_update(times: Sequence[float], every: int) -> float:

@@ -6,11 +6,8 @@ number of steps and with it the schedule.
 
 from dataclasses import asdict, dataclass, field
 from math import sqrt
-from statistics import mean
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from charrnn.config import MOST_THREADS, TrainConfig
 from charrnn.errors import ConfigError
@@ -25,7 +22,11 @@ from charrnn.option import is_count, one_of
 from charrnn.presets import MANY
 from charrnn.ranks import Ranks
 from charrnn.text.windows import Windows
-from charrnn.training.autotune import candidate_layouts, fastest_layout
+from charrnn.training.autotune import (
+    candidate_layouts,
+    fastest_layout,
+    seconds_together,
+)
 from charrnn.training.schedules import learning_rate
 
 # If eval_every is not set, validations take this share of the run's time, within limits
@@ -55,7 +56,6 @@ _LATE, _GRACE = 1.15, 10.0
 _COUNTING = 0.6e-6
 # Characters, and logits, at most in the measurement of a validation.
 _MEASURED, _MEASURED_LOGITS = 1 << 14, 1 << 28
-_ADDITIONS = 5  # of gradients, to measure one
 # On a machine with that many cores, a batch that leaves half of them idle is reported.
 _MANY_CORES = 4
 # How much higher the loss was, in nats, than with 32 columns and as many characters, if
@@ -199,7 +199,7 @@ def make_plan(
     on. Measuring does not change the model. Minutes are converted to steps at the
     measured speed, with time for the validations and the scoreboard; they include the
     seconds `spent` before this call. All ranks make the plan of the first one, at the
-    speed of the slowest.
+    speed at which they update together.
     """
     ranks = ranks or Ranks()
     begun = perf_counter() - spent
@@ -212,8 +212,12 @@ def make_plan(
     layout = measured[0][0]
     seconds = 0.0
     if config.minutes:
-        step_seconds = max(step for _, step in measured)
-        step_seconds += _addition_seconds(model, config, ranks)
+        step_seconds = measured[0][1]
+        if ranks.size > 1:
+            step_seconds = seconds_together(
+                *(model, config, T, N, layout, ranks),
+                sampler=make_sampler(windows.ids, model.vocab, sampled),
+            )
         trained = config.minutes * 60 / step_seconds * T * N  # at most
         validated = _validated(trained, len(val), cost)
         times = _Times(
@@ -270,27 +274,6 @@ def measured_layout(
     return fastest_layout(
         as_one(networks), config, windows.T, width, layouts, sampler=sampler
     )
-
-
-def _addition_seconds(model: Predictor, config: TrainConfig, ranks: Ranks) -> float:
-    """Return the time in which the ranks of a network add their gradients."""
-    if ranks.size == 1:
-        return 0.0
-    own, group = ranks.divide(len(model.members))
-    with ranks.together():  # also by a rank that has a network for itself
-        grads = np.zeros_like(model.members[own[0]].params.flat)
-    if group.size == 1:
-        return 0.0
-    short = config.exchange == "bfloat16"
-
-    def add() -> float:
-        start = perf_counter()
-        with group.adding([grads], short=short):
-            pass
-        return perf_counter() - start
-
-    add()  # MPI connects the ranks when needed
-    return mean(add() for _ in range(_ADDITIONS))
 
 
 def validated_characters(trained: float, part: int) -> int:
