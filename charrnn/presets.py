@@ -32,7 +32,7 @@ PRESETS = {
             "minutes": 0.5,
             "optimizer": "shampoo",
             "weight_decay": 0.1,
-            "lr": 1e-2,
+            "lr": 2e-2,
             "average": 0.99,
         },
     ),

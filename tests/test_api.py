@@ -136,7 +136,7 @@ def test_a_preset_gives_way_to_what_is_chosen(text):
     model = charrnn.train(text, preset="quick", **BRIEF | {"hidden": 9})
     assert model.model.config.hidden == 9
     recorded = model.training
-    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (1e-2, 0, 20)
+    assert (recorded["lr"], recorded["minutes"], recorded["steps"]) == (2e-2, 0, 20)
 
 
 def test_training_goes_on_from_other_weights(text):
