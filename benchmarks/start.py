@@ -4,7 +4,7 @@
 
 Seconds of whole processes, medians. Training ends with its first step, so its figures
 are the time from Enter to that step, on tiny Shakespeare (`charrnn download`). Without
-compiled code on disk, Numba compiles first.
+compiled code on disk, Numba compiles first. Python's bytecode is on disk.
 """
 
 import argparse
@@ -54,12 +54,14 @@ def commands() -> dict[str, list[str]]:
 
 
 def seconds(arguments: list[str], folder: str, cache: str = "") -> float:
-    """Return the seconds of a process; cache is a folder for compiled code."""
+    """Return the seconds of a process; cache is a folder for Numba's code."""
+    environ = os.environ | {"PYTHONPYCACHEPREFIX": str(Path(folder, "bytecode"))}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {}),
+        env=environ | ({"NUMBA_CACHE_DIR": cache} if cache else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=True,
