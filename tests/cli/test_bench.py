@@ -37,6 +37,7 @@ def bench(*arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_table_has_products_and_the_preset_in_lines_that_fit():
     page = bench("--preset", "quick")
     lines = page.splitlines()

@@ -147,6 +147,7 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback(folder):
     assert load_last(folder / "my run").snapshot
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_a_slow_step(folder):
     # A step of some seconds, after the short sample of the one before: the signal must
     # come before it ends, also on a busy machine.

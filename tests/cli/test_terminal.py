@@ -116,6 +116,7 @@ def test_no_string_of_a_checkpoint_steers_a_terminal(kind, arguments):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_no_name_steers_a_terminal(arguments):
     Path(evil("characters")).rename(f"{EVIL}.npz")
     text = shown(*(str(a).replace("NAME", EVIL) for a in arguments))

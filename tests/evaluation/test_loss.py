@@ -92,6 +92,7 @@ def test_first_stream_has_no_warm_up(kind):
 
 
 @every_cell
+@pytest.mark.slow
 def test_many_streams_differ_from_one_by_less_than_a_ten_thousandth(kind):
     model, ids = contracting_model(kind), random_text(60_000)
     many, one = evaluate(model, ids), evaluate(model, ids, streams=1)

@@ -233,8 +233,8 @@ def test_texts_with_shared_numbers_and_equal_temperatures_are_equal():
     "filters",
     [
         {},
-        {"top_k": 5, "top_p": 0.8},
-        {"min_p": 0.2, "typical": 0.7},
+        pytest.param({"top_k": 5, "top_p": 0.8}, marks=pytest.mark.slow),
+        pytest.param({"min_p": 0.2, "typical": 0.7}, marks=pytest.mark.slow),
         {"top_k": 30, "top_p": 0.95, "min_p": 0.05, "typical": 0.9},
     ],
 )

@@ -62,6 +62,7 @@ def parts(state):
 
 @every_cell
 @one_and_two_layers
+@pytest.mark.slow
 def test_gradients_across_starts_are_the_numeric_ones(kind, layers):
     model = random_model(kind, layers)
     inputs, targets, state = batch(model)

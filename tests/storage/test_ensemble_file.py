@@ -103,6 +103,7 @@ def test_networks_that_the_header_does_not_name_are_ignored(path, tmp_path):
 
 
 @pytest.mark.parametrize("value", hostile.WRONG)
+@pytest.mark.slow
 def test_a_wrong_value_in_any_field_is_refused_or_harmless(path, tmp_path, value):
     parts = hostile.members(path)
     header = hostile.header_of(parts)

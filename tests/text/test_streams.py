@@ -179,6 +179,7 @@ def test_files_are_read_as_they_are_if_not_to_be_unpacked(write, kind):
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.slow
 def test_memory_stays_bounded_however_far_the_data_expand(write, kind):
     path = write(KINDS[kind](bytes(60_000_000)))
     tracemalloc.start()
