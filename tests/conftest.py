@@ -12,8 +12,8 @@ from browser import open_tab, running_browser
 from loopback import CERTIFICATE, dead_address, serving
 from places import ROOT, find_tinyshakespeare
 
-# Without bytecode, each of the many processes that tests start would compile charrnn
-# again, and pytest all tests.
+# Without bytecode on disk, every process that a test starts would compile charrnn
+# again, and every process of pytest all tests.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(ROOT / ".pytest_cache" / "bytecode")

@@ -270,8 +270,8 @@ class Workers:
     ) -> tuple[float, Parameters, ModelState]:
         """Return the same as `Model.loss_and_grads`, for all columns.
 
-        pieces_done is called by one thread at a time. Many workers do not call it: it
-        is faster if they add their gradients at the end, all of them together.
+        pieces_done is called by one thread at a time. Many workers do not call it: for
+        them, adding all gradients together at the end is faster.
         """
         many = len(self._parts) >= _MANY
         relay: _Relay | None = None

@@ -71,7 +71,7 @@ def fastest_layout(
     get no further one.
     """
     team = Team(model.copy(), config, T, N, layouts[0], sampler=sampler)
-    once = _updates_of(team, model, T, N, sampler)
+    once = _updates_of(team, model.vocab, T, sampler)
     every = OPTIMIZERS[config.optimizer].every
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
     costs: dict[Layout, float] = {}
@@ -107,11 +107,10 @@ def seconds_together(
 
     All ranks call this, and get the same.
     """
-    columns = ranks.divide(len(model.members))[1].share(N)
-    width, every = columns.stop - columns.start, OPTIMIZERS[config.optimizer].every
+    every = OPTIMIZERS[config.optimizer].every
     with ranks.together():
         team = Team(model.copy(), config, T, N, layout, sampler=sampler, ranks=ranks)
-        once = _updates_of(team, model, T, width, sampler)
+        once = _updates_of(team, model.vocab, T, sampler)
     once(_USUAL)  # not timed: MPI connects the ranks when needed
     times = [once(t) for t in range(1, max(every, _FEWEST) + 1)]
     team.close()
@@ -119,11 +118,12 @@ def seconds_together(
 
 
 def _updates_of(
-    team: Team, model: Predictor, T: int, N: int, sampler: Sampler | None
+    team: Team, V: int, T: int, sampler: Sampler | None
 ) -> Callable[[int], float]:
-    """Return a function that makes update t on (T, N), and returns its seconds."""
+    """Return a function that makes update t, and returns its seconds."""
     rng, state = np.random.default_rng(0), team.zero_state()
-    ids = _characters((T + 1) * N, model.vocab, sampler).reshape(T + 1, N)
+    N = len(state[0][0])  # columns of this rank
+    ids = _characters((T + 1) * N, V, sampler).reshape(T + 1, N)
 
     def once(t: int) -> float:
         start = perf_counter()
