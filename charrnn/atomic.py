@@ -40,21 +40,25 @@ def replacing(target: Path, raises: type[CharRNNError]) -> Iterator[BinaryIO]:
         mode = _mode_of(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(place)
-        part, file = _open_part(place)
-        try:
-            with file:
-                # Some disks have no permissions, and refuse to set them.
-                if mode is not None and mode != _mode_of(part):
-                    part.chmod(mode)
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                if sys.platform != "win32":  # its lock is kept until it is renamed
-                    part.replace(place)
-            if sys.platform == "win32":  # which renames no open file
-                _rename(part, place)
-        finally:
-            part.unlink(missing_ok=True)
+        while True:
+            part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+            try:
+                with part.open("xb") as file:
+                    if not _is_own(file):
+                        continue
+                    # Some disks have no permissions, and refuse to set them.
+                    if mode is not None and mode != _mode_of(part):
+                        part.chmod(mode)
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    if sys.platform != "win32":  # its lock is kept until it is renamed
+                        part.replace(place)
+                if sys.platform == "win32":  # which renames no open file
+                    _rename(part, place)
+                break
+            finally:  # Ctrl-C may come as soon as the file is there
+                part.unlink(missing_ok=True)
         _sync_folder(place.parent)
     except OSError as error:
         kept = (
@@ -113,17 +117,12 @@ def _mode_of(place: Path) -> int | None:
     return stat.S_IMODE(found.st_mode)
 
 
-def _open_part(place: Path) -> tuple[Path, BinaryIO]:
-    """Create and lock a temporary file beside a place."""
-    while True:
-        part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
-        file = part.open("xb")
-        # Before it is locked, another process may take it for abandoned: it then holds
-        # the lock until it has removed the file.
-        if _lock_open(file) is not False and os.fstat(file.fileno()).st_nlink:
-            return part, file
-        file.close()
-        part.unlink(missing_ok=True)
+def _is_own(file: BinaryIO) -> bool:
+    """Lock a new file; False if another process took it for abandoned before that.
+
+    Such a process holds the lock until it has removed the file.
+    """
+    return _lock_open(file) is not False and os.fstat(file.fileno()).st_nlink > 0
 
 
 def _lock_open(file: BinaryIO) -> bool | None:

@@ -394,3 +394,36 @@ def test_a_new_file_that_another_process_takes_for_abandoned_is_given_up(
         file.write(b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert names_in(tmp_path) == ["file"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a file closed a little later
+def test_ctrl_c_at_any_line_leaves_nothing_or_the_whole_file(tmp_path):
+    lines = -1  # of atomic.py before Ctrl-C
+
+    def interrupt(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != atomic.__file__:
+            return None
+        left -= event == "line"
+        if left < 0:
+            raise KeyboardInterrupt
+        return interrupt
+
+    outcomes = []
+    while not outcomes or outcomes[-1] != "written":
+        lines += 1
+        left = lines
+        (tmp_path / "file").unlink(missing_ok=True)
+        sys.settrace(interrupt)
+        try:
+            with replacing(tmp_path / "file", CheckpointError) as file:
+                file.write(b"new")
+            outcomes.append("written")
+        except KeyboardInterrupt:
+            outcomes.append("interrupted")
+        finally:
+            sys.settrace(None)
+        if names_in(tmp_path):
+            assert names_in(tmp_path) == ["file"]
+            assert (tmp_path / "file").read_bytes() == b"new"
+    assert len(outcomes) > 20
