@@ -145,4 +145,4 @@ def _writer(
         threads = min(available_cores(), n // _TEXTS_PER_THREAD)
         return CompiledWriter(model, never), max(1, threads)
     # One thread: NumPy's many short calls would wait for the interpreter lock.
-    return NumpyWriter(model, never, repeats), 1
+    return NumpyWriter(model, n, never, repeats), 1

@@ -4,7 +4,7 @@ Letters: n texts side by side, B characters in the block, V vocabulary, L layers
 hidden, S arrays in a cell's state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -13,9 +13,11 @@ from charrnn.generation.repeats import Repeats
 from charrnn.nn.cell import State
 from charrnn.nn.ensemble import log_mean_
 from charrnn.nn.filters import Filters, filter_, temper
+from charrnn.nn.gates import columns
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
+from charrnn.nn.steps import multiplier
 
 States: TypeAlias = Sequence[Array]  # (L, S, n, H) of each network
 
@@ -47,6 +49,8 @@ class NumpyWriter:
     ----------
     model : Predictor
         The network, or an ensemble of several.
+    n : int
+        The number of texts.
     never : sequence of int
         Ids that are not to be drawn; their logits are minus infinity.
     repeats : Repeats, optional
@@ -56,10 +60,11 @@ class NumpyWriter:
     def __init__(
         self,
         model: Predictor,
+        n: int,
         never: Sequence[int] = (),
         repeats: Repeats | None = None,
     ) -> None:
-        self._readers = [_Reader(member) for member in model.members]
+        self._readers = [_Reader(member, n) for member in model.members]
         self._never, self._repeats = [*never], repeats
 
     def write(
@@ -103,16 +108,16 @@ class NumpyWriter:
 
 
 class _Reader:
-    """Reads characters with one network."""
+    """Reads characters of n texts with one network."""
 
-    def __init__(self, model: Model) -> None:
-        config, params = model.config, model.params
-        self._cell = model.cell
-        self._layers = [params.scope(f"layer{i}") for i in range(config.layers)]
-        lowest = self._layers[0]
-        self._rows = lowest["Wx"] + lowest["b"]  # (V, G·H), added to a
-        self._scales = 1 + lowest["Q"] if "Q" in lowest else None  # (V, H)
-        self._W, self._b = model.output_layer()
+    def __init__(self, model: Model, n: int) -> None:
+        L, H, step = model.config.layers, model.config.hidden, model.cell.stepper
+        lowest, *above = (model.params.scope(f"layer{i}") for i in range(L))
+        G = len(lowest["b"]) // H
+        self._layers = [(_looked_up(lowest, G, n), step(lowest, n))]
+        self._layers += [(_projected(layer, G, n), step(layer, n)) for layer in above]
+        W, self._b = model.output_layer()
+        self._h_W, self._product = multiplier(W, n)
 
     def read(self, ids: Any, states: list[State], logits: Array) -> None:
         """Read a character of each text.
@@ -120,17 +125,48 @@ class _Reader:
         ids (n,), or a number for a single text, whose arrays are vectors then. The
         states of the layers are replaced, and logits (n, V) are overwritten.
         """
-        step, (lowest, *above) = self._cell.step, self._layers
-        s = None if self._scales is None else self._scales[ids]
-        states[0] = step(lowest, self._rows[ids], states[0], s)
-        for i, layer in enumerate(above, 1):
-            x = states[i - 1][0]
-            a = np.dot(x, layer["Wx"])
-            a += layer["b"]
-            s = 1 + np.dot(x, layer["Q"]) if "Q" in layer else None
-            states[i] = step(layer, a, states[i], s)
-        np.dot(states[-1][0], self._W, out=logits)
-        logits += self._b
+        x = ids
+        for i, (inputs, step) in enumerate(self._layers):
+            a, s = inputs(x)
+            states[i] = state = step(a, states[i], s)
+            x = state[0]
+        self._h_W(x)
+        np.add(self._product, self._b, out=logits)
+
+
+# Returns `x Wx + b` (G, n, H), gate by gate, and the scales `1 + x Q` (n, H) if any.
+_Inputs: TypeAlias = Callable[[Any], tuple[Array, Array | None]]
+
+
+def _looked_up(params: Mapping[str, Array], G: int, n: int) -> _Inputs:
+    """Return the inputs of the layer that reads ids: rows for each of them."""
+    rows = columns(params["Wx"] + params["b"], G)  # (G, V, H)
+    scales = 1 + params["Q"] if "Q" in params else None  # (V, H)
+    if n > 1:
+        rows = np.ascontiguousarray(rows)
+
+    def inputs(ids: Any) -> tuple[Array, Array | None]:
+        a = rows[:, ids] if n == 1 else rows.take(ids, axis=1)
+        return a, None if scales is None else scales[ids]
+
+    return inputs
+
+
+def _projected(params: Mapping[str, Array], G: int, n: int) -> _Inputs:
+    """Return the inputs of a layer that reads the states x of the one below."""
+    x_Wx, a = multiplier(params["Wx"], n, G)
+    b = params["b"].reshape(G, -1) if n == 1 else params["b"].reshape(G, 1, -1)
+    x_Q, s = multiplier(params["Q"], n) if "Q" in params else (None, None)
+
+    def inputs(x: Array) -> tuple[Array, Array | None]:
+        x_Wx(x)
+        np.add(a, b, out=a)
+        if x_Q and s is not None:
+            x_Q(x)
+            np.add(s, 1, out=s)
+        return a, s
+
+    return inputs
 
 
 def draw(p: Array, u: Array) -> Array:

@@ -15,6 +15,7 @@ from charrnn.config import CELLS
 from charrnn.nn.parameters import Array, Shape
 
 State: TypeAlias = tuple[Array, ...]  # of one layer; only its cell uses the parts
+Step: TypeAlias = Callable[[Array, State, Array | None], State]  # see `Cell.stepper`
 GatesDone: TypeAlias = Callable[[int], None]
 
 
@@ -80,17 +81,12 @@ class Cell(Protocol):
         have their columns of the gradient of Wh. Other ranks can get these meanwhile.
         """
 
-    def step(
-        self,
-        params: Mapping[str, Array],
-        a: Array,
-        state: State,
-        s: Array | None = None,
-    ) -> State:
-        """Return the state after one more character, for generation.
+    def stepper(self, params: Mapping[str, Array], texts: int) -> Step:
+        """Return a function that reads one more character of n texts, for generation.
 
-        a (…, G·H) is `x Wx + b`; the arrays of the state are (…, H). s (…, H), in a
-        multiplicative cell, is `1 + x Q`.
+        step(a, state, s) returns the state after it, in new arrays (n, H). a (G, n, H)
+        is `x Wx + b`, gate by gate. s (n, H), in a multiplicative cell, is `1 + x Q`,
+        and None in others. The arrays of a single text have no axis of length n.
         """
 
 

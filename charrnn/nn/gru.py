@@ -27,7 +27,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import Cell, GatesDone, State
+from charrnn.nn.cell import Cell, GatesDone, State, Step
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
@@ -38,6 +38,7 @@ from charrnn.nn.steps import (
     StepProduct,
     gradient_of_Wh,
     longest_stretch,
+    multiplier,
     stretches_backward,
 )
 
@@ -228,26 +229,26 @@ class GRU(Cell):
         slopes[:, 2] *= np.subtract(1, tmp, out=tmp)  # that of tanh is 1 - tanh²
         return slopes
 
-    def step(
-        self,
-        params: Mapping[str, Array],
-        a: Array,
-        state: State,
-        s: Array | None = None,
-    ) -> State:
-        (h,), H = state, params["c"].shape[0]
-        u = np.dot(h if s is None else h * s, params["Wh"])
-        r_z, n = u[..., : 2 * H], u[..., 2 * H :]
-        r_z += a[..., : 2 * H]
-        sigmoid(r_z, out=r_z)
-        n += params["c"]
-        n *= r_z[..., :H]
-        n += a[..., 2 * H :]
-        np.tanh(n, out=n)
-        h_new = h - n
-        h_new *= r_z[..., H:]
-        h_new += n
-        return (h_new,)
+    def stepper(self, params: Mapping[str, Array], texts: int) -> Step:
+        h_Wh, u = multiplier(params["Wh"], texts, G=3)
+        c, r_z, n = params["c"], u[:2], u[2]
+        r, z = r_z
+
+        def step(a: Array, state: State, s: Array | None) -> State:
+            (h,) = state
+            h_Wh(h if s is None else h * s)  # into u
+            np.add(r_z, a[:2], out=r_z)
+            sigmoid(r_z, out=r_z)
+            np.add(n, c, out=n)
+            np.multiply(n, r, out=n)
+            np.add(n, a[2], out=n)
+            np.tanh(n, out=n)
+            h_new = h - n
+            h_new *= z
+            h_new += n
+            return (h_new,)
+
+        return step
 
 
 class MultiplicativeGRU(GRU):

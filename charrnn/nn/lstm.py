@@ -27,7 +27,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import Cell, GatesDone, State
+from charrnn.nn.cell import Cell, GatesDone, State, Step
 from charrnn.nn.functional import sigmoid
 from charrnn.nn.gates import blocks, columns
 from charrnn.nn.init import glorot_uniform, orthogonal
@@ -38,6 +38,7 @@ from charrnn.nn.steps import (
     StepProduct,
     gradient_of_Wh,
     longest_stretch,
+    multiplier,
     stretches_backward,
 )
 
@@ -229,25 +230,22 @@ class LSTM(Cell):
         c_slopes *= o
         return slopes, c_slopes
 
-    def step(
-        self,
-        params: Mapping[str, Array],
-        a: Array,
-        state: State,
-        s: Array | None = None,
-    ) -> State:
-        h, c = state
-        u = np.dot(h if s is None else h * s, params["Wh"])
-        u += a
-        i, f, o, g = gate_views(u)
-        i_f_o = u[..., : 3 * c.shape[-1]]
-        sigmoid(i_f_o, out=i_f_o)
-        np.tanh(g, out=g)
-        c_new = f * c
-        i *= g
-        c_new += i
-        tanh_c = np.tanh(c_new, out=g)
-        return o * tanh_c, c_new
+    def stepper(self, params: Mapping[str, Array], texts: int) -> Step:
+        h_Wh, u = multiplier(params["Wh"], texts, G=4)
+        i_f_o, g = u[:3], u[3]
+        i, f, o = i_f_o
+
+        def step(a: Array, state: State, s: Array | None) -> State:
+            h, c = state
+            h_Wh(h if s is None else h * s)  # into u
+            np.add(u, a, out=u)
+            sigmoid(i_f_o, out=i_f_o)
+            np.tanh(g, out=g)
+            c_new = f * c
+            c_new += np.multiply(i, g, out=g)
+            return o * np.tanh(c_new, out=g), c_new
+
+        return step
 
 
 class MultiplicativeLSTM(LSTM):

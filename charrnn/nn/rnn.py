@@ -24,12 +24,17 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.nn.cell import Cell, GatesDone, State
+from charrnn.nn.cell import Cell, GatesDone, State, Step
 from charrnn.nn.init import glorot_uniform, orthogonal
 from charrnn.nn.inputs import Inputs
 from charrnn.nn.kernels import NUMPY
 from charrnn.nn.parameters import Array, Shape
-from charrnn.nn.steps import StepProduct, gradient_of_Wh, stretches_backward
+from charrnn.nn.steps import (
+    StepProduct,
+    gradient_of_Wh,
+    multiplier,
+    stretches_backward,
+)
 
 
 class Arrays:
@@ -157,17 +162,15 @@ class RNN(Cell):
                 if scales:
                     scales.scale_back(dh_next, h[t], t)
 
-    def step(
-        self,
-        params: Mapping[str, Array],
-        a: Array,
-        state: State,
-        s: Array | None = None,
-    ) -> State:
-        (h,) = state
-        u = np.dot(h if s is None else h * s, params["Wh"])
-        u += a
-        return (np.tanh(u, out=u),)
+    def stepper(self, params: Mapping[str, Array], texts: int) -> Step:
+        h_Wh, (u,) = multiplier(params["Wh"], texts, G=1)
+
+        def step(a: Array, state: State, s: Array | None) -> State:
+            (h,) = state
+            h_Wh(h if s is None else h * s)  # into u
+            return (np.tanh(u + a[0]),)
+
+        return step
 
 
 class MultiplicativeRNN(RNN):

@@ -56,10 +56,13 @@ class MGU(Cell):
         sigmoid(f, out=f)
         return f, np.tanh(a[..., H:] + (f * h) @ params["Wh"][:, H:])
 
-    def step(self, params, a, state, s=None):
-        (h,) = state
-        f, n = self.gates(params, a, h)
-        return ((1 - f) * h + f * n,)
+    def stepper(self, params, texts):
+        def step(a, state, s):
+            (h,) = state
+            f, n = self.gates(params, np.concatenate([*a], axis=-1), h)
+            return ((1 - f) * h + f * n,)
+
+        return step
 
     def forward(self, params, inputs, state, workspace, starts=None):
         w, T = workspace, len(inputs)
