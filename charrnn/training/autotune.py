@@ -75,11 +75,13 @@ def fastest_layout(
     every = OPTIMIZERS[config.optimizer].every
     spent: dict[Layout, list[float]] = {layout: [] for layout in layouts}
     costs: dict[Layout, float] = {}
-    left = list(layouts)
+    left, used = list(layouts), None
     while not costs or _is_short(spent[left[0]], seconds):
         for layout in left:
-            team.use(layout)
-            once(_USUAL)  # not timed: the caches are as another layout left them
+            if layout != used:
+                team.use(layout)
+                used = layout
+                once(_USUAL)  # not timed: the caches are as another layout left them
             times, turn = spent[layout], perf_counter() + _TURN_SECONDS
             while perf_counter() < turn:
                 times.append(once(len(times) + 1))
