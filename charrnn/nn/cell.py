@@ -82,11 +82,12 @@ class Cell(Protocol):
         """
 
     def stepper(self, params: Mapping[str, Array], texts: int) -> Step:
-        """Return a function that reads one more character of n texts, for generation.
+        """Return a function that reads the next character of each text, to generate.
 
-        step(a, state, s) returns the state after it, in new arrays (n, H). a (G, n, H)
-        is `x Wx + b`, gate by gate. s (n, H), in a multiplicative cell, is `1 + x Q`,
-        and None in others. The arrays of a single text have no axis of length n.
+        With n texts, step(a, state, s) returns the state after that character, in new
+        arrays (n, H). a (G, n, H) is `x Wx + b`, gate by gate. s (n, H) is `1 + x Q` in
+        a multiplicative cell, and None in others. For a single text, all arrays lack
+        the axis of length n.
         """
 
 
