@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from extras import needs_numba
 from runner import CliRunner
-from texts import TINY, charrnn, environment, sentences
+from texts import TINY, charrnn, environment_of_a_full_disk, sentences
 from texts import command as command_line
 
 from charrnn.api import load as load_model
@@ -501,7 +501,7 @@ def test_a_full_disk_ends_a_run_with_one_line(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment_of_a_full_disk(),
         timeout=60,
     )
     assert done.returncode == 1
@@ -522,7 +522,7 @@ def test_a_save_that_fails_is_reported_and_training_goes_on(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment_of_a_full_disk(),
         timeout=60,
     )
     assert done.returncode == 1

@@ -16,12 +16,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.registry import CORPORA
 
 TEXT = b"First Kettle:\nI boil.\n" * 5000
 CHANGED = TEXT.replace(b"boil", b"sing")  # another version, of the same length
 PART = 70_000  # bytes that arrive before an interruption
 CERTIFICATE = Path(__file__).parent / "loopback.pem"  # of 127.0.0.1, with its key
+# A busy machine can stop a test for a second at any place. So tests wait as long as
+# users do, except for what a server does not send.
+PATIENT = RetryPolicy(backoff=0.01)
+NO_SILENCE = replace(PATIENT, read_timeout=1.0)
+NO_DRIPS = replace(PATIENT, progress_timeout=0.4)
 HTML = b"<!doctype html><title>Please log in</title>"
 
 

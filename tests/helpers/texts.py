@@ -101,6 +101,15 @@ def environment(**changes):
     return os.environ | {"PYTHONWARNINGS": "error"} | changes
 
 
+def environment_of_a_full_disk(**changes):
+    """Return the environment for a process that is limited in what it can write.
+
+    It keeps no bytecode: Python would cut that short too, and every later process
+    would fail to read it.
+    """
+    return environment(PYTHONDONTWRITEBYTECODE="1", **changes)
+
+
 def command(*arguments):
     """Return the command line that runs `charrnn` in a new process."""
     return [sys.executable, "-m", "charrnn", *map(str, arguments)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from texts import environment, sentences, small_run, trained
+from texts import environment_of_a_full_disk, sentences, small_run, trained
 
 from charrnn.config import CELLS
 from charrnn.errors import CheckpointError
@@ -610,7 +610,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_temporary(tmp_path,
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment_of_a_full_disk(),
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from texts import environment, sentences, small_run
+from texts import environment_of_a_full_disk, sentences, small_run
 
 from charrnn.atomic import LOCK
 from charrnn.errors import CheckpointError, TrainingError
@@ -345,7 +345,9 @@ def test_a_disk_that_is_full_at_any_byte_costs_nothing(tmp_path):
     limits = [*range(history, 2 * history, 89), *range(0, size + 2000, 1571)]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, tmp_path / "run", *map(str, limits)],
-        env=environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
+        env=environment_of_a_full_disk(
+            PYTHONPATH=os.pathsep.join(filter(None, sys.path))
+        ),
         capture_output=True,
         text=True,
         timeout=100,

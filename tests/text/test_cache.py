@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runner import CliRunner
-from texts import charrnn, environment, sentences
+from texts import charrnn, environment, environment_of_a_full_disk, sentences
 
 from charrnn.cli.cache import command
 from charrnn.config import TextConfig
@@ -246,7 +246,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_text_in_memory(
 ):
     found = subprocess.run(
         [sys.executable, "-c", LIMITED, text, str(room), documents],
-        env=environment(),
+        env=environment_of_a_full_disk(),
         capture_output=True,
         text=True,
         timeout=60,

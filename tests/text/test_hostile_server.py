@@ -1,32 +1,32 @@
 """Servers that mean harm, or are broken: bounded time and memory, nothing left."""
 
 import re
-from dataclasses import replace
 from functools import partial
 
 import pytest
-from loopback import CHANGED, PART, TEXT, left_in, serving, sha256
+from loopback import (
+    CHANGED,
+    NO_DRIPS,
+    NO_SILENCE,
+    PART,
+    PATIENT,
+    TEXT,
+    left_in,
+    serving,
+    sha256,
+)
 from texts import charrnn
 
 from charrnn.errors import ConfigError, DownloadError
-from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.registry import download_url
 
-POLICY = RetryPolicy(
-    connect_timeout=1.0,
-    read_timeout=0.3,
-    progress_timeout=0.4,
-    retries=1,
-    backoff=0.01,
-)
-PATIENT = replace(POLICY, read_timeout=30.0, progress_timeout=30.0)
-get = partial(download_url, policy=POLICY)
+get = partial(download_url, policy=PATIENT)
 
 
-def refused(url, folder, **options):
+def refused(url, folder, policy=PATIENT, **options):
     """Return why an address does not have the text. Nothing is left in the folder."""
     with pytest.raises(DownloadError) as caught:
-        get(url, folder / "data" / "my.txt", **options)
+        download_url(url, folder / "data" / "my.txt", policy=policy, **options)
     message = str(caught.value)
     assert message.isprintable()
     assert left_in(folder) in ([], ["data"])
@@ -72,9 +72,11 @@ ENDS = {
 @pytest.mark.parametrize("path", ENDS)
 def test_it_ends(server, tmp_path, path, monkeypatch):
     monkeypatch.setattr("charrnn.text.download.http.LIMIT", 1_000_000)
-    # What does not end because it is slow must end in the same way on a slow machine.
-    is_slow = SLOW in ENDS[path] or "timed out" in ENDS[path]
-    policy = POLICY if is_slow else PATIENT
+    policy = PATIENT
+    if SLOW in ENDS[path]:
+        policy = NO_DRIPS
+    elif "timed out" in ENDS[path]:
+        policy = NO_SILENCE
     reason = refused(f"{server.url}/{path}", tmp_path, policy=policy)
     assert re.fullmatch(ENDS[path], reason)
     assert server.sent < 20_000_000
@@ -173,7 +175,7 @@ def test_a_dead_proxy(server, dead, tmp_path, monkeypatch):
 
 def test_a_proxy_that_drips(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.url)
-    assert refused("http://corpus.invalid/drip_headers", tmp_path) == SLOW
+    assert refused("http://corpus.invalid/drip_headers", tmp_path, NO_DRIPS) == SLOW
 
 
 # ---- resuming ----
@@ -192,8 +194,7 @@ def test_a_proxy_that_drips(server, tmp_path, monkeypatch):
     ],
 )
 def test_an_interrupted_download_goes_on(server, tmp_path, path, text, ranges):
-    policy = RetryPolicy(retries=2, backoff=0.01)
-    target = get(f"{server.url}/{path}", tmp_path / "my.txt", policy=policy)
+    target = get(f"{server.url}/{path}", tmp_path / "my.txt")
     assert target.read_bytes() == text
     assert server.ranges == ranges
     assert left_in(tmp_path) == ["my.txt"]

@@ -6,20 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
-from loopback import HTML, TEXT, left_in, sha256, source
+from loopback import HTML, NO_SILENCE, PATIENT, TEXT, left_in, sha256, source
 from places import ROOT
+from texts import environment_of_a_full_disk
 
 from charrnn.errors import DownloadError
-from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.registry import download, download_url
 
-BRISK = RetryPolicy(connect_timeout=1.0, read_timeout=0.3, retries=2, backoff=0.01)
-
-
-def get(corpus, folder, **options):
-    return download(corpus, folder, policy=BRISK, **options)
+get = partial(download, policy=PATIENT)
 
 
 @pytest.mark.parametrize("path", ["text", "moved", "busy"])
@@ -54,8 +51,9 @@ REASONS = {
 @pytest.mark.parametrize("path", REASONS)
 def test_a_bad_answer(server, tmp_path, path):
     url = f"{server.url}/{path}"
+    policy = NO_SILENCE if "timed out" in REASONS[path] else PATIENT
     with pytest.raises(DownloadError) as caught:
-        get(source(url), tmp_path)
+        get(source(url), tmp_path, policy=policy)
     assert caught.match(
         r"tinyshakespeare\.txt: cannot be downloaded; expected 110,000 bytes with "
         rf"SHA-256 {sha256(TEXT)}; tried {url}: .*{REASONS[path]}"
@@ -68,7 +66,7 @@ def test_a_bad_answer(server, tmp_path, path):
 def test_what_is_worth_another_try(server, tmp_path):
     for path in ("missing", "down", "reset", "slow"):
         with pytest.raises(DownloadError):
-            get(source(f"{server.url}/{path}"), tmp_path)
+            get(source(f"{server.url}/{path}"), tmp_path, policy=NO_SILENCE)
     assert server.paths == ["/missing"] + ["/down"] * 3 + ["/reset"] * 3 + ["/slow"]
 
 
@@ -147,10 +145,11 @@ FETCH = (
 )
 
 
-def start(code, *arguments):
+def start(code, *arguments, env=None):
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
+        env=env,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -166,7 +165,9 @@ def wait_for_part(folder, beside=()):
 def test_a_write_that_fails(server, tmp_path):
     pytest.importorskip("resource", reason="no RLIMIT_FSIZE on this system")
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-    with start(limit + FETCH, f"{server.url}/text", tmp_path / "my.txt") as child:
+    limited = environment_of_a_full_disk()
+    url, path = f"{server.url}/text", tmp_path / "my.txt"
+    with start(limit + FETCH, url, path, env=limited) as child:
         said = child.stderr.read()
     assert "my.txt: cannot be written (File too large), and nothing was left" in said
     assert left_in(tmp_path) == []

