@@ -142,7 +142,7 @@ def _writer(
     if name == "numba" and all(map(kernels.has_twin, cells)):
         from charrnn.nn.compiled.generate import CompiledWriter
 
-        threads = min(available_cores(), n // _TEXTS_PER_THREAD)
-        return CompiledWriter(model, never), max(1, threads)
+        threads = max(1, min(available_cores(), n // _TEXTS_PER_THREAD))
+        return CompiledWriter(model, n // threads, never), threads
     # One thread: NumPy's many short calls would wait for the interpreter lock.
     return NumpyWriter(model, n, never, repeats), 1

@@ -4,7 +4,7 @@ Letters: n texts side by side, B characters in the block, V vocabulary, L layers
 hidden, S arrays in a cell's state.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from charrnn.nn.gates import columns
 from charrnn.nn.model import Model
 from charrnn.nn.parameters import Array
 from charrnn.nn.predictor import Predictor
+from charrnn.nn.rounding import rounded
 from charrnn.nn.steps import multiplier
 
 States: TypeAlias = Sequence[Array]  # (L, S, n, H) of each network
@@ -112,12 +113,13 @@ class _Reader:
 
     def __init__(self, model: Model, n: int) -> None:
         L, H, step = model.config.layers, model.config.hidden, model.cell.stepper
-        lowest, *above = (model.params.scope(f"layer{i}") for i in range(L))
+        layers = (model.params.scope(f"layer{i}") for i in range(L))
+        lowest, *above = map(_rounded, layers, [("Wx", "Q"), *[()] * (L - 1)])
         G = len(lowest["b"]) // H
         self._layers = [(_looked_up(lowest, G, n), step(lowest, n))]
         self._layers += [(_projected(layer, G, n), step(layer, n)) for layer in above]
         W, self._b = model.output_layer()
-        self._h_W, self._product = multiplier(W, n)
+        self._h_W, self._product = multiplier(rounded(W), n)
 
     def read(self, ids: Any, states: list[State], logits: Array) -> None:
         """Read a character of each text.
@@ -132,6 +134,16 @@ class _Reader:
             x = state[0]
         self._h_W(x)
         np.add(self._product, self._b, out=logits)
+
+
+def _rounded(
+    params: Mapping[str, Array], looked_up: Collection[str]
+) -> dict[str, Array]:
+    """Return a layer's parameters, with the matrices of its products rounded."""
+    return {
+        name: W if W.ndim < 2 or name in looked_up else rounded(W)
+        for name, W in params.items()
+    }
 
 
 # Returns `x Wx + b` (G, n, H), gate by gate, and the scales `1 + x Q` (n, H) if any.

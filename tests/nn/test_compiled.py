@@ -160,7 +160,8 @@ def test_a_matrix_and_its_transpose_take_turns_in_the_same_memory(K, N):
 @needs_numba
 @pytest.mark.parametrize("width", [4, 8, 16])
 @pytest.mark.parametrize(("rows", "panels"), [(1, 1), (4, 1), (8, 1), (1, 4)])
-def test_tile_of_every_machine_is_a_product(rows, width, panels):
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_tile_of_every_machine_is_a_product(rows, width, panels, dtype):
     import numba
 
     from charrnn.nn.compiled.product import VECTORS, tile
@@ -171,18 +172,59 @@ def test_tile_of_every_machine_is_a_product(rows, width, panels):
     @numba.njit
     def multiply(A, P, C, add):
         row, column = A.strides[0] // 4, A.strides[1] // 4
-        a, p, c = A.ctypes.data, P.ctypes.data, C.ctypes.data
-        part(a, row, column, p, K, c, columns, add)
+        a, c, first = A.ctypes.data, C.ctypes.data, panels * K * VECTORS * width
+        part(a, row, column, P, first, K, c, columns, add)
 
     rng = np.random.default_rng(0)
     A = rng.standard_normal((rows, K), dtype=np.float32)
-    W = rng.standard_normal((K, columns), dtype=np.float32)
-    P = np.stack(np.split(W, panels, axis=1))
+    W = rng.integers(-32768, 32768, (K, columns)).astype(dtype)
+    P = np.stack([np.zeros_like(W), W])  # what stands before `first` is not read
+    P = np.stack(np.split(P, panels, axis=2), axis=1).reshape(-1, K, VECTORS * width)
     C = np.full((rows, columns), np.nan, np.float32)
+    expected = A.astype(float) @ W
     multiply(A, P, C, 0)
-    np.testing.assert_allclose(C, A @ W, atol=1e-5)
+    np.testing.assert_allclose(C, expected, atol=0.5)
     multiply(np.asfortranarray(A), P, C, 1)
-    np.testing.assert_allclose(C, 2 * A @ W, atol=1e-5)
+    np.testing.assert_allclose(C, 2 * expected, atol=0.5)
+
+
+@needs_numba
+def test_products_with_rounded_weights_of_any_number_of_texts():
+    import numba
+
+    from charrnn.nn.compiled.product import ROWS
+    from charrnn.nn.compiled.rounding import multiply_rounded, pack_rounded
+    from charrnn.nn.rounding import rounded
+
+    @numba.njit
+    def multiply(A, W, i, out):
+        multiply_rounded(A, W, i, out)
+
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((2, 60, 45), dtype=np.float32)
+    matrices *= 10.0 ** rng.integers(-20, 30, (2, 1, 45))
+    few, many = (pack_rounded([*matrices], n) for n in (ROWS - 1, ROWS))
+    assert (few.panels.dtype, many.panels.dtype) == (np.int16, np.float32)
+    eye, found = np.eye(60, dtype=np.float32), np.empty((60, 45), np.float32)
+    for i, W in enumerate(matrices):
+        multiply(eye, few, i, found)
+        np.testing.assert_array_equal(found, rounded(W))
+        A = rng.standard_normal((11, 60), dtype=np.float32)
+        products = np.empty((3, 11, 45), np.float32)
+        multiply(A, few, i, products[0])
+        multiply(A, many, i, products[1])
+        for one, row in zip(A, products[2], strict=True):
+            multiply(one[None], few, i, row[None])
+        assert (products == products[0]).all()
+        exact = A.astype(float) @ found
+        np.testing.assert_allclose(products[0] - exact, 0, atol=np.abs(W).max() * 1e-4)
+
+
+@needs_numba
+def test_no_matrices_can_be_rounded():
+    from charrnn.nn.compiled.rounding import pack_rounded
+
+    assert pack_rounded([], 1).panels.size == pack_rounded([], 100).scales.size == 0
 
 
 @needs_numba

@@ -19,7 +19,7 @@ from numba.extending import overload
 
 from charrnn.nn.compiled.elementary import ONE, exp
 from charrnn.nn.compiled.jit import OPTIONS, compiled, inlined
-from charrnn.nn.compiled.product import pack, panels, product
+from charrnn.nn.compiled.rounding import Matrices, multiply_rounded, pack_rounded
 from charrnn.nn.filters import Filters
 from charrnn.nn.kernels import cell
 from charrnn.nn.model import Model
@@ -33,13 +33,13 @@ class Network(NamedTuple):
     """A network that reads n texts: its weights, state and memory."""
 
     rows: Array  # (V, G·H), Wx + b of the lowest layer, by character
-    Wx: Array  # of the L - 1 layers above, packed by `pack`
+    Wx: Matrices  # of the L - 1 layers above
     b: Array  # (L - 1, G·H)
-    W: Array  # of the output layer, packed by `pack`
+    W: Matrices  # of the output layer, the only one
     output_b: Array  # (V,)
     weights: Any  # recurrent ones, of a type that each cell has of its own
     Q_rows: Array  # (V, H), Q of a multiplicative cell, or no rows
-    Q: Array  # of the layers above, packed by `pack`
+    Q: Matrices  # of the layers above
     state: Array  # (L, S, n, H)
     a: Array  # (n, G·H)
     h_Wh: Array  # (n, G·H)
@@ -67,13 +67,6 @@ def compiled_step(weights: type) -> Callable[[_Function], _Function]:
         return function
 
     return register
-
-
-def stack_panels(matrices: Sequence[Array]) -> Array:
-    """Pack matrices of one shape, and stack them; there may be none."""
-    if not matrices:
-        return np.empty((0, 0, 0, 0), np.float32)
-    return np.stack([pack(W, panels(*W.shape)) for W in matrices])
 
 
 @compiled
@@ -193,18 +186,18 @@ def _read(network: Any, ids: Array) -> None:
             if i == 0:
                 _take_rows(Q_rows, ids, scaled)
             else:
-                product(state[i - 1, 0], Q[i - 1], scaled)
+                multiply_rounded(state[i - 1, 0], Q, i - 1, scaled)
             _scale(scaled, h)
             h = scaled
-        product(h, weights.Wh[i], h_Wh)
+        multiply_rounded(h, weights.Wh, i, h_Wh)
         if i == 0:
             _take_rows(rows, ids, a)
         else:
-            product(state[i - 1, 0], Wx[i - 1], a)
+            multiply_rounded(state[i - 1, 0], Wx, i - 1, a)
             _add_to_rows(a, b[i - 1])
         for k in range(len(ids)):
             step(weights, i, a[k], h_Wh[k], state[i, :, k])
-    product(state[len(state) - 1, 0], W, logits)
+    multiply_rounded(state[len(state) - 1, 0], W, 0, logits)
     _add_to_rows(logits, output_b)
 
 
@@ -291,9 +284,9 @@ def _write_block_by_mean(
 
 
 class _Network:
-    """The weights of a network, packed for generation."""
+    """The weights of a network, packed to write n texts."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, n: int) -> None:
         config, params = model.config, model.params
         layers = [params.scope(f"layer{i}") for i in range(config.layers)]
         twin: Any = cell(config.cell, "numba")
@@ -303,15 +296,15 @@ class _Network:
         none = np.empty((0, 0), np.float32)
         self._weights = (
             lowest["Wx"] + lowest["b"],
-            stack_panels([layer["Wx"] for layer in above]),
+            pack_rounded([layer["Wx"] for layer in above], n),
             np.array([layer["b"] for layer in above], np.float32).reshape(
                 -1, self._gates
             ),
-            pack(W, panels(*W.shape)),
+            pack_rounded([W], n),
             b,
-            twin.generation_weights(layers),
+            twin.generation_weights(layers, n),
             lowest.get("Q", none),
-            stack_panels([layer["Q"] for layer in above if "Q" in layer]),
+            pack_rounded([layer["Q"] for layer in above if "Q" in layer], n),
         )
 
     def with_state(self, state: Array, logits: Array) -> Network:
@@ -324,8 +317,8 @@ class _Network:
 class CompiledWriter:
     """Writes blocks of characters with a model, compiled; see `NumpyWriter`."""
 
-    def __init__(self, model: Predictor, never: Sequence[int] = ()) -> None:
-        self._networks = [_Network(member) for member in model.members]
+    def __init__(self, model: Predictor, n: int, never: Sequence[int] = ()) -> None:
+        self._networks = [_Network(member, n) for member in model.members]
         self._never = np.array(never, np.intp)
 
     def write(

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from charrnn.nn import gru
 from charrnn.nn.compiled import functional
 from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
-from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.generate import compiled_step
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.rounding import Matrices, pack_rounded
 from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.inputs import Inputs
@@ -96,7 +97,7 @@ def backward_loop(
 class GRUWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer packed by `pack`
+    Wh: Matrices  # (L, H, 3H)
     c: Array  # (L, H)
 
 
@@ -159,9 +160,9 @@ class CompiledGRU(gru.GRU):
             arrays_of(w.inputs.scales, T)[0],
         )
 
-    def generation_weights(self, layers: list[dict[str, Array]]) -> GRUWeights:
-        """Pack the recurrent weights of all layers for generation."""
-        Wh = stack_panels([layer["Wh"] for layer in layers])
+    def generation_weights(self, layers: list[dict[str, Array]], n: int) -> GRUWeights:
+        """Pack the recurrent weights of all layers, to write n texts."""
+        Wh = pack_rounded([layer["Wh"] for layer in layers], n)
         return GRUWeights(Wh, np.stack([layer["c"] for layer in layers]))
 
 

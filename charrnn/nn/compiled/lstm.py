@@ -8,9 +8,10 @@ import numpy.typing as npt
 from charrnn.nn import lstm
 from charrnn.nn.compiled import functional
 from charrnn.nn.compiled.elementary import ONE, sigmoid, tanh
-from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.generate import compiled_step
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.rounding import Matrices, pack_rounded
 from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.inputs import Inputs
@@ -96,7 +97,7 @@ def backward_loop(
 class LSTMWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer packed by `pack`
+    Wh: Matrices  # (L, H, 4H)
 
 
 @compiled_step(LSTMWeights)
@@ -158,9 +159,9 @@ class CompiledLSTM(lstm.LSTM):
             arrays_of(w.inputs.scales, T)[0],
         )
 
-    def generation_weights(self, layers: list[dict[str, Array]]) -> LSTMWeights:
-        """Pack the recurrent weights of all layers for generation."""
-        return LSTMWeights(stack_panels([layer["Wh"] for layer in layers]))
+    def generation_weights(self, layers: list[dict[str, Array]], n: int) -> LSTMWeights:
+        """Pack the recurrent weights of all layers, to write n texts."""
+        return LSTMWeights(pack_rounded([layer["Wh"] for layer in layers], n))
 
 
 class CompiledMultiplicativeLSTM(CompiledLSTM, lstm.MultiplicativeLSTM):

@@ -51,9 +51,10 @@ _FLOAT = 4  # bytes
 def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
     """Return an intrinsic that computes C = A P, for fixed numbers of rows and panels.
 
-    Its arguments are a, row, column, p, K, c, ldc and add. a, p and c are addresses of
+    Its arguments are a, row, column, P, p, K, c, ldc and add. a and c are addresses of
     float32 arrays; row and column are the strides of A, and ldc that of the rows of C,
-    in floats. If add is not 0, the product is added to C. The panels of P, each
+    in floats. If add is not 0, the product is added to C. P is an array of float32 or
+    int16, and p the index of its first number, counted flat. The panels, each
     (K, VECTORS · width), are contiguous in memory, and their columns of C are adjacent.
     """
     f32, i64, lane = ir.FloatType(), ir.IntType(64), ir.IntType(32)
@@ -74,18 +75,29 @@ def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
             [byte],
             ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]),
         )
-        a, row, column, p, K, c, ldc, add = args
-        a, p, c = (builder.inttoptr(x, f32.as_pointer()) for x in (a, p, c))
+        a, row, column, P, first, K, c, ldc, add = args
+        a, c = (builder.inttoptr(x, f32.as_pointer()) for x in (a, c))
+        kind = signature.args[3]
+        data = context.make_array(kind)(context, builder, P).data
+        p, is_short = builder.gep(data, [first]), kind.dtype == types.int16
         starts = [builder.gep(a, [builder.mul(row, i64(r))]) for r in range(rows)]
 
-        def load(address: Any) -> Any:
+        def load(address: Any, align: int = _FLOAT) -> Any:
             found = builder.load(address)
-            found.align = _FLOAT
+            found.align = align
             return found
 
-        def part(address: Any, v: int) -> Any:
+        def part(address: Any, v: int, kind: Any = vector) -> Any:
             address = builder.gep(address, [i64(v * width)])
-            return builder.bitcast(address, vector.as_pointer())
+            return builder.bitcast(address, kind.as_pointer())
+
+        def weights(row: Any, v: int) -> Any:
+            if not is_short:
+                return load(part(row, v))
+            found = load(part(row, v, ir.VectorType(ir.IntType(16), width)), 2)
+            return builder.sitofp(
+                builder.sext(found, ir.VectorType(lane, width)), vector
+            )
 
         panel = i64(VECTORS * width)
         starts_p = [
@@ -108,7 +120,7 @@ def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
         k = builder.phi(i64)
         sums = [[builder.phi(vector) for _ in vectors] for _ in range(rows)]
         rows_of_p = [builder.gep(p, [builder.mul(k, panel)]) for p in starts_p]
-        p_k = [load(part(row, v)) for row in rows_of_p for v in range(VECTORS)]
+        p_k = [weights(row, v) for row in rows_of_p for v in range(VECTORS)]
         at_k, added = builder.mul(k, column), []
         for start, row in zip(starts, sums, strict=True):
             one = builder.insert_element(
@@ -145,13 +157,15 @@ def tile(rows: int, width: int = WIDTH, panels: int = 1) -> Any:
         a: Any,
         row: Any,
         column: Any,
+        P: Any,
         p: Any,
         K: Any,
         c: Any,
         ldc: Any,
         add: Any,
     ):
-        return types.void(*[types.intp] * 8), generate
+        i = types.intp
+        return types.void(i, i, i, P, i, i, i, i, i), generate
 
     return intrinsic(typed)
 
@@ -211,7 +225,7 @@ def multiply(A: Array, W: Array, out: Array) -> None:
     (M, K), N = A.shape, W.shape[1]
     (a, row, column), (c, ldc, _) = _layout(A), _layout(out)
     w, w_row, w_column = _layout(W)
-    block = np.empty(_DEPTH * _COLUMNS, np.float32)  # of W, packed
+    block = np.empty((1, _DEPTH, _COLUMNS), np.float32)  # of W, packed
     p = block.ctypes.data
     for k in range(0, K, _DEPTH):
         depth, a_k = min(_DEPTH, K - k), a + k * column * _FLOAT
@@ -219,7 +233,7 @@ def multiply(A: Array, W: Array, out: Array) -> None:
             columns, c_n = min(_COLUMNS, N - n), c + n * _FLOAT
             w_kn = w + (k * w_row + n * w_column) * _FLOAT
             _pack(depth, columns, w_kn, w_row, w_column, p)
-            _product(M, depth, columns, a_k, row, column, p, c_n, ldc, int(k > 0))
+            _product(M, depth, columns, a_k, row, column, block, c_n, ldc, int(k > 0))
 
 
 def _layout(array: Array) -> tuple[int, int, int]:
@@ -236,8 +250,8 @@ def product(A: Array, P: Array, C: Array) -> None:
     """Compute C = A W, with A (M, K), C (M, N), and P the panels of W (K, N)."""
     (M, K), N = A.shape, C.shape[1]
     row, column, ldc = A.strides[0], A.strides[1], C.strides[0]
-    a, p, c = np.intp(A.ctypes.data), np.intp(P.ctypes.data), np.intp(C.ctypes.data)
-    _product(M, K, N, a, row // _FLOAT, column // _FLOAT, p, c, ldc // _FLOAT, 0)
+    a, c = np.intp(A.ctypes.data), np.intp(C.ctypes.data)
+    _product(M, K, N, a, row // _FLOAT, column // _FLOAT, P, c, ldc // _FLOAT, 0)
 
 
 @compiled
@@ -274,7 +288,7 @@ def _product(
     a: int,
     row: int,
     column: int,
-    p: int,
+    P: Array,
     c: int,
     ldc: int,
     add: int,
@@ -284,11 +298,11 @@ def _product(
     for i in range(tiled, M):
         a_i = a + i * row * _FLOAT
         for n in range(0, long, _ROW_PANELS):
-            p_n, c_in = p + n * K * PANEL * _FLOAT, c + (i * ldc + n * PANEL) * _FLOAT
-            _long_row(a_i, row, column, p_n, K, c_in, ldc, add)
+            p_n, c_in = n * K * PANEL, c + (i * ldc + n * PANEL) * _FLOAT
+            _long_row(a_i, row, column, P, p_n, K, c_in, ldc, add)
     part = np.empty((ROWS, PANEL), np.float32)
     for n in range(-(-N // PANEL)):
-        p_n, columns = p + n * K * PANEL * _FLOAT, min(PANEL, N - n * PANEL)
+        p_n, columns = n * K * PANEL, min(PANEL, N - n * PANEL)
         for i in range(0, tiled if n < long else M, ROWS):
             rows = min(ROWS, M - i)
             a_i, c_in = a + i * row * _FLOAT, c + (i * ldc + n * PANEL) * _FLOAT
@@ -298,10 +312,10 @@ def _product(
                 for r in range(rows if add else 0):
                     _copy(to + r * ldt * _FLOAT, c_in + r * ldc * _FLOAT, columns)
             if rows == ROWS:
-                _tile(a_i, row, column, p_n, K, to, ldt, add)
+                _tile(a_i, row, column, P, p_n, K, to, ldt, add)
             else:
                 for r in range(rows):
                     a_r, to_r = a_i + r * row * _FLOAT, to + r * ldt * _FLOAT
-                    _row(a_r, row, column, p_n, K, to_r, ldt, add)
+                    _row(a_r, row, column, P, p_n, K, to_r, ldt, add)
             for r in range(rows if columns < PANEL else 0):
                 _copy(c_in + r * ldc * _FLOAT, to + r * ldt * _FLOAT, columns)

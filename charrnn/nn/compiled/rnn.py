@@ -8,9 +8,10 @@ import numpy.typing as npt
 from charrnn.nn import rnn
 from charrnn.nn.compiled import functional
 from charrnn.nn.compiled.elementary import ONE, tanh
-from charrnn.nn.compiled.generate import compiled_step, stack_panels
+from charrnn.nn.compiled.generate import compiled_step
 from charrnn.nn.compiled.jit import compiled
 from charrnn.nn.compiled.product import pack, product, shared_panels
+from charrnn.nn.compiled.rounding import Matrices, pack_rounded
 from charrnn.nn.compiled.scales import arrays_of, scale_back, scaled_state
 from charrnn.nn.compiled.starts import clear, or_empty
 from charrnn.nn.inputs import Inputs
@@ -56,7 +57,7 @@ def backward_loop(
 class RNNWeights(NamedTuple):
     """The recurrent weights of all layers, for generation."""
 
-    Wh: Array  # (L, …), each layer packed by `pack`
+    Wh: Matrices  # (L, H, H)
 
 
 @compiled_step(RNNWeights)
@@ -98,9 +99,9 @@ class CompiledRNN(rnn.RNN):
         s, _ = arrays_of(w.inputs.scales, T)
         backward_loop(WhT, dh, w.h[: T + 1], w.a_then_da[:T], w.dh, starts, s)
 
-    def generation_weights(self, layers: list[dict[str, Array]]) -> RNNWeights:
-        """Pack the recurrent weights of all layers for generation."""
-        return RNNWeights(stack_panels([layer["Wh"] for layer in layers]))
+    def generation_weights(self, layers: list[dict[str, Array]], n: int) -> RNNWeights:
+        """Pack the recurrent weights of all layers, to write n texts."""
+        return RNNWeights(pack_rounded([layer["Wh"] for layer in layers], n))
 
 
 class CompiledMultiplicativeRNN(CompiledRNN, rnn.MultiplicativeRNN):
