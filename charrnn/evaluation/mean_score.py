@@ -1,5 +1,6 @@
-"""How well an ensemble predicts a text, and each of its networks alone."""
+"""How well several models predict a text, each alone and all together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,31 +12,48 @@ from charrnn.nn.predictor import Predictor
 
 @dataclass(frozen=True)
 class MeanScore:
-    """The scores of networks on a text, and that of their mean probabilities."""
+    """The scores of models and their networks on a text, and of the mean of all."""
 
-    members: list[Score]
-    mean: Score
+    models: list[Score]
+    members: list[Score]  # the networks of the models; a model may have several
+    mean: Score  # of the mean probabilities of all networks
 
     @property
     def gain(self) -> float:
-        """By how many nats the mean is better than the best network; may be below 0."""
-        return min(score.nats for score in self.members) - self.mean.nats
+        """By how many nats the mean is better than the best model; may be below 0."""
+        return min(score.nats for score in self.models) - self.mean.nats
 
 
-def score_members(
-    predictor: Predictor, ids: Array, *, on_progress: OnProgress | None = None
+def score_together(
+    models: Sequence[Predictor], ids: Array, *, on_progress: OnProgress | None = None
 ) -> MeanScore:
-    """Return the scores on a text of the networks of an ensemble, and of the ensemble.
+    """Return the scores of models and their networks on a text, and of all together.
 
     The probability that the mean gives to a character is the mean of those that the
     networks give to it. So each network reads the text once. on_progress is called with
     the characters scored since the last call; there are len(ids) - 1 for each network.
     """
-    scores, sums = [], None
-    for network in predictor.members:
-        found = losses(network, ids, threads=0, on_progress=on_progress)
-        scores.append(Score.of(found))
-        sums = -found if sums is None else np.logaddexp(sums, -found, out=sums)
-    assert sums is not None  # there is a network
-    nats = float(np.log(len(scores)) - sums.mean())
-    return MeanScore(scores, Score(nats, len(sums)))
+    scores: list[Score] = []
+    members: list[Score] = []
+    total = None
+    for model in models:
+        own = None
+        for network in model.members:
+            found = losses(network, ids, threads=0, on_progress=on_progress)
+            members.append(Score.of(found))
+            own = _log_sum(own, -found)
+        assert own is not None  # there is a network
+        scores.append(_of_mean(own, len(model.members)))
+        total = _log_sum(total, own)
+    assert total is not None  # there is a model
+    return MeanScore(scores, members, _of_mean(total, len(members)))
+
+
+def _log_sum(one: Array | None, other: Array) -> Array:
+    """Return the log of the sum of probabilities, given their logs."""
+    return other if one is None else np.logaddexp(one, other)
+
+
+def _of_mean(log_sum: Array, n: int) -> Score:
+    """Return the score of the mean of n probabilities, given the log of their sum."""
+    return Score.of(np.log(n) - log_sum)

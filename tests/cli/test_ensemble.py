@@ -82,8 +82,23 @@ def test_json_has_the_same_numbers_unrounded():
     assert [each["name"] for each in found["members"]] == ["a", "a", "b"]
     assert found["members"][2]["network"] == "gru, 1 x 10 units"
     assert found["members"][0]["nats"] == found["members"][1]["nats"]
-    best = min(each["nats"] for each in found["members"])
+    given = [(each["name"], each["networks"]) for each in found["models"]]
+    assert given == [("a", 1), ("both", 2)]
+    assert found["models"][0]["nats"] == found["members"][0]["nats"]
+    best = min(each["nats"] for each in found["models"])
     assert found["gain"] == best - found["mean"]["nats"]
+
+
+def test_an_ensemble_among_the_models_is_compared_as_a_whole():
+    result = invoke("ensemble", "both.npz", "b")
+    lines = result.stdout.splitlines()
+    losses = [float(line.split()[-3]) for line in lines[1:-1]]
+    assert re.match("both +the mean of these 2 ", lines[3])
+    assert re.match("their mean +the mean of all 3 ", lines[5])
+    assert losses[2] == validation_loss("both.npz")
+    gain = float(re.search(r"by ([0-9.]+) nats", lines[-1])[1])
+    assert gain == pytest.approx(abs(min(losses[2:4]) - losses[4]), abs=2e-4)
+    assert result.stderr.startswith("the same network counts more than once: b and b\n")
 
 
 def test_it_is_saved_to_a_file_or_a_folder_and_never_over_another(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from charrnn.config import ModelConfig
 from charrnn.evaluation.loss import evaluate
-from charrnn.evaluation.mean_score import score_members
+from charrnn.evaluation.mean_score import score_together
 from charrnn.nn.ensemble import Ensemble
 from charrnn.nn.functional import softmax
 from charrnn.nn.model import Model
@@ -36,34 +36,45 @@ def exact_probabilities(network, ids):
 
 
 def test_they_are_those_of_the_networks_and_of_the_mean():
-    found = score_members(Ensemble(NETWORKS), IDS)
+    found = score_together(NETWORKS, IDS)
     for score, network in zip(found.members, NETWORKS, strict=True):
         assert score.nats == pytest.approx(evaluate(network, IDS).nats, rel=1e-9)
     whole = evaluate(Ensemble(NETWORKS), IDS)
     assert found.mean.nats == pytest.approx(whole.nats, rel=1e-6)
     assert found.mean.characters == whole.characters == len(IDS) - 1
+    assert found.models == found.members
     best = min(score.nats for score in found.members)
     assert found.gain == best - found.mean.nats
+
+
+def test_a_model_of_several_networks_has_the_score_of_their_mean():
+    third = random_model("lstm", 5, 3)
+    found = score_together([third, Ensemble(NETWORKS)], IDS)
+    alone = [evaluate(each, IDS).nats for each in (third, *NETWORKS)]
+    assert [score.nats for score in found.members] == pytest.approx(alone, rel=1e-9)
+    given = [evaluate(each, IDS).nats for each in (third, Ensemble(NETWORKS))]
+    assert [score.nats for score in found.models] == pytest.approx(given, rel=1e-6)
+    whole = evaluate(Ensemble([third, *NETWORKS]), IDS)
+    assert found.mean.nats == pytest.approx(whole.nats, rel=1e-6)
+    assert found.gain == min(score.nats for score in found.models) - found.mean.nats
 
 
 def test_the_loss_is_that_of_the_naive_mean_in_float64():
     p = np.mean([exact_probabilities(each, IDS) for each in NETWORKS], axis=0)
     naive = -np.log(p[np.arange(len(IDS) - 1), IDS[1:]]).mean()
     # Two streams, whose second one starts without all of the text before.
-    assert score_members(Ensemble(NETWORKS), IDS).mean.nats == pytest.approx(
-        naive, abs=1e-4
-    )
+    assert score_together(NETWORKS, IDS).mean.nats == pytest.approx(naive, abs=1e-4)
     assert evaluate(Ensemble(NETWORKS), IDS, streams=1).nats == pytest.approx(
         naive, rel=1e-6
     )
 
 
 def test_the_mean_is_never_worse_than_the_networks_on_average():
-    found = score_members(Ensemble(NETWORKS), IDS)
+    found = score_together(NETWORKS, IDS)
     assert found.mean.nats < np.mean([score.nats for score in found.members])
 
 
 def test_progress_counts_each_network():
     seen = []
-    score_members(Ensemble(NETWORKS), IDS, on_progress=seen.append)
+    score_together(NETWORKS, IDS, on_progress=seen.append)
     assert sum(seen) == len(NETWORKS) * (len(IDS) - 1)
