@@ -47,6 +47,11 @@ ESCAPE = "charrnn.escape"  # how output treats characters that its encoding lack
 # Exit statuses, as shells report them for SIGINT and for SIGPIPE.
 CTRL_C = 130
 CLOSED_PIPE = 141
+# The name of an argument in a message of the library: the word that it begins with, or
+# several joined by "_", except in paths, in quotes and in Python's own spelling.
+_ARGUMENT = re.compile(
+    r"""^[a-z]+(?=\ is\ ) | (?<![\w./'"-])[a-z]+(_[a-z]+)+(?![\w./'"=:-])""", re.X
+)
 # Options to reduce if memory runs out, in the commands that have them.
 _SMALLER = ("--hidden", "--batch", "--window", "--max-vocab", "--length", "--threads")
 
@@ -64,6 +69,18 @@ class _Commands(click.Group):
         module = importlib.import_module(f"charrnn.cli.{name}{keyword}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # only for errors
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            if not near or "Did you mean" in error.message:
+                raise
+            message = f"{error.message} Did you mean {near[0]!r}?"
+            raise click.UsageError(message, ctx) from None
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -87,6 +104,15 @@ class _Commands(click.Group):
             advice.append("close other programs")
         why = f": {error}" if str(error) else ""
         return f"not enough memory{why}; {', or '.join(advice)}"
+
+    def _with_options(self, ctx: click.Context, message: str) -> str:
+        """Return a message of the library with options for the names of arguments."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        flags = [
+            flag for each in (command.params if command else ()) for flag in each.opts
+        ]
+        options = {flag[2:].replace("-", "_"): flag for flag in flags}
+        return _ARGUMENT.sub(lambda found: options.get(found[0], found[0]), message)
 
     def main(self, *args: Any, **settings: Any) -> Any:
         # On Windows, click would expand `*`, `~` and `%NAME%` in a prime as well.
@@ -114,7 +140,8 @@ class _Commands(click.Group):
             sys.stdout.flush()
             return result
         except CharRNNError as error:
-            raise click.ClickException(_one_line(str(error))) from error
+            message = self._with_options(ctx, str(error))
+            raise click.ClickException(_one_line(message)) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(ctx, error)) from error
         except OSError as error:

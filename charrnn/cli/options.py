@@ -317,9 +317,14 @@ def is_missing(checkpoint: str) -> bool:
 def check_is_no_prime(checkpoint: str | None, command: str) -> None:
     """Raise UsageError if CHECKPOINT seems to be the text to start with."""
     if checkpoint and not checkpoint.endswith(".npz") and is_missing(checkpoint):
+        from charrnn.storage.run_folder import similar_run
+
+        near = similar_run(checkpoint)
         raise click.UsageError(
-            f"{checkpoint}: no such file or run; to start a text with it, use "
-            f"`charrnn {command} --prime {quote(checkpoint)}`"
+            f"{checkpoint}: no such file or run; "
+            + (f"did you mean {near}? To" if near else "to")
+            + f" start a text with it, use `charrnn {command} --prime "
+            f"{quote(checkpoint)}`"
         )
 
 

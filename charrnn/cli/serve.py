@@ -83,7 +83,7 @@ def _checked(name: str) -> Path:
 
     file = find_checkpoint(name)
     if not file.is_file():
-        raise CheckpointError(f"{name}: no such file, folder or run")
+        raise CheckpointError(f"{name}: no such file or folder")
     return Path(name) if Path(name).is_dir() else file
 
 

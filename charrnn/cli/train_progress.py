@@ -45,7 +45,11 @@ def train_with_progress(
     ranks = run.trainer.ranks
     if run.trainer.is_complete:
         if ranks.is_first:
-            note(f"{run.folder} is finished; give it more with --steps or --epochs")
+            steps = f"{run.trainer.progress.step:,} steps"
+            note(
+                f"{run.folder} is finished after {steps}; to go on, give more in all, "
+                "with --steps or --epochs"
+            )
         return 0
     with (
         _stopping_on_signals(run, announce=ranks.is_first) as signals,

@@ -105,7 +105,9 @@ class TextModel:
         They are those of the prime or, if it is empty, of the default prime. In a model
         of documents, the end mark comes before them.
         """
-        ids = self.encode(prime or self.default_prime(), on_unknown)
+        text = prime or self.default_prime()
+        known = known_only(text, self.vocab, on_unknown, "the prime")
+        ids = self.vocab.encode(known)
         if prime and not len(ids):
             raise TextError(f"the model knows no character of the prime {prime!r}")
         if self.vocab.end_id is not None:

@@ -17,14 +17,19 @@ _JAMO = "\u1160-\u11ff\ud7b0-\ud7ff"  # Hangul vowels and finals, which compose
 _MOST_MARKS = 4  # on one letter, of which all orders are tried
 
 
-def known_only(text: str, vocab: Vocabulary, on_unknown: str) -> str:
-    """Return a text in the characters of a vocabulary; see `TextModel.encode`."""
+def known_only(
+    text: str, vocab: Vocabulary, on_unknown: str, what: str = "the text"
+) -> str:
+    """Return a text in the characters of a vocabulary; see `TextModel.encode`.
+
+    `what` is what errors call the text.
+    """
     if on_unknown not in ON_UNKNOWN:
         raise ConfigError(
             f"on_unknown is {on_unknown!r}; expected {', '.join(ON_UNKNOWN)}"
         )
     if not isinstance(text, str):
-        raise TextError(f"the text is a {type(text).__name__}; expected a str")
+        raise TextError(f"{what} is a {type(text).__name__}; expected a str")
     if not vocab.unknown(text):
         return text
     text = respelled(text, vocab)
@@ -35,10 +40,10 @@ def known_only(text: str, vocab: Vocabulary, on_unknown: str) -> str:
         if vocab.unknown_id is not None:  # which stands for them
             return text
         raise unknown_error(
-            "the text",
+            what,
             text,
             vocab,
-            'leave them out, or set on_unknown (--on-unknown) to "skip" or "map"',
+            "leave them out, or set on_unknown to skip or map",
         )
     table = {ord(c): nearest(c, vocab) if on_unknown == "map" else "" for c in unknown}
     return text.translate(table)

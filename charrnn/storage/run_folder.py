@@ -36,6 +36,10 @@ from charrnn.training.state import Progress, Snapshot
 BEST, LAST, HISTORY = "best.npz", "last.npz", "history.jsonl"
 FILES = (BEST, LAST, HISTORY)
 CHECKPOINTS = Path("checkpoints")  # where runs are by default
+_EXPECTED = (
+    f"expected a checkpoint such as {BEST}, a run's folder, or the name of a run in "
+    f"{CHECKPOINTS}/, which `charrnn train` writes"
+)
 _LONGEST_LINE = 1 << 16  # bytes of a history's line
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 # The trained model that comes with the package. Its stem is its name.
@@ -182,14 +186,28 @@ def find_run(path: str | Path | None = None) -> Path:
     Without a path, it is the newest run's folder or, if there is no run, the model that
     comes with the package. Unless there is a file or folder of that name, the name of a
     run in checkpoints/ stands for that run, and "shakespeare" for the packaged model.
+    Raises CheckpointError if a name stands for nothing.
     """
     path = Path(path) if path else _newest(CHECKPOINTS) or PRETRAINED
-    if len(path.parts) == 1 and not _exists(path):
-        if holds_run(CHECKPOINTS / path):
-            path = CHECKPOINTS / path
-        elif path.name == PRETRAINED.stem:
-            return PRETRAINED
-    return path
+    if len(path.parts) != 1 or _exists(path):
+        return path
+    if holds_run(CHECKPOINTS / path):
+        return CHECKPOINTS / path
+    if path.name == PRETRAINED.stem:
+        return PRETRAINED
+    near = similar_run(path.name)
+    advice = f"did you mean {near}?" if near else _EXPECTED
+    raise CheckpointError(f"{path}: no such file or run; {advice}")
+
+
+def similar_run(name: str) -> str:
+    """Return the run whose name is spelt nearly like this, or "" if there is none."""
+    from difflib import get_close_matches  # only for errors
+
+    runs = [PRETRAINED.stem]
+    with suppress(OSError):
+        runs += [each.name for each in CHECKPOINTS.iterdir() if holds_run(each)]
+    return next(iter(get_close_matches(name, runs, 1)), "")
 
 
 def find_checkpoint(path: str | Path | None = None) -> Path:

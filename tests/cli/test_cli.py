@@ -81,9 +81,39 @@ def test_python_m_charrnn_is_the_command(tmp_path):
 
 
 def test_mistyped_commands_and_options_are_usage_errors():
-    assert "No such command 'trian'" in refused("trian", status=2)
+    found = refused("trian", status=2)
+    assert found == "Error: No such command 'trian'. Did you mean 'train'?"
+    assert refused("xyz", status=2) == "Error: No such command 'xyz'."
     assert "No such option" in refused("sample", "--tempreature", 1, status=2)
     assert "Missing argument 'PREFIX'" in refused("next", status=2)
+
+
+@pytest.mark.parametrize("command", ["eval", "plot", "export", "neurons"])
+def test_a_mistyped_run_is_recognised(command):
+    more = ("--out", "a.npz") if command == "export" else ()
+    for name, run in (("linse", "lines"), ("shakespere", "shakespeare")):
+        error = refused(command, name, *more)
+        assert error == f"Error: {name}: no such file or run; did you mean {run}?"
+    error = refused(command, "unlike", *more)
+    assert error.startswith("Error: unlike: no such file or run; expected a checkpoint")
+
+
+def test_a_mistyped_run_may_be_a_prime():
+    assert refused("sample", "linse", status=2) == (
+        "Error: linse: no such file or run; did you mean lines? To start a text with "
+        "it, use `charrnn sample --prime linse`"
+    )
+
+
+def test_errors_name_options_and_not_arguments_of_python(tmp_path):
+    assert refused("sample", "--top-p", 2).startswith("Error: --top-p is 2; expected")
+    assert refused("sample", "--length", -1).startswith("Error: --length is -1; ")
+    error = refused("sample", "--prime", "★")
+    assert error.startswith("Error: the prime: the model has never seen '★'")
+    assert error.endswith("; leave them out, or set --on-unknown to skip or map")
+    # Names of files stay as they are.
+    for path in ("on_unknown", "top_p/on_unknown.npz", "val_text"):
+        assert refused("eval", path).startswith(f"Error: {path}: no such file")
 
 
 @pytest.mark.parametrize("url", ["http://[abc/x.txt", "http://a..b/x.txt"])

@@ -202,7 +202,7 @@ def test_a_network_of_it_is_exported(tmp_path, monkeypatch):
         "--network 1 to 2"
     )
     assert refused("export", "both.npz", "--network", 3) == (
-        "network is 3, and the model has 2 networks"
+        "--network is 3, and the model has 2 networks"
     )
     assert not out.exists()
     invoke("export", "both.npz", "--network", 2, "--out", out)

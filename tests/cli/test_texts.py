@@ -154,7 +154,7 @@ def test_a_run_that_validates_on_its_own_text_takes_no_other():
     ("options", "status", "said"),
     [
         (("--val", "names.txt", "--val-fraction", 0.2), 2, "exclude each other"),
-        (("--max-vocab", 1), 1, "max_vocab is 1; expected at least 2"),
+        (("--max-vocab", 1), 1, "--max-vocab is 1; expected at least 2"),
         (("--bytes", "--max-vocab", 9), 1, "expected no --max-vocab with bytes"),
         (("--bytes", "--normalize", "nfd"), 1, "expected no --normalize with bytes"),
         (("--bytes", "--documents", "lines"), 1, "expected no --documents with bytes"),

@@ -225,7 +225,8 @@ def test_resume_goes_on_with_the_newest_run():
 def test_resuming_a_finished_run_says_so():
     started("lines.txt", *BRIEF, "--out", "run")
     result = started("--resume", "--out", "run")
-    assert "run is finished; give it more with --steps or --epochs" in result.stderr
+    assert "run is finished after " in result.stderr
+    assert "; to go on, give more in all, with --steps or --epochs" in result.stderr
 
 
 def test_resume_by_epochs():
@@ -423,7 +424,7 @@ def test_texts_that_are_not_there():
         (("--lr", "nan"), 1, "lr is nan"),
         (("--clip", "-1"), 1, "clip is -1"),
         (("--steps", "-3"), 1, "steps is -3"),
-        (("--val-fraction", "1"), 1, "val_fraction is 1; expected 0 to 0.9"),
+        (("--val-fraction", "1"), 1, "--val-fraction is 1; expected 0 to 0.9"),
         (("--val-fraction", "0.001"), 1, "leave"),
         (("--optimizer", "sgd", "--weight-decay", "0.1", *BRIEF), 1, "expected adamw"),
         (("--steps", "5", "--minutes", "1"), 1, "exclude each other"),
@@ -626,7 +627,7 @@ def test_several_networks_are_one_run():
     # Training from its weights keeps their number.
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
     assert refused(*again, "--members", 2) == (
-        "Error: members is 2, but the model to start from has 3; leave it out"
+        "Error: --members is 2, but the model to start from has 3; leave it out"
     )
     started(*again, "--batch", "4", "--window", "8")
     assert len(load(Path("other/best.npz")).model.members) == 3
@@ -637,7 +638,7 @@ def test_the_shape_of_other_weights_is_kept_or_the_option_refused():
     again = ("lines.txt", "--init-from", "run", "--out", "other", "--steps", "5")
     error = refused(*again, "--hidden", "13")
     assert error == (
-        "Error: hidden is 13, but the model to start from has 12; leave it out"
+        "Error: --hidden is 13, but the model to start from has 12; leave it out"
     )
     assert "cell is gru, but the" in refused(*again, "--cell", "gru")
     started(*again, "--hidden", "12", "--batch", "4", "--window", "8")
