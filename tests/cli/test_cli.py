@@ -88,7 +88,7 @@ def test_mistyped_commands_and_options_are_usage_errors():
     assert "Missing argument 'PREFIX'" in refused("next", status=2)
 
 
-@pytest.mark.parametrize("command", ["eval", "plot", "export", "neurons"])
+@pytest.mark.parametrize("command", ["eval", "export", "neurons"])
 def test_a_mistyped_run_is_recognised(command):
     more = ("--out", "a.npz") if command == "export" else ()
     for name, run in (("linse", "lines"), ("shakespere", "shakespeare")):
