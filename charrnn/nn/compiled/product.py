@@ -12,7 +12,8 @@ packing of A, which so few rows do not need.
 The products over all steps of a window use the same tiles. Their sizes are few as well,
 so that blocks can fit the caches without a plan for every shape.
 
-float32 only. Compilers do not keep such a tile in registers by themselves, so its loop
+float32 only, except that panels may hold integers of 16 bits, which become float32 in
+registers. Compilers do not keep such a tile in registers by themselves, so its loop
 is written in LLVM's intermediate representation; all the rest is Python.
 """
 
