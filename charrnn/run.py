@@ -35,6 +35,7 @@ from charrnn.storage.run_folder import (
     check_folder,
     check_resumable,
     check_room,
+    check_writable,
     find_checkpoint,
     holding,
     last_saved,
@@ -274,6 +275,8 @@ def start_run(
         folder = root = None
     if folder:  # first, because the rest takes time
         check_folder(folder, force=force)
+    elif root:
+        check_writable(root)
     if init_from is None or isinstance(init_from, Checkpoint):
         source = init_from
     else:

@@ -106,10 +106,12 @@ def start_new_run(
     minutes of the run count from `begun`, a time of `perf_counter`.
     """
     from charrnn.run import start_run
-    from charrnn.storage.run_folder import CHECKPOINTS, check_folder
+    from charrnn.storage.run_folder import CHECKPOINTS, check_folder, check_writable
 
     if out and ranks.is_first:  # before anything is measured
         check_folder(Path(out), force=force)
+    elif ranks.is_first:
+        check_writable(CHECKPOINTS)
     config = TrainConfig(**known_settings(TrainConfig, settings))
     _report_broken_numba(config.kernels, report)
     _report_compilation(config.kernels, settings["cell"], report)

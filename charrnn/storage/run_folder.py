@@ -57,11 +57,27 @@ def _exists(path: Path) -> bool:
 
 
 def check_folder(folder: Path, *, force: bool = False) -> None:
-    """Raise CheckpointError if a folder is in use, or holds a run and not `force`."""
+    """Raise CheckpointError if a run cannot be kept in a folder.
+
+    It may be in use, hold a run and not `force`, or be where nothing can be written.
+    """
+    check_writable(folder)
     if _exists(folder / LOCK):
         with lock(folder):
             pass
     _refuse_run(folder, force)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise CheckpointError if nothing can be written in a folder, new or not."""
+    above = next(filter(_exists, (folder, *folder.absolute().parents)))
+    effective = os.access in os.supports_effective_ids
+    if not above.is_dir():
+        raise _cannot_make(folder, f"{above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK, effective_ids=effective):
+        raise CheckpointError(
+            f"{folder}: cannot be written; make {above} writable, or give another --out"
+        )
 
 
 def _refuse_run(folder: Path, force: bool) -> None:

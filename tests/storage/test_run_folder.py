@@ -2,10 +2,14 @@
 
 import json
 import os
+import sys
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from texts import small_run
+from users import without_privileges
 
 from charrnn.atomic import LOCK
 from charrnn.errors import CheckpointError
@@ -79,6 +83,24 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"file/run: cannot be created.*--out"):
         make_folder(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the rights of POSIX")
+def test_where_nothing_can_be_written_is_known_before_training():
+    with TemporaryDirectory() as name:  # those of pytest are for their owner only
+        root = Path(name)
+        (root / "file").touch()
+        root.chmod(0o755)
+        for out in (root / "file", root / "file" / "a" / "b"):
+            with pytest.raises(CheckpointError, match="file is a file; give another"):
+                check_folder(out)
+        check_folder(root / "a" / "b")
+        with without_privileges():
+            for out in (root / "a" / "b", root):
+                message = f"^{out}: cannot be written; make {root} writable,"
+                with pytest.raises(CheckpointError, match=message):
+                    check_folder(out)
+        assert [path.name for path in root.iterdir()] == ["file"]
 
 
 def test_new_folders_are_numbered(tmp_path):

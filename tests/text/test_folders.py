@@ -4,11 +4,11 @@ import gzip
 import os
 import random
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from users import without_privileges
 
 from charrnn.errors import TextError
 from charrnn.storage.run_folder import BEST, HISTORY, LAST, PRETRAINED
@@ -257,19 +257,6 @@ def test_broken_links_and_special_files_are_left_out_unopened(tmp_path):
     assert found.notes == [
         "left out 2 broken links (gone, …), 1 file that is no regular one (pipe)"
     ]
-
-
-@contextmanager
-def without_privileges():
-    """Give up root's right to read everything, for as long as a block runs."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @posix
