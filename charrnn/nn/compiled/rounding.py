@@ -36,7 +36,7 @@ def pack_rounded(matrices: Sequence[Array], n: int) -> Matrices:
         if dtype == np.float32:
             integers *= scales
             scales = scales[:0]
-        packed.append(pack(integers, panels(*W.shape)).astype(dtype))
+        packed.append(pack(integers, panels(*W.shape)).astype(dtype, copy=False))
         all_scales.append(scales)
     return Matrices(np.stack(packed), np.stack(all_scales))
 
