@@ -4,8 +4,9 @@
     python benchmarks/reading.py --loss data/tinyshakespeare.txt
 
 A character needs the product of one row with the recurrent matrix, in which each weight
-is used once. The table has the time of that product for float32, for only adding up the
-same weights, and for the weights of 16 bits that generation reads. Best of many.
+is used once. The table compares three times, each the best of many: adding up the
+weights, which only reads them; the product in float32; and the product with weights of
+16 bits, as in generation.
 
 With --loss, it compares instead the loss of the model in the box on the last tenth of a
 text with that of the same model after its weights are rounded.

@@ -217,7 +217,7 @@ def find_run(path: str | Path | None = None) -> Path:
 
 
 def similar_run(name: str) -> str:
-    """Return the run whose name is spelt nearly like this, or "" if there is none."""
+    """Return the name of a run that is similar to this one, or "" if there is none."""
     from difflib import get_close_matches  # only for errors
 
     runs = [PRETRAINED.stem]

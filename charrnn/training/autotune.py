@@ -27,8 +27,8 @@ _SPIN_FACTOR = 1.4
 _SPIN_SECONDS = 0.05  # BLAS threads spin on after a product, and slow what comes next
 _TURN_SECONDS = 0.05  # of one layout, before the next has its turn
 _HOPELESS = 1.25  # times as slow as the fastest: a layout that gets no further turn
-# So many updates are timed at least, unless that takes _LONGER times the usual time, or
-# _ALIKE of them, after the first, take the same time within _SPREAD.
+# At least _FEWEST updates are timed. Fewer are enough if they take _LONGER times the
+# usual time, or if _ALIKE of them, after the first, agree within _SPREAD.
 _FEWEST, _LONGER = 10, 10
 _ALIKE, _SPREAD = 5, 0.15
 _USUAL = 2  # the number of an update that takes no longer than most
@@ -150,7 +150,7 @@ def seconds_per_update(times: Sequence[float], every: int) -> float:
 
 
 def _is_short(times: Sequence[float], seconds: float) -> bool:
-    """Return whether more updates should be measured than those that took `times`."""
+    """Return whether more updates should be timed than those that took `times`."""
     spent, others = sum(times), times[1:]
     if spent < seconds:
         return True
